@@ -1,0 +1,36 @@
+//! What both sides of a wire must agree on.
+//!
+//! The gateway and the admin API never see each other; whatever one of them writes and the other
+//! reads has its type here: tokens and the keys that sign them, revocations, limits, problem
+//! bodies, secrets, time. Nothing in this crate opens a socket, a file or a database.
+//!
+//! Modules in reading order; each uses only those above it.
+
+pub mod time;
+
+pub mod secret;
+
+pub mod tier;
+
+pub mod problem;
+
+pub mod claims;
+
+mod provider;
+
+pub mod keys;
+
+pub mod token;
+
+pub mod caller;
+
+pub mod revocation;
+
+pub mod verified;
+
+pub mod limit;
+
+pub mod selftest;
+
+#[cfg(test)]
+mod specimen;

@@ -1,0 +1,11 @@
+//! Tests of reading and verifying tokens.
+
+mod claims;
+mod forged;
+mod headers;
+mod keyed;
+mod minted;
+mod refresh;
+mod shape;
+mod support;
+mod times;

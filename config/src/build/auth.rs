@@ -1,0 +1,171 @@
+//! Tokens, keys, and issuers of others.
+
+use std::thread::available_parallelism;
+
+use kernel::secret::Secret;
+
+use super::Context;
+use super::providers;
+use crate::file::AuthFile;
+use crate::file::IssuerFile;
+use crate::file::KeyFile;
+use crate::read::Field;
+use crate::types::Alg;
+use crate::types::Auth;
+use crate::types::Hashing;
+use crate::types::Issuer;
+use crate::types::Key;
+use crate::values::SecretRef;
+use crate::values::secret_problem;
+use crate::values::written_problem;
+
+pub(super) fn auth(field: Field<AuthFile>, context: &mut Context<'_, '_, '_>) -> Option<Auth> {
+    let file = field.value?;
+    let keys = keys(file.keys, context);
+    let oauth = providers::oauth(file.oauth, context);
+    let access_ttl = file.access_ttl.value.map(|period| period.0);
+    let refresh_ttl = file.refresh_ttl.value.map(|period| period.0);
+    let lifetime_max = file.lifetime_max.value.map(|period| period.0);
+    if access_ttl > lifetime_max && lifetime_max.is_some() {
+        let message = "it is longer than `auth.lifetime_max`: our own tokens would be refused";
+        context.fault(&file.access_ttl.at, message);
+    }
+    if access_ttl > refresh_ttl && refresh_ttl.is_some() {
+        context.fault(&file.refresh_ttl.at, "it is shorter than `auth.access_ttl`");
+    }
+    let hashing = file.hashing.value?;
+    let threads = hashing.threads.value.map_or_else(hashing_threads, |threads| threads.0 as usize);
+    Some(Auth {
+        issuer: file.issuer.value?.0,
+        audience: file.audience.value.map(|text| text.0),
+        access_ttl: access_ttl?,
+        refresh_ttl: refresh_ttl?,
+        leeway: file.leeway.value?.0,
+        lifetime_max: lifetime_max?,
+        frontend_url: file.frontend_url.value.map(|url| url.0),
+        accept_legacy: file.accept_legacy.value?,
+        keys: keys?,
+        token_cache_bytes: file.token_cache_bytes.value?.0 as usize,
+        hashing: Hashing { threads, queue_max: hashing.queue_max.value?.0 as usize },
+        oauth: oauth?,
+    })
+}
+
+/// A quarter of the cores: signing in must not slow the proxy.
+fn hashing_threads() -> usize {
+    available_parallelism().map_or(1, |cores| (cores.get() / 4).max(1))
+}
+
+fn keys(field: Field<Vec<KeyFile>>, context: &mut Context<'_, '_, '_>) -> Option<Vec<Key>> {
+    let files = field.value?;
+    for (index, file) in files.iter().enumerate() {
+        let same = |other: &&KeyFile| other.kid.value == file.kid.value;
+        if let Some(kid) = &file.kid.value
+            && let Some(first) = files[..index].iter().find(same)
+        {
+            let message = format!("`{}` is the kid of `{}` as well", kid.0, first.at.path);
+            context.fault(&file.kid.at, message);
+        }
+    }
+    let keys = files.into_iter().enumerate().map(|(index, file)| key(file, index == 0, context));
+    // All of them first: a fault in one does not hide the next.
+    keys.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn key(file: KeyFile, signs: bool, context: &mut Context<'_, '_, '_>) -> Option<Key> {
+    let alg = file.alg.value?;
+    let symmetric = alg == Alg::HS256;
+    let foreign: [(&str, &Field<SecretRef>); 3] = [
+        ("secret", &file.secret),
+        ("private_key", &file.private_key),
+        ("public_key", &file.public_key),
+    ];
+    for (name, field) in foreign {
+        if field.value.is_some() && symmetric != (name == "secret") {
+            context.fault(&field.at, format!("a key for {alg:?} has no `{name}`"));
+        }
+    }
+    let resolve = |field: &Field<SecretRef>, context: &mut Context<'_, '_, '_>| {
+        field.resolve(context.environment, context.variables, context.report)
+    };
+    let secret = resolve(&file.secret, context);
+    let private_key = resolve(&file.private_key, context);
+    let public_key = resolve(&file.public_key, context);
+    if symmetric {
+        check_secret(&file, secret.as_ref(), signs, context);
+    } else {
+        check_pem(&file, private_key.as_ref(), public_key.as_ref(), signs, context);
+    }
+    Some(Key { kid: file.kid.value?.0, alg, secret, private_key, public_key })
+}
+
+fn check_secret(
+    file: &KeyFile,
+    secret: Option<&Secret>,
+    signs: bool,
+    context: &mut Context<'_, '_, '_>,
+) {
+    if file.secret.value.is_none() && !file.secret.given {
+        context.fault(&file.at, "a key for HS256 needs `secret`");
+    }
+    // An old, short secret may still verify the tokens of an old issuer, but never sign.
+    let problem = |secret| if signs { secret_problem(secret) } else { written_problem(secret) };
+    if let Some(problem) = secret.and_then(problem) {
+        context.fault(&file.secret.at, problem);
+    }
+}
+
+fn check_pem(
+    file: &KeyFile,
+    private_key: Option<&Secret>,
+    public_key: Option<&Secret>,
+    signs: bool,
+    context: &mut Context<'_, '_, '_>,
+) {
+    if signs && !file.private_key.given {
+        context.fault(&file.at, "the first key signs, and needs `private_key`");
+    } else if !file.private_key.given && !file.public_key.given {
+        context.fault(&file.at, "a key needs `private_key`, or `public_key` to verify only");
+    }
+    let pem = |secret: &Secret, kind: &str| {
+        let text = secret.expose();
+        text.trim_start().starts_with("-----BEGIN ") && text.contains(kind)
+    };
+    if private_key.is_some_and(|key| !pem(key, "PRIVATE KEY-----")) {
+        context.fault(&file.private_key.at, "it is not a private key in PEM form");
+    }
+    if public_key.is_some_and(|key| !pem(key, "PUBLIC KEY-----")) {
+        context.fault(&file.public_key.at, "it is not a public key in PEM form");
+    }
+}
+
+pub(super) fn issuers(
+    field: Field<Vec<IssuerFile>>,
+    auth: Option<&Auth>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<Vec<Issuer>> {
+    let mut issuers = Vec::<Issuer>::new();
+    let mut good = true;
+    for file in field.value? {
+        if let Some(issuer) = &file.issuer.value {
+            let ours = auth.is_some_and(|auth| auth.issuer == issuer.0);
+            if ours || issuers.iter().any(|other| other.issuer == issuer.0) {
+                context
+                    .fault(&file.issuer.at, format!("there is already an issuer `{}`", issuer.0));
+            }
+        }
+        if file.audiences.value.as_ref().is_some_and(Vec::is_empty) {
+            let message = "an empty list would accept tokens meant for anybody: write an audience";
+            context.fault(&file.audiences.at, message);
+        }
+        match (file.issuer.value, file.jwks_url.value, file.audiences.value) {
+            (Some(issuer), Some(jwks_url), Some(audiences)) => issuers.push(Issuer {
+                issuer: issuer.0,
+                jwks_url: jwks_url.0,
+                audiences: audiences.into_iter().map(|audience| audience.0).collect(),
+            }),
+            _ => good = false,
+        }
+    }
+    good.then_some(issuers)
+}

@@ -1,0 +1,83 @@
+//! Makes a [`Config`] of a [`File`]: resolves what is referred to, and checks that all fits together.
+//!
+//! A value that is `None` here was already reported; every function goes on as far as it can, so
+//! that one fault does not hide the next.
+
+mod auth;
+mod listen;
+mod providers;
+mod routes;
+mod servers;
+mod tiers;
+
+use std::path::PathBuf;
+
+use crate::Variables;
+use crate::file::File;
+use crate::report::At;
+use crate::report::Report;
+use crate::types::Config;
+use crate::types::Environment;
+
+/// What building needs beside the section at hand.
+struct Context<'a, 'r, 't> {
+    environment: Environment,
+    variables: Variables<'a>,
+    report: &'r mut Report<'t>,
+}
+
+impl Context<'_, '_, '_> {
+    fn fault(&mut self, at: &At, message: impl std::fmt::Display) {
+        self.report.fault(at, message);
+    }
+
+    /// An environment variable that is set and not empty.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.variables)(name).filter(|value| !value.is_empty())
+    }
+}
+
+/// Makes the configuration; `None` after noting what is wrong.
+pub(crate) fn config(
+    file: File,
+    variables: Variables<'_>,
+    report: &mut Report<'_>,
+) -> Option<Config> {
+    // Where the environment itself is faulty, nothing is forgiven.
+    let environment = file.environment.value.unwrap_or(Environment::Prod);
+    let mut context = Context { environment, variables, report };
+    let context = &mut context;
+    let test_mode = file.test_mode.value;
+    if test_mode == Some(true) && environment != Environment::Dev {
+        context
+            .fault(&file.test_mode.at, "it lets everybody in: only where `environment = \"dev\"`");
+    }
+    let data_dir = file.data_dir.value.map(|text| PathBuf::from(text.0));
+    let listen = listen::listen(file.listen, context);
+    let database = servers::database(file.database, data_dir.as_deref(), context);
+    let redis = servers::redis(file.redis, context);
+    let celery = servers::celery(file.celery, context);
+    let auth = auth::auth(file.auth, context);
+    let issuers = auth::issuers(file.issuers, auth.as_ref(), context);
+    let roles = tiers::roles(file.roles, context);
+    let tiers = tiers::tiers(file.tiers, context);
+    let limits = tiers::limits(file.limits, tiers.as_ref(), context);
+    let upstreams = routes::upstreams(file.upstreams, context);
+    let routes = routes::routes(file.routes, &upstreams, context);
+    Some(Config {
+        environment,
+        test_mode: test_mode?,
+        data_dir: data_dir?,
+        listen: listen?,
+        database: database?,
+        redis,
+        celery,
+        auth: auth?,
+        issuers: issuers?,
+        roles: roles?,
+        tiers: tiers?,
+        limits: limits?,
+        upstreams: upstreams.into_iter().map(|(_, upstream)| upstream).collect::<Option<_>>()?,
+        routes: routes?,
+    })
+}

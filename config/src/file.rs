@@ -1,0 +1,309 @@
+//! The file as it is written: every section and key, with its meaning, unit and default.
+//!
+//! Values are of the right kind and within bounds here; whether they fit each other is for
+//! [`build`](crate::build).
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use kernel::tier::Tier;
+
+use crate::read::Named;
+use crate::read::Spot;
+use crate::section::Absent::Fault;
+use crate::section::Absent::Fine;
+use crate::section::Absent::Means;
+use crate::section::section;
+use crate::types::Access;
+use crate::types::Alg;
+use crate::types::Authorization;
+use crate::types::Endpoint;
+use crate::types::Environment;
+use crate::types::Mode;
+use crate::types::OnStoreLoss;
+use crate::types::PathPattern;
+use crate::values::DAY;
+use crate::values::HOUR;
+use crate::values::Host;
+use crate::values::Kid;
+use crate::values::Limit;
+use crate::values::MINUTE;
+use crate::values::Method;
+use crate::values::Name;
+use crate::values::Origin;
+use crate::values::Period;
+use crate::values::SECOND;
+use crate::values::Scope;
+use crate::values::SecretRef;
+use crate::values::Text;
+use crate::values::WebUrl;
+use crate::values::Whole;
+use crate::values::Windows;
+
+section! {
+    /// The configuration of a Doorward.
+    File {
+        /// Where this Doorward runs; `dev` alone allows secrets in the file and the test mode.
+        environment: Environment = Means(r#""prod""#),
+        /// Whether a request without a token becomes user 1; refused unless `environment = "dev"`.
+        test_mode: bool = Means("false"),
+        /// The directory of the SQLite file, generated secrets and sockets.
+        data_dir: Text = Means(r#""./.doorward""#),
+        /// Sockets and their bounds.
+        listen: ListenFile = Means("{}"),
+        /// Where people and sessions are kept; left out: SQLite in `data_dir`.
+        database: DatabaseFile = Means("{}"),
+        /// The store shared by several gateways; left out: memory, one process.
+        redis: RedisFile = Fine,
+        /// The Celery installation whose workers the health page watches; left out: none.
+        celery: CeleryFile = Fine,
+        /// Tokens, keys and sign-in.
+        auth: AuthFile = Means("{}"),
+        /// Issuers of tokens other than Doorward itself.
+        issuers: Vec<IssuerFile> = Means("[]"),
+        /// The scopes each role grants; `admin` always grants `admin`.
+        roles: Named<Vec<Spot<Scope>>> = Means("{}"),
+        /// What each tier allows; `free`, `premium` and `admin` exist in any case.
+        tiers: Named<TierFile> = Means("{}"),
+        /// Limits that no tier decides.
+        limits: LimitsFile = Means("{}"),
+        /// The servers behind the gateway, by name.
+        upstreams: Named<UpstreamFile> = Means("{}"),
+        /// Which requests go to which upstream; the most specific path wins.
+        routes: Vec<RouteFile> = Means("[]"),
+    }
+}
+
+section! {
+    /// Sockets and their bounds.
+    ListenFile {
+        /// Addresses for clients.
+        public: Vec<Spot<SocketAddr>> = Means(r#"["127.0.0.1:8080"]"#),
+        /// The address for probes, metrics and management.
+        ops: SocketAddr = Means(r#""127.0.0.1:9180""#),
+        /// Networks whose `X-Forwarded-*` headers are believed.
+        trusted_proxies: Vec<IpNet> = Means("[]"),
+        /// Scheme, host and port that clients use; absolute URLs are made of it, never of `Host`.
+        public_url: Origin = Fine,
+        /// Whether user management is also served on the public addresses.
+        expose_management: bool = Means("false"),
+        /// How long a client may take to send a whole header.
+        header_timeout: Period<1, HOUR> = Means(r#""10s""#),
+        /// How long an idle client connection is kept.
+        idle_timeout: Period<1, DAY> = Means(r#""60s""#),
+        /// How long a stopping process waits for the requests under way.
+        drain_timeout: Period<0, HOUR> = Means(r#""25s""#),
+        /// The largest request header in bytes, all lines together.
+        headers_bytes_max: Whole<1_024, 1_048_576> = Means("65536"),
+        /// The most client connections at one time.
+        connections_max: Whole<1, 10_000_000> = Means("10000"),
+    }
+}
+
+section! {
+    /// Where people and sessions are kept.
+    DatabaseFile {
+        /// `postgres://user@host:port/name`, `sqlite:///absolute/path` or `sqlite::memory:`.
+        url: SecretRef = Fine,
+        /// The password of the URL's user.
+        password: SecretRef = Fine,
+    }
+}
+
+section! {
+    /// The store shared by several gateways.
+    RedisFile {
+        /// `redis://host:port/db`, or `rediss://` for TLS.
+        url: SecretRef = Fine,
+        /// The password.
+        password: SecretRef = Fine,
+    }
+}
+
+section! {
+    /// The Celery installation whose workers the health page watches.
+    CeleryFile {
+        /// The broker: `redis://host:port/db`.
+        broker_url: SecretRef = Fine,
+        /// The result back end, where it differs: `redis://host:port/db`.
+        result_backend: SecretRef = Fine,
+    }
+}
+
+section! {
+    /// Tokens, keys and sign-in.
+    AuthFile {
+        /// The `iss` of tokens made here.
+        issuer: Text = Means(r#""doorward""#),
+        /// The `aud` of tokens made here, and demanded of them.
+        audience: Text = Fine,
+        /// How long an access token lives.
+        access_ttl: Period<SECOND, { 30 * DAY }> = Means(r#""30m""#),
+        /// How long a session lives without being refreshed.
+        refresh_ttl: Period<SECOND, { 400 * DAY }> = Means(r#""7d""#),
+        /// By how much clocks may differ, on both sides of `exp` and `nbf`.
+        leeway: Period<0, MINUTE> = Means(r#""0s""#),
+        /// The farthest `exp` from now that is accepted.
+        lifetime_max: Period<SECOND, { 400 * DAY }> = Means(r#""24h""#),
+        /// Where the browser goes after signing in with a provider.
+        frontend_url: WebUrl = Fine,
+        /// Whether tokens of the replaced system (no `iss`, `jti`, `iat`) are accepted.
+        accept_legacy: bool = Means("false"),
+        /// The keys: the first signs, all verify; left out: one is generated in `data_dir`.
+        keys: Vec<KeyFile> = Means("[]"),
+        /// How many bytes of verified tokens are remembered.
+        token_cache_bytes: Whole<0, 17_179_869_184> = Means("67108864"),
+        /// The pool that hashes passwords.
+        hashing: HashingFile = Means("{}"),
+        /// Sign-in by others.
+        oauth: OAuthFile = Means("{}"),
+    }
+}
+
+section! {
+    /// A key, bound to one algorithm.
+    KeyFile {
+        /// Its name, as it stands in a token's header.
+        kid: Kid = Fault,
+        /// Its one algorithm.
+        alg: Alg = Fault,
+        /// HS256 only: the shared secret; 32 bytes at least to sign.
+        secret: SecretRef = Fine,
+        /// The other algorithms: the PEM private key; without it the key only verifies.
+        private_key: SecretRef = Fine,
+        /// The other algorithms: the PEM public key.
+        public_key: SecretRef = Fine,
+    }
+}
+
+section! {
+    /// The pool that hashes passwords.
+    HashingFile {
+        /// How many hashes run at one time; left out: a quarter of the cores, at least 1.
+        threads: Whole<1, 1_024> = Fine,
+        /// How many more may wait; past it the answer is 503.
+        queue_max: Whole<1, 65_536> = Means("128"),
+    }
+}
+
+section! {
+    /// Sign-in by others.
+    OAuthFile {
+        /// Google.
+        google: ProviderFile = Fine,
+        /// GitHub.
+        github: ProviderFile = Fine,
+        /// Other OpenID Connect providers, by the name in `/auth/oidc/{name}`.
+        oidc: Named<ProviderFile> = Means("{}"),
+    }
+}
+
+section! {
+    /// A provider of identities.
+    ProviderFile {
+        /// Our name there.
+        client_id: Text = Fault,
+        /// Our password there.
+        client_secret: SecretRef = Fault,
+        /// Where the browser comes back to; left out: made of `listen.public_url`.
+        redirect_uri: WebUrl = Fine,
+        /// What we ask for; left out: what is needed for name and e-mail.
+        scopes: Vec<Scope> = Fine,
+        /// The `iss` of its id tokens, where discovery begins; needed for `oidc`.
+        issuer: WebUrl = Fine,
+        /// Where the browser is sent; left out: known or discovered.
+        authorization_url: WebUrl = Fine,
+        /// Where a code becomes a token; left out: known or discovered.
+        token_url: WebUrl = Fine,
+        /// Where a token becomes a person; left out: known or discovered.
+        userinfo_url: WebUrl = Fine,
+        /// GitHub only: where the person's e-mail addresses are; left out: known.
+        emails_url: WebUrl = Fine,
+        /// Where its keys are; left out: known or discovered.
+        jwks_url: WebUrl = Fine,
+    }
+}
+
+section! {
+    /// An issuer of tokens other than Doorward itself.
+    IssuerFile {
+        /// The exact `iss`.
+        issuer: Text = Fault,
+        /// Where its keys are.
+        jwks_url: WebUrl = Fault,
+        /// A token must be meant for one of these.
+        audiences: Vec<Text> = Fault,
+    }
+}
+
+section! {
+    /// What a tier allows.
+    TierFile {
+        /// One to four quotas, or `"unlimited"`.
+        limits: Limit = Fault,
+    }
+}
+
+section! {
+    /// Limits that no tier decides.
+    LimitsFile {
+        /// The tier of a token that names none, or an unknown one.
+        default_tier: Tier = Means(r#""free""#),
+        /// How counters are kept: `auto`, `exact`, `leased`.
+        mode: Mode = Means(r#""auto""#),
+        /// When the store of counters is gone: `local` share, `open`, `closed`.
+        on_store_loss: OnStoreLoss = Means(r#""local""#),
+        /// For callers of public routes who send no token, per address.
+        anonymous: Windows = Means(r#"[{ name = "minute", requests = 60, per = "1m" }]"#),
+        /// For `/auth/*`, per address.
+        auth: Windows = Means(r#"[{ name = "minute", requests = 300, per = "1m" }]"#),
+        /// For signing in, refreshing and resetting, per address.
+        login: Windows = Means(r#"[{ name = "minute", requests = 30, per = "1m" }]"#),
+        /// The most counters kept in memory.
+        keys_max: Whole<1_000, 1_000_000_000> = Means("1000000"),
+    }
+}
+
+section! {
+    /// Equal servers behind the gateway.
+    UpstreamFile {
+        /// `http://host:port`, `https://host:port` or `unix:/path`, one or more.
+        endpoints: Vec<Spot<Endpoint>> = Fault,
+        /// How long connecting may take.
+        connect_timeout: Period<1, HOUR> = Means(r#""2s""#),
+        /// How long the server may be silent.
+        read_timeout: Period<1, DAY> = Means(r#""60s""#),
+    }
+}
+
+section! {
+    /// Which requests go to which upstream, and on what terms.
+    RouteFile {
+        /// Its name, in logs, metrics and limits.
+        name: Name = Fault,
+        /// The hosts it is for; empty: any.
+        hosts: Vec<Spot<Host>> = Means("[]"),
+        /// `/prefix` by whole segment, or `=/exact`.
+        path: PathPattern = Fault,
+        /// The methods it is for; empty: any.
+        methods: Vec<Spot<Method>> = Means("[]"),
+        /// The name of its upstream.
+        upstream: Name = Fault,
+        /// `"public"`, `"token"` or `{ scopes = ["…"] }`.
+        access: Access = Means(r#""token""#),
+        /// A limit of its own, per user, beside the tier's: one to four quotas, or `"unlimited"`.
+        limits: Limit = Fine,
+        /// The name of that limit's counter; routes with the same name and limits share one.
+        policy: Name = Fine,
+        /// How many requests a request here counts as.
+        cost: Whole<1, 4_294_967_295> = Means("1"),
+        /// Whether limits only count and report, and refuse nobody.
+        shadow: bool = Means("false"),
+        /// What becomes of the client's `Authorization` header: `strip` or `original`.
+        authorization: Authorization = Means(r#""strip""#),
+        /// Whether headers with `_` in their names reach the upstream.
+        allow_underscore_headers: bool = Means("false"),
+        /// When the store of counters is gone; left out: as in `[limits]`.
+        on_store_loss: OnStoreLoss = Fine,
+    }
+}

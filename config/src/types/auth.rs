@@ -1,0 +1,121 @@
+//! Tokens, the keys that sign them, and the ways to sign in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kernel::secret::Secret;
+
+/// Tokens, keys and sign-in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// The `iss` of tokens made here.
+    pub issuer: String,
+    /// The `aud` of tokens made here, and demanded of them.
+    pub audience: Option<String>,
+    /// How long an access token lives.
+    pub access_ttl: Duration,
+    /// How long a session lives without being refreshed.
+    pub refresh_ttl: Duration,
+    /// By how much clocks may differ, on both sides of `exp` and `nbf`.
+    pub leeway: Duration,
+    /// The farthest `exp` from now that is accepted.
+    pub lifetime_max: Duration,
+    /// Where the browser goes after signing in with a provider.
+    pub frontend_url: Option<String>,
+    /// Whether tokens of the replaced system (no `iss`, `jti`, `iat`) are accepted.
+    pub accept_legacy: bool,
+    /// The keys; the first signs, all verify. Empty: the caller makes one.
+    pub keys: Vec<Key>,
+    /// How many bytes of verified tokens are remembered.
+    pub token_cache_bytes: usize,
+    /// The pool that hashes passwords.
+    pub hashing: Hashing,
+    /// Sign-in by others.
+    pub oauth: OAuth,
+}
+
+/// The pool that hashes passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashing {
+    /// How many hashes run at one time.
+    pub threads: usize,
+    /// How many more may wait; past it the answer is 503.
+    pub queue_max: usize,
+}
+
+/// A key, bound to one algorithm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// The name that stands in a token's header.
+    pub kid: String,
+    /// The one algorithm it is for.
+    pub alg: Alg,
+    /// The shared secret of an [`Alg::HS256`] key, and of no other.
+    pub secret: Option<Secret>,
+    /// The PEM private key of the other algorithms; a key without one only verifies.
+    pub private_key: Option<Secret>,
+    /// The PEM public key of the other algorithms.
+    pub public_key: Option<Secret>,
+}
+
+/// A signature algorithm, as RFC 7518 §3.1 and RFC 8037 name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alg {
+    /// HMAC with SHA-256.
+    HS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// Ed25519.
+    EdDSA,
+}
+
+/// The providers people may sign in with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OAuth {
+    /// Google.
+    pub google: Option<Provider>,
+    /// GitHub.
+    pub github: Option<Provider>,
+    /// Other OpenID Connect providers, by the name in `/auth/oidc/{name}`.
+    pub oidc: BTreeMap<String, Provider>,
+}
+
+/// A provider of identities; a URL that is `None` comes from discovery at `issuer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provider {
+    /// Our name there.
+    pub client_id: String,
+    /// Our password there.
+    pub client_secret: Secret,
+    /// Where the browser comes back to; `None`: made of `listen.public_url`.
+    pub redirect_uri: Option<String>,
+    /// What we ask for.
+    pub scopes: Vec<String>,
+    /// The `iss` of its id tokens, and where discovery begins; GitHub has none.
+    pub issuer: Option<String>,
+    /// Where the browser is sent.
+    pub authorization_url: Option<String>,
+    /// Where a code becomes a token.
+    pub token_url: Option<String>,
+    /// Where a token becomes a person.
+    pub userinfo_url: Option<String>,
+    /// Where GitHub lists the person's addresses.
+    pub emails_url: Option<String>,
+    /// Where its keys are published.
+    pub jwks_url: Option<String>,
+}
+
+/// An issuer of tokens other than Doorward itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// The exact `iss`.
+    pub issuer: String,
+    /// Where its keys are published.
+    pub jwks_url: String,
+    /// The audiences of which a token must name one; never empty.
+    pub audiences: Vec<String>,
+}

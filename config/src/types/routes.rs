@@ -1,0 +1,103 @@
+//! What is behind the gateway, and which requests go there.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kernel::limit::Allowance;
+
+use super::OnStoreLoss;
+
+/// Equal servers behind the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name, as routes write it.
+    pub name: String,
+    /// Its servers; never empty.
+    pub endpoints: Vec<Endpoint>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long the server may be silent.
+    pub read_timeout: Duration,
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `http://host:port`
+    Http {
+        /// A name, an IPv4 address, or an IPv6 address without brackets.
+        host: String,
+        /// The port; 80 where none is written.
+        port: u16,
+    },
+    /// `https://host:port`
+    Https {
+        /// A name, an IPv4 address, or an IPv6 address without brackets.
+        host: String,
+        /// The port; 443 where none is written.
+        port: u16,
+    },
+    /// `unix:/path`
+    Unix(PathBuf),
+}
+
+/// Which requests go to which upstream, and on what terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name, in logs, metrics and limits.
+    pub name: String,
+    /// The hosts it is for, lower-case, without port; empty: any.
+    pub hosts: Vec<String>,
+    /// The paths it is for.
+    pub path: PathPattern,
+    /// The methods it is for, upper-case; empty: any.
+    pub methods: Vec<String>,
+    /// Its upstream: an index into [`Config::upstreams`](super::Config::upstreams).
+    pub upstream: usize,
+    /// Who may call it.
+    pub access: Access,
+    /// A limit of its own, per user, beside the tier's.
+    pub limits: Option<Allowance>,
+    /// The name of that limit's counter; routes that write the same name share one.
+    pub policy: Option<String>,
+    /// How many requests a request here counts as.
+    pub cost: NonZeroU32,
+    /// Whether limits only count and report, and refuse nobody.
+    pub shadow: bool,
+    /// What becomes of the client's `Authorization` header.
+    pub authorization: Authorization,
+    /// Whether headers with `_` in their names reach the upstream.
+    pub allow_underscore_headers: bool,
+    /// What happens here when the store of counters is gone; `None`: as in [`Limits`](super::Limits).
+    pub on_store_loss: Option<OnStoreLoss>,
+}
+
+/// The paths of a route; always canonical.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// This path and no other.
+    Exact(String),
+    /// This path and those below it, by whole segment; no final slash, except for `/` itself.
+    Prefix(String),
+}
+
+/// Who may call a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone; a token that is sent is still checked.
+    Public,
+    /// Whoever has a token.
+    Token,
+    /// Whoever has a token with all of these scopes; never empty.
+    Scopes(Vec<String>),
+}
+
+/// What becomes of the client's `Authorization` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// It is taken off.
+    Strip,
+    /// It goes on as it came.
+    Original,
+}

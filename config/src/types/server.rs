@@ -1,0 +1,134 @@
+//! The whole configuration, and the parts that concern the process itself.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use kernel::limit::Allowance;
+use kernel::secret::Secret;
+use kernel::tier::Tier;
+
+use super::Auth;
+use super::Issuer;
+use super::Limits;
+use super::Route;
+use super::Upstream;
+
+/// Everything an operator decides, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where this Doorward runs.
+    pub environment: Environment,
+    /// Whether a request without a token becomes the test user; only ever true in [`Environment::Dev`].
+    pub test_mode: bool,
+    /// Where the SQLite file, generated secrets and sockets live.
+    pub data_dir: PathBuf,
+    /// Sockets and their bounds.
+    pub listen: Listen,
+    /// Where people and sessions are kept.
+    pub database: Database,
+    /// The store shared by several gateways; `None` means memory, one process.
+    pub redis: Option<Redis>,
+    /// The Celery installation whose workers the health page watches.
+    pub celery: Option<Celery>,
+    /// Tokens, keys and sign-in.
+    pub auth: Auth,
+    /// Issuers of tokens other than Doorward itself.
+    pub issuers: Vec<Issuer>,
+    /// The scopes each role grants; `admin` always grants at least `admin`.
+    pub roles: BTreeMap<String, Vec<String>>,
+    /// What each tier allows; always has `free`, `premium` and `admin`.
+    pub tiers: BTreeMap<Tier, Allowance>,
+    /// Limits that no tier decides.
+    pub limits: Limits,
+    /// The servers behind the gateway, in order of name.
+    pub upstreams: Vec<Upstream>,
+    /// The routes, in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Puts the data directory elsewhere, and with it the SQLite file that is there by default.
+    pub fn move_data_dir(&mut self, data_dir: &Path) {
+        if self.database == Database::in_data_dir(&self.data_dir) {
+            self.database = Database::in_data_dir(data_dir);
+        }
+        self.data_dir = data_dir.to_owned();
+    }
+}
+
+impl Database {
+    /// The database of a configuration that names none.
+    pub(crate) fn in_data_dir(data_dir: &Path) -> Self {
+        Self::Sqlite(data_dir.join("doorward.db"))
+    }
+}
+
+/// Where a Doorward runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// A developer's machine: literal secrets and test mode are allowed.
+    Dev,
+    /// A rehearsal, as strict as production.
+    Staging,
+    /// Production.
+    Prod,
+}
+
+/// The listeners and their bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Addresses for clients.
+    pub public: Vec<SocketAddr>,
+    /// The address for probes, metrics and management.
+    pub ops: SocketAddr,
+    /// Peers whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origin that clients use, such as `https://api.example.com`, without a final slash.
+    pub public_url: Option<String>,
+    /// Whether user management is also served to clients.
+    pub expose_management: bool,
+    /// How long a client may take to send a whole header.
+    pub header_timeout: Duration,
+    /// How long an idle client connection is kept.
+    pub idle_timeout: Duration,
+    /// How long a stopping process waits for the requests under way.
+    pub drain_timeout: Duration,
+    /// The largest request header, in bytes, all lines together.
+    pub headers_bytes_max: usize,
+    /// The most client connections at one time.
+    pub connections_max: usize,
+}
+
+/// The database that holds people, sessions and revocations.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Database {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// SQLite in memory, gone with the process.
+    SqliteMemory,
+    /// A Postgres server.
+    Postgres {
+        /// `postgres://user:password@host:port/database`, percent-encoded.
+        url: Secret,
+    },
+}
+
+/// The Redis server shared by several gateways.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redis {
+    /// `redis://` or `rediss://`, with the password where there is one.
+    pub url: Secret,
+}
+
+/// A Celery installation to watch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Celery {
+    /// The broker's `redis://` URL.
+    pub broker_url: Secret,
+    /// The result back end's `redis://` URL, where it differs.
+    pub result_backend: Option<Secret>,
+}

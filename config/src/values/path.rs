@@ -1,0 +1,140 @@
+//! Paths of routes: canonical, and never ours.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::parsed;
+use crate::read::Node;
+use crate::read::Read;
+use crate::report::Report;
+use crate::report::shown;
+use crate::types::PathPattern;
+
+/// The paths that Doorward answers itself, with all below them.
+pub const MOUNTS: &[&str] = &[
+    "/auth",
+    "/api/auth",
+    "/status",
+    "/monitoring/health",
+    "/api/monitoring/health",
+    "/docs",
+    "/openapi.json",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+];
+
+/// The longest path of a route, in bytes.
+const PATH_BYTES_MAX: usize = 1024;
+
+impl PathPattern {
+    /// Reads `/segment/prefix`, or `=/exact`.
+    ///
+    /// # Errors
+    /// What makes the path one that no request can have, or that several spellings have.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (path, exact) = match text.strip_prefix('=') {
+            Some(path) => (path, true),
+            None => (text, false),
+        };
+        let bad = |why: &str| Err(format!("`{}` {why}", shown(text)));
+        if !path.starts_with('/') {
+            return bad("does not begin with `/`");
+        }
+        if path.len() > PATH_BYTES_MAX {
+            return bad("is longer than 1024 bytes");
+        }
+        // `pchar` of RFC 3986 §3.3 without `%` and `;`, which allow two spellings of one path.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@/".contains(c);
+        if let Some(odd) = path.chars().find(|c| !plain(*c)) {
+            let odd = odd.escape_default();
+            return bad(&format!("has `{odd}` in it, which no canonical path of a route has"));
+        }
+        if path.contains("//") {
+            return bad("has an empty segment `//`");
+        }
+        if path.split('/').any(|segment| segment == "." || segment == "..") {
+            return bad("has a segment `.` or `..`");
+        }
+        if exact {
+            return Ok(Self::Exact(path.to_owned()));
+        }
+        match path.strip_suffix('/') {
+            None | Some("") => Ok(Self::Prefix(path.to_owned())),
+            Some(stem) => bad(&format!("ends with `/`: `{stem}` covers all below it")),
+        }
+    }
+
+    /// The path itself.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Exact(path) | Self::Prefix(path) => path,
+        }
+    }
+}
+
+impl std::fmt::Display for PathPattern {
+    /// As it is written in the file.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "={path}"),
+            Self::Prefix(path) => f.write_str(path),
+        }
+    }
+}
+
+impl Read for PathPattern {
+    fn read(node: Node<'_>, report: &mut Report<'_>) -> Option<Self> {
+        parsed(&node, report, "a path, such as `\"/api\"`", Self::parse)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^=?/", "maxLength": PATH_BYTES_MAX + 1 })
+    }
+}
+
+/// The mount on which a route with this path would never be reached.
+pub(crate) fn overlapping_mount(path: &PathPattern) -> Option<&'static str> {
+    let path = path.as_str();
+    let below = |mount: &str| path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'));
+    MOUNTS.iter().copied().find(|mount| path == *mount || below(mount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_exact_or_a_prefix_of_whole_segments() {
+        assert_eq!(
+            PathPattern::parse("/api/orders"),
+            Ok(PathPattern::Prefix("/api/orders".into()))
+        );
+        assert_eq!(PathPattern::parse("/"), Ok(PathPattern::Prefix("/".into())));
+        assert_eq!(PathPattern::parse("=/"), Ok(PathPattern::Exact("/".into())));
+        assert_eq!(PathPattern::parse("=/a/"), Ok(PathPattern::Exact("/a/".into())));
+    }
+
+    #[test]
+    fn a_path_with_two_spellings_is_refused() {
+        for text in [
+            "", "api", "=api", "//", "/a//b", "/a/.", "/./a", "/a/../b", "/..", "/a%20b", "/a\\b",
+            "/a?b", "/a#b", "/a;b", "/a b", "/ä", "/a\n", "/a/", "==/a", "/{id}", "/<a>",
+        ] {
+            assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+        assert!(PathPattern::parse(&format!("/{}", "a".repeat(PATH_BYTES_MAX - 1))).is_ok());
+        assert!(PathPattern::parse(&format!("/{}", "a".repeat(PATH_BYTES_MAX))).is_err());
+    }
+
+    #[test]
+    fn a_mount_takes_its_own_path_and_all_below_it_but_no_longer_word() {
+        let overlap = |text: &str| overlapping_mount(&PathPattern::parse(text).unwrap());
+        assert_eq!(overlap("/auth"), Some("/auth"));
+        assert_eq!(overlap("=/auth/login"), Some("/auth"));
+        assert_eq!(overlap("/api/auth/x"), Some("/api/auth"));
+        assert_eq!(overlap("/.well-known/jwks.json"), Some("/.well-known/jwks.json"));
+        for text in ["/", "/api", "/authors", "/docsX", "/.well-known", "=/monitoring"] {
+            assert_eq!(overlap(text), None, "{text}");
+        }
+    }
+}

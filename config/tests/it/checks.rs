@@ -1,0 +1,280 @@
+//! Values that are fine alone and do not fit together, or the world.
+
+use config::Access;
+use config::Database;
+use config::Environment;
+use config::PathPattern;
+use kernel::limit::Allowance;
+
+use crate::SECRET;
+use crate::faults;
+use crate::faults_with;
+use crate::parse;
+use crate::parse_with;
+
+/// A file with these routes, and an upstream for them.
+fn with_routes(routes: &[&str]) -> String {
+    let mut text = "[upstreams.u]\nendpoints = [\"http://u\"]\n".to_owned();
+    for (index, route) in routes.iter().enumerate() {
+        text.push_str("[[routes]]\nupstream = \"u\"\n");
+        if !route.starts_with("name =") && !route.contains("\nname =") {
+            text.push_str(&format!("name = \"r{index}\"\n"));
+        }
+        text.push_str(route);
+        text.push('\n');
+    }
+    text
+}
+
+/// Checks that the only fault of `text` ends with `message`.
+fn one_fault(text: &str, message: &str) {
+    let faults = faults(text);
+    assert!(faults.len() == 1 && faults[0].ends_with(message), "{text}\n{faults:#?}");
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config.environment, Environment::Prod);
+    assert_eq!(config.database, Database::Sqlite("./.doorward/doorward.db".into()));
+    let allowances = config.tiers.iter().map(|(tier, allowance)| {
+        let requests = match allowance {
+            Allowance::Unlimited => "unlimited".to_owned(),
+            Allowance::Limited(quotas) => {
+                quotas.iter().map(|q| format!("{} per {:?}", q.requests(), q.per())).collect()
+            }
+        };
+        format!("{tier}: {requests}")
+    });
+    assert_eq!(
+        allowances.collect::<Vec<_>>(),
+        ["admin: unlimited", "free: 100 per 60s", "premium: 1000 per 60s"]
+    );
+    assert_eq!(config.roles["admin"], ["admin"]);
+}
+
+#[test]
+fn a_doorward_without_a_file_sends_every_path_of_callers_with_a_token_to_one_upstream() {
+    let config = config::embedded(&crate::nothing, "/data".as_ref()).unwrap();
+    assert_eq!(config.database, Database::Sqlite("/data/doorward.db".into()));
+    assert_eq!(config.data_dir, std::path::Path::new("/data"));
+    assert_eq!(config.upstreams[0].name, "default");
+    assert_eq!(config.routes[0].path, PathPattern::Prefix("/".to_owned()));
+    assert_eq!(config.routes[0].access, Access::Token);
+}
+
+#[test]
+fn moving_the_data_directory_leaves_a_named_database_where_it_is() {
+    let mut config = parse("database.url = \"sqlite:///srv/d.db\"").unwrap();
+    config.move_data_dir("/data".as_ref());
+    assert_eq!(config.database, Database::Sqlite("/srv/d.db".into()));
+}
+
+#[test]
+fn an_upstream_that_does_not_exist_is_named_with_those_that_do() {
+    let text = with_routes(&["path = \"/a\""]).replace("upstream = \"u\"", "upstream = \"v1\"");
+    one_fault(&text, "routes[0].upstream: no upstream `v1`; there are `u`");
+    one_fault(
+        "[[routes]]\nname = \"a\"\npath = \"/a\"\nupstream = \"u\"\n",
+        "no upstream `u`; there are none",
+    );
+}
+
+#[test]
+fn the_same_name_twice_is_a_fault() {
+    let text = with_routes(&["name = \"a\"\npath = \"/a\"", "name = \"a\"\npath = \"/b\""]);
+    one_fault(&text, "routes[1].name: `a` is the name of `routes[0]` as well");
+    one_fault(
+        "limits.auth = [{ name = \"m\", requests = 1, per = \"1m\" }, { name = \"m\", requests = 9, per = \"1h\" }]",
+        "limits.auth[1].name: there is already a quota `m`",
+    );
+    let key = "[[auth.keys]]\nkid = \"k\"\nalg = \"HS256\"\nsecret = { env = \"S\" }\n";
+    assert_eq!(
+        faults_with(&key.repeat(2), &[("S", SECRET)]),
+        ["6:7 auth.keys[1].kid: `k` is the kid of `auth.keys[0]` as well"]
+    );
+}
+
+#[test]
+fn two_routes_for_the_same_requests_are_a_fault_and_a_more_specific_one_is_not() {
+    for (one, other) in [
+        ("path = \"/a\"", "path = \"/a\""),
+        ("path = \"/a\"\nmethods = [\"GET\", \"PUT\"]", "path = \"/a\"\nmethods = [\"PUT\"]"),
+        ("path = \"/a\"\nhosts = [\"a.b\"]", "path = \"/a\"\nhosts = [\"c.d\", \"A.B\"]"),
+    ] {
+        one_fault(
+            &with_routes(&[one, other]),
+            "routes[1].path: `/a` is also the path of the route `r0`, for the same hosts and methods",
+        );
+    }
+    for (one, other) in [
+        ("path = \"/a\"", "path = \"=/a\""),
+        ("path = \"/a\"", "path = \"/a/b\""),
+        ("path = \"/a\"", "path = \"/a\"\nmethods = [\"GET\"]"),
+        ("path = \"/a\"\nhosts = [\"a.b\"]", "path = \"/a\"\nhosts = [\"c.d\"]"),
+        ("path = \"/a\"\nhosts = [\"a.b\"]", "path = \"/a\""),
+    ] {
+        assert!(parse(&with_routes(&[one, other])).is_ok(), "{one} {other}");
+    }
+}
+
+#[test]
+fn a_route_under_each_mount_is_a_fault_that_names_both() {
+    for mount in config::MOUNTS {
+        for path in [(*mount).to_owned(), format!("={mount}"), format!("{mount}/x")] {
+            one_fault(
+                &with_routes(&[&format!("path = \"{path}\"")]),
+                &format!("`{path}` lies under `{mount}`, which Doorward answers itself"),
+            );
+        }
+    }
+    for path in ["/", "/api", "/.well-known", "/authors", "/docs2"] {
+        assert!(parse(&with_routes(&[&format!("path = \"{path}\"")])).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn a_limit_of_zero_or_of_nothing_is_a_fault_and_unlimited_has_a_word() {
+    let quota = |requests: &str| {
+        format!("tiers.gold.limits = [{{ name = \"m\", requests = {requests}, per = \"1m\" }}]")
+    };
+    one_fault(&quota("0"), "`0` is not a whole number from 1 to 4294967295");
+    one_fault(&quota("-1"), "`-1` is not a whole number from 1 to 4294967295");
+    one_fault(&quota("4294967296"), "`4294967296` is not a whole number from 1 to 4294967295");
+    assert!(parse(&quota("4294967295")).is_ok());
+    one_fault("tiers.gold.limits = []", "write at least one quota");
+    one_fault(
+        "tiers.gold.limits = 0",
+        "expected a list of quotas or `\"unlimited\"`, found an integer",
+    );
+    one_fault("[tiers.gold]", "tiers.gold: the key `limits` is missing");
+    assert!(parse("tiers.gold.limits = \"unlimited\"").is_ok());
+    one_fault("limits.anonymous = \"unlimited\"", "expected a list, found a string");
+}
+
+#[test]
+fn four_quotas_are_the_most() {
+    let quotas = |count: usize| {
+        let quota = |n| format!("{{ name = \"q{n}\", requests = 1, per = \"{}s\" }}", n + 1);
+        let quotas = (0..count).map(quota).collect::<Vec<_>>();
+        format!("tiers.gold.limits = [{}]", quotas.join(", "))
+    };
+    assert!(parse(&quotas(4)).is_ok());
+    one_fault(&quotas(5), "5 quotas are too many: at most 4");
+}
+
+#[test]
+fn a_period_is_whole_seconds_up_to_31_days() {
+    let quota = |per: &str| {
+        format!("tiers.gold.limits = [{{ name = \"m\", requests = 1, per = \"{per}\" }}]")
+    };
+    for per in ["1s", "31d", "90m", "2000ms"] {
+        assert!(parse(&quota(per)).is_ok(), "{per}");
+    }
+    for per in ["0s", "32d", "500ms", "1500ms", "1", "minute"] {
+        assert_eq!(faults(&quota(per)).len(), 1, "{per}");
+    }
+}
+
+#[test]
+fn a_default_tier_that_does_not_exist_is_a_fault() {
+    one_fault(
+        "limits.default_tier = \"gold\"",
+        "no tier `gold`; there are `admin`, `free`, `premium`",
+    );
+    assert!(parse("limits.default_tier = \"gold\"\ntiers.gold.limits = \"unlimited\"").is_ok());
+}
+
+#[test]
+fn routes_share_a_policy_only_with_the_same_limits() {
+    let limits = |n: u32| {
+        format!("limits = [{{ name = \"m\", requests = {n}, per = \"1m\" }}]\npolicy = \"p\"\n")
+    };
+    let two = |a: u32, b: u32| {
+        let (a, b) =
+            (format!("path = \"/a\"\n{}", limits(a)), format!("path = \"/b\"\n{}", limits(b)));
+        with_routes(&[&a, &b])
+    };
+    assert!(parse(&two(5, 5)).is_ok());
+    one_fault(&two(5, 6), "`routes[0]` has the same policy with other limits; write the same");
+    one_fault(
+        &with_routes(&["path = \"/a\"\npolicy = \"p\""]),
+        "`p` names the counter of `limits`, and there are none",
+    );
+}
+
+#[test]
+fn test_mode_is_for_developers_only() {
+    assert!(parse("environment = \"dev\"\ntest_mode = true").unwrap().test_mode);
+    for environment in ["staging", "prod"] {
+        one_fault(
+            &format!("environment = \"{environment}\"\ntest_mode = true"),
+            "test_mode: it lets everybody in: only where `environment = \"dev\"`",
+        );
+    }
+    one_fault("test_mode = true", "only where `environment = \"dev\"`");
+}
+
+#[test]
+fn lifetimes_that_contradict_each_other_are_faults() {
+    one_fault("auth.access_ttl = \"25h\"", "our own tokens would be refused");
+    one_fault(
+        "auth.access_ttl = \"2h\"\nauth.refresh_ttl = \"1h\"",
+        "it is shorter than `auth.access_ttl`",
+    );
+    one_fault("auth.leeway = \"61s\"", "`61s` is not from `0s` to `1m`");
+    assert!(parse("auth.leeway = \"60s\"").is_ok());
+}
+
+#[test]
+fn addresses_that_cannot_both_be_bound_are_faults() {
+    one_fault("listen.public = []", "an empty list serves nobody: write an address");
+    one_fault("listen.public = [\"127.0.0.1:9180\"]", "`127.0.0.1:9180` is `listen.ops` as well");
+    one_fault(
+        "listen.public = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
+        "`127.0.0.1:1` is listed twice",
+    );
+    assert!(parse("listen.public = [\"127.0.0.1:0\", \"127.0.0.1:0\"]").is_ok());
+}
+
+#[test]
+fn redirects_lead_to_absolute_urls_and_in_the_clear_only_to_this_machine() {
+    for key in ["listen.public_url", "auth.frontend_url"] {
+        for url in
+            ["/app", "//evil.example", "http://app.example.com", "javascript:x", "https://a@b"]
+        {
+            assert_eq!(faults(&format!("{key} = \"{url}\"")).len(), 1, "{key} {url}");
+        }
+        assert!(parse(&format!("{key} = \"http://localhost:3000\"")).is_ok());
+    }
+}
+
+#[test]
+fn an_issuer_of_others_needs_an_audience_and_a_name_of_its_own() {
+    let issuer = |name: &str, audiences: &str| {
+        format!(
+            "[[issuers]]\nissuer = \"{name}\"\njwks_url = \"https://a/k\"\naudiences = {audiences}\n"
+        )
+    };
+    assert!(parse(&issuer("https://a", "[\"x\"]")).is_ok());
+    one_fault(
+        &issuer("https://a", "[]"),
+        "would accept tokens meant for anybody: write an audience",
+    );
+    one_fault(&issuer("doorward", "[\"x\"]"), "there is already an issuer `doorward`");
+    one_fault(&issuer("https://a", "[\"x\"]").repeat(2), "there is already an issuer `https://a`");
+}
+
+#[test]
+fn the_admin_role_always_grants_admin() {
+    let config = parse("roles.admin = [\"orders:write\"]").unwrap();
+    assert_eq!(config.roles["admin"], ["admin", "orders:write"]);
+}
+
+#[test]
+fn a_database_password_is_percent_encoded_into_the_url() {
+    let text = "[database]\nurl = \"postgres://ann@db/app\"\npassword = { env = \"P\" }";
+    let config = parse_with(text, &[("P", "p@ss:word!")]).unwrap();
+    let Database::Postgres { url } = config.database else { panic!("it is Postgres") };
+    assert_eq!(url.expose(), "postgres://ann:p%40ss%3Aword%21@db/app");
+}

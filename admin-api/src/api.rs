@@ -1,0 +1,122 @@
+//! The admin API as a whole: opened once, then served, followed and asked.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use kernel::keys::KeyRing;
+use kernel::revocation::RevocationSet;
+use kernel::secret::Secret;
+use tokio::net::UnixListener;
+
+use crate::clock::Clock;
+use crate::http::routes::routes;
+use crate::http::serve::serve;
+use crate::passwords::Passwords;
+use crate::people::desk::Desk;
+use crate::people::issue::Issuer;
+use crate::people::mint::Mint;
+use crate::people::mint::MintError;
+use crate::people::roles::Roles;
+use crate::people::users::Users;
+use crate::store::database::Database;
+use crate::store::open::OpenError;
+use crate::store::refresh_keys::RefreshKeys;
+use crate::store::tail::Progress;
+use crate::store::tail::follow;
+
+/// Everything opened: the database, the hashing threads, the keys.
+pub struct AdminApi {
+    desk: Arc<Desk>,
+    users: Users,
+    router: Router,
+}
+
+impl AdminApi {
+    /// Opens the database that `config` names, brings its schema up to date and starts the
+    /// threads. `keys` sign and verify access tokens.
+    ///
+    /// # Errors
+    /// [`OpenError`]: one clear text for the operator.
+    pub async fn open(
+        config: &config::Config,
+        keys: Arc<KeyRing>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let now = clock.now();
+        let passwords = Passwords::start(config.auth.hashing).map_err(OpenError::Hash)?;
+        let database = Database::open(&config.database, now)?;
+        let path = match &config.database {
+            config::Database::Sqlite(path) => path,
+            config::Database::SqliteMemory | config::Database::Postgres { .. } => {
+                Path::new(":memory:")
+            }
+        };
+        let refresh_keys = RefreshKeys::load(&database, path, now).await?;
+        let desk = Arc::new(Desk {
+            issuer: Arc::new(Issuer::new(&config.auth, keys, refresh_keys)),
+            roles: Roles::new(&config.roles),
+            progress: Progress::new(),
+            database,
+            clock,
+            passwords,
+        });
+        Ok(Self {
+            users: Users::new(Arc::clone(&desk), config.tiers.keys().cloned()),
+            router: routes(&desk),
+            desk,
+        })
+    }
+
+    /// All routes, ready to be asked.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Serves on `listener` until `shutdown`, then finishes the requests under way.
+    ///
+    /// # Errors
+    /// The listener's.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: UnixListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        serve(self.router(), Arc::clone(&self.desk), listener, shutdown).await
+    }
+
+    /// The people.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Makes an access token without a session, for an operator.
+    ///
+    /// # Errors
+    /// [`MintError`].
+    pub async fn mint_access(&self, mint: Mint) -> Result<Secret, MintError> {
+        self.desk.mint(mint).await
+    }
+
+    /// Carries revocations into `set` until `shutdown`: a snapshot first, then whatever this
+    /// process or another writes, within a tenth of a second. While it runs, an act here is
+    /// answered only once it is in force in `set`.
+    pub async fn tail_revocations(
+        &self,
+        set: Arc<RevocationSet>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let desk = &self.desk;
+        follow(&desk.database, &desk.clock, set, &desk.progress, shutdown).await;
+    }
+
+    /// How many passwords were hashed or checked since the start.
+    pub fn passwords_hashed(&self) -> u64 {
+        self.desk.passwords.done()
+    }
+}
+
+#[cfg(test)]
+mod tests;

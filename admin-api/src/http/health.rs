@@ -1,0 +1,144 @@
+//! Is it well? For people and load balancers of the replaced system; orchestrators have the probes
+//! of the ops listener.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::StatusCode;
+use http::Uri;
+use kernel::time::Timestamp;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::people::desk::Desk;
+use crate::store::fault::DbError;
+use crate::store::revocations;
+
+/// How long the database may take to answer.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// How long an answer is given again.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// The whole and its parts, in the shape of the replaced system.
+#[derive(Clone, Serialize)]
+pub(crate) struct Health {
+    status: Status,
+    message: &'static str,
+    timestamp: String,
+    components: Components,
+}
+
+#[derive(Clone, Serialize)]
+struct Components {
+    database: Component,
+    redis: Component,
+    celery: Workers,
+    api: Component,
+}
+
+#[derive(Clone, Serialize)]
+struct Component {
+    status: Status,
+    message: &'static str,
+}
+
+#[derive(Clone, Serialize)]
+struct Workers {
+    status: Status,
+    message: &'static str,
+    worker_count: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Healthy,
+    Unhealthy,
+    /// Not there, and not missed.
+    NotConfigured,
+}
+
+/// The last answer, and when it was found.
+#[derive(Clone)]
+pub(crate) struct Checkup {
+    desk: Arc<Desk>,
+    last: Arc<Mutex<Option<(Timestamp, Health)>>>,
+}
+
+impl Checkup {
+    /// Nothing known yet.
+    pub(crate) fn new(desk: Arc<Desk>) -> Self {
+        Self { desk, last: Arc::default() }
+    }
+
+    /// How it is; at most one look a second, however many ask.
+    async fn health(&self) -> Health {
+        let mut last = self.last.lock().await;
+        let now = self.desk.clock.now();
+        match &*last {
+            // A clock that was put back makes the answer look early: look again.
+            Some((at, health)) if *at <= now && now.since(*at) < KEPT_FOR => health.clone(),
+            _ => {
+                let health = look(&self.desk, now).await;
+                *last = Some((now, health.clone()));
+                health
+            }
+        }
+    }
+}
+
+async fn look(desk: &Desk, now: Timestamp) -> Health {
+    let looked = tokio::time::timeout(BUDGET, desk.database.read(revocations::position)).await;
+    let (status, message) = match looked {
+        Ok(Ok(_)) => (Status::Healthy, "Database connection successful"),
+        Ok(Err(DbError::Busy)) => (Status::Unhealthy, "Database is overloaded"),
+        Ok(Err(_)) => (Status::Unhealthy, "Database connection failed"),
+        Err(_) => (Status::Unhealthy, "Database did not answer in time"),
+    };
+    Health {
+        status,
+        message: if status == Status::Healthy {
+            "All systems operational"
+        } else {
+            "Database connection failed - system unavailable"
+        },
+        timestamp: written(now),
+        components: Components {
+            database: Component { status, message },
+            redis: Component { status: Status::NotConfigured, message: "Redis is not configured" },
+            celery: Workers {
+                status: Status::NotConfigured,
+                message: "Celery is not configured",
+                worker_count: 0,
+            },
+            api: Component { status: Status::Healthy, message: "API is running" },
+        },
+    }
+}
+
+/// RFC 3339, in UTC.
+fn written(at: Timestamp) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    at.to_string()
+}
+
+/// `GET /monitoring/health`: always 200, so that old dashboards can read the body; with
+/// `?strict=1` 503 when unhealthy.
+pub(crate) async fn health(State(checkup): State<Checkup>, uri: Uri) -> Response {
+    let health = checkup.health().await;
+    let query = uri.query().unwrap_or_default();
+    let is_strict = form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "strict" && matches!(&*value, "1" | "true"));
+    let status = if is_strict && health.status == Status::Unhealthy {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    (status, Json(health)).into_response()
+}

@@ -1,0 +1,71 @@
+//! Who am I?
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::HeaderMap;
+use kernel::token::TokenError;
+use serde::Serialize;
+
+use super::bearer;
+use super::refusal::Refusal;
+use crate::people::desk::Desk;
+use crate::people::standing::Standing;
+use crate::store::users::User;
+
+/// A person, to themselves.
+#[derive(Serialize)]
+pub(crate) struct Me {
+    id: String,
+    username: String,
+    email: Option<String>,
+    tier: String,
+    is_active: bool,
+    full_name: Option<String>,
+    role: String,
+    /// Those of the token at hand, which may be fewer than allowed.
+    scopes: Vec<String>,
+    is_verified: bool,
+}
+
+/// `GET /auth/me`
+pub(crate) async fn me(
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+) -> Result<Json<Me>, Refusal> {
+    let access = bearer::required(&headers)?;
+    let token = desk.issuer.read_access(&access).map_err(|_| Refusal::InvalidToken)?;
+    token.check_in_force(desk.issuer.profile(), desk.clock.now()).map_err(|error| match error {
+        TokenError::Expired => Refusal::ExpiredToken,
+        _ => Refusal::InvalidToken,
+    })?;
+    let scopes = token.claims().scopes.iter().map(ToString::to_string).collect();
+    let (standing, is_revoked) = desk
+        .database
+        .read(move |connection| {
+            let standing = Standing::of(connection, &token)?;
+            let is_revoked = standing.is_revoked(&token);
+            Ok((standing, is_revoked))
+        })
+        .await?;
+    match standing.user {
+        _ if is_revoked => Err(Refusal::RevokedToken),
+        None => Err(Refusal::UserGone),
+        Some(user) => Ok(Json(of(user, scopes))),
+    }
+}
+
+fn of(user: User, scopes: Vec<String>) -> Me {
+    Me {
+        id: user.id,
+        username: user.username,
+        email: user.email,
+        tier: user.tier.to_string(),
+        is_active: user.is_active,
+        full_name: user.full_name,
+        role: user.role,
+        scopes,
+        is_verified: user.is_verified,
+    }
+}

@@ -1,0 +1,261 @@
+//! The one place that turns errors into answers.
+
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::ALLOW;
+use http::header::CONTENT_TYPE;
+use http::header::RETRY_AFTER;
+use http::header::WWW_AUTHENTICATE;
+use kernel::problem::ErrorCode;
+use kernel::problem::FieldFault;
+use kernel::problem::MEDIA_TYPE;
+use kernel::problem::Problem;
+
+use crate::people::desk::OutOfOrder;
+use crate::people::logout::LogoutError;
+use crate::people::refresh::RefreshRefusal;
+use crate::people::sign_in::SignInError;
+use crate::store::fault::DbError;
+
+/// Why a request is not served. What it says is for the log; the client reads [`Refusal::detail`].
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("no bearer token, or a malformed one")]
+    NotAuthenticated,
+    #[error("an access token that does not hold")]
+    InvalidToken,
+    #[error("an expired access token")]
+    ExpiredToken,
+    #[error("a revoked access token")]
+    RevokedToken,
+    #[error("an unknown user, a wrong password or an inactive user")]
+    WrongPassword,
+    #[error("an access token in place of a refresh token")]
+    WrongTokenType,
+    #[error("{0}")]
+    RefreshToken(&'static str),
+    #[error("the token's user is gone")]
+    UserGone,
+    #[error("nothing by that name")]
+    NotFound,
+    #[error("a method that is not offered")]
+    Method,
+    #[error("fields that are missing or wrong")]
+    Fields(Vec<FieldFault>),
+    #[error("a body over its bound")]
+    TooLarge,
+    #[error("a body of another media type")]
+    MediaType(&'static str),
+    #[error("a body that broke off")]
+    Body,
+    #[error("no room just now")]
+    Busy,
+    #[error("it took too long")]
+    TooSlow,
+    #[error("a fault of ours")]
+    Internal,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotAuthenticated
+            | Self::InvalidToken
+            | Self::ExpiredToken
+            | Self::RevokedToken
+            | Self::WrongPassword
+            | Self::WrongTokenType
+            | Self::RefreshToken(_) => StatusCode::UNAUTHORIZED,
+            Self::UserGone | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Body => StatusCode::BAD_REQUEST,
+            Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::NotAuthenticated => ErrorCode::NotAuthenticated,
+            Self::InvalidToken | Self::WrongTokenType | Self::RefreshToken(_) => {
+                ErrorCode::InvalidToken
+            }
+            Self::ExpiredToken => ErrorCode::TokenExpired,
+            Self::RevokedToken => ErrorCode::TokenRevoked,
+            Self::WrongPassword => ErrorCode::InvalidCredentials,
+            Self::UserGone | Self::NotFound => ErrorCode::NotFound,
+            Self::Method => ErrorCode::MethodNotAllowed,
+            Self::Fields(_) => ErrorCode::ValidationError,
+            Self::TooLarge => ErrorCode::PayloadTooLarge,
+            Self::MediaType(_) => ErrorCode::UnsupportedMediaType,
+            Self::Body => ErrorCode::BadRequest,
+            Self::Busy | Self::TooSlow => ErrorCode::ServiceUnavailable,
+            Self::Internal => ErrorCode::InternalError,
+        }
+    }
+
+    /// What the client reads; the strings of the replaced system where it had one.
+    fn detail(&self) -> String {
+        match self {
+            Self::NotAuthenticated => "Not authenticated".to_owned(),
+            Self::InvalidToken | Self::ExpiredToken | Self::RevokedToken => {
+                "Could not validate credentials".to_owned()
+            }
+            Self::WrongPassword => "Incorrect username or password".to_owned(),
+            Self::WrongTokenType => "Invalid token type".to_owned(),
+            Self::RefreshToken(_) => "Invalid refresh token".to_owned(),
+            Self::UserGone => "User not found".to_owned(),
+            Self::NotFound => "Not Found".to_owned(),
+            Self::Method => "Method Not Allowed".to_owned(),
+            Self::Fields(faults) => {
+                let names: Vec<_> = faults.iter().map(|fault| fault.loc.join(".")).collect();
+                format!("Validation error: {}", names.join(", "))
+            }
+            Self::TooLarge => "Request body too large".to_owned(),
+            Self::MediaType(expected) => format!("Unsupported media type; send {expected}"),
+            Self::Body => "The request body could not be read".to_owned(),
+            Self::Busy | Self::TooSlow => "Service busy. Please try again later.".to_owned(),
+            Self::Internal => "Internal Server Error".to_owned(),
+        }
+    }
+
+    /// The challenge that every 401 carries (RFC 6750 §3).
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::NotAuthenticated | Self::WrongPassword => Some("Bearer"),
+            Self::InvalidToken
+            | Self::RevokedToken
+            | Self::WrongTokenType
+            | Self::RefreshToken(_) => Some(r#"Bearer error="invalid_token""#),
+            Self::ExpiredToken => Some(
+                r#"Bearer error="invalid_token", error_description="The access token expired""#,
+            ),
+            Self::UserGone
+            | Self::NotFound
+            | Self::Method
+            | Self::Fields(_)
+            | Self::TooLarge
+            | Self::MediaType(_)
+            | Self::Body
+            | Self::Busy
+            | Self::TooSlow
+            | Self::Internal => None,
+        }
+    }
+
+    /// What to make of an error that axum answered by itself.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::Method,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Busy,
+            status if status.is_client_error() => Self::Body,
+            _ => Self::Internal,
+        }
+    }
+
+    /// The answer, about the request to `instance` called `request_id`.
+    pub(crate) fn answer(
+        &self,
+        instance: &str,
+        request_id: &str,
+        allow: Option<HeaderValue>,
+    ) -> Response {
+        let mut problem = Problem::new(self.status(), self.error_code(), self.detail())
+            .about(instance, request_id);
+        if let Self::Fields(faults) = self {
+            problem.errors.clone_from(faults);
+        }
+        let mut response = (self.status(), problem.to_json()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(allow) = allow {
+            headers.insert(ALLOW, allow);
+        }
+        response
+    }
+
+    /// Whether it is somebody's failure to show who they are.
+    pub(crate) fn is_of_authentication(&self) -> bool {
+        self.status() == StatusCode::UNAUTHORIZED
+    }
+}
+
+/// Hands the refusal to the envelope, which alone knows the request's path and id.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<OutOfOrder> for Refusal {
+    /// Logs the fault: this is where it is handled.
+    fn from(error: OutOfOrder) -> Self {
+        if error.is_busy() {
+            tracing::warn!("refused for want of room: {error}: {}", root(&error));
+            return Self::Busy;
+        }
+        tracing::error!("{error}: {}", root(&error));
+        Self::Internal
+    }
+}
+
+impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        OutOfOrder::from(error).into()
+    }
+}
+
+impl From<SignInError> for Refusal {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Incorrect => Self::WrongPassword,
+            SignInError::OutOfOrder(error) => error.into(),
+        }
+    }
+}
+
+impl From<RefreshRefusal> for Refusal {
+    fn from(error: RefreshRefusal) -> Self {
+        match error {
+            RefreshRefusal::WrongType => Self::WrongTokenType,
+            RefreshRefusal::Token => Self::RefreshToken("a refresh token that does not hold"),
+            RefreshRefusal::Over => Self::RefreshToken("a refresh token of a session that is over"),
+            RefreshRefusal::Reuse => Self::RefreshToken("a refresh token that was used before"),
+            RefreshRefusal::OutOfOrder(error) => error.into(),
+        }
+    }
+}
+
+impl From<LogoutError> for Refusal {
+    fn from(error: LogoutError) -> Self {
+        match error {
+            LogoutError::Token => Self::InvalidToken,
+            LogoutError::Revoked => Self::RevokedToken,
+            LogoutError::OutOfOrder(error) => error.into(),
+        }
+    }
+}
+
+/// The innermost cause. SQLite's texts name tables and columns, never values.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

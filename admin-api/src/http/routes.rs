@@ -1,0 +1,46 @@
+//! All routes on one page.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::routing::post;
+
+use super::envelope::enclose;
+use super::fields::BODY_BYTES_MAX;
+use super::health::Checkup;
+use super::health::health;
+use super::me::me;
+use super::refusal::Refusal;
+use super::tokens::login;
+use super::tokens::logout;
+use super::tokens::refresh;
+use crate::people::desk::Desk;
+
+/// Where sign-in is mounted; the replaced system's single-page application calls the second.
+pub const AUTH_MOUNTS: [&str; 2] = ["/auth", "/api/auth"];
+
+/// Where health is found.
+pub const HEALTH_PATHS: [&str; 2] = ["/monitoring/health", "/api/monitoring/health"];
+
+/// All routes, in their envelope.
+pub(crate) fn routes(desk: &Arc<Desk>) -> Router {
+    let auth = Router::new()
+        .route("/login", post(login))
+        .route("/refresh", post(refresh))
+        .route("/logout", post(logout))
+        .route("/me", get(me))
+        .with_state(Arc::clone(desk));
+    let checkup = Checkup::new(Arc::clone(desk));
+    let mut routes = Router::new();
+    for mount in AUTH_MOUNTS {
+        routes = routes.nest(mount, auth.clone());
+    }
+    for path in HEALTH_PATHS {
+        routes = routes.route(path, get(health).with_state(checkup.clone()));
+    }
+    enclose(
+        routes.fallback(async || Refusal::NotFound).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+    )
+}

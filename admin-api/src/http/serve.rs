@@ -1,0 +1,61 @@
+//! Serves the routes on a Unix socket, and sweeps up meanwhile.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::UnixListener;
+
+use crate::people::desk::Desk;
+use crate::store::fault::DbError;
+use crate::store::revocations;
+use crate::store::sessions;
+
+/// How often rows that serve nothing any more are deleted.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How long they are kept beyond their use, for whoever looks into what happened.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Serves until `shutdown`, then finishes what is under way.
+///
+/// # Errors
+/// The listener's.
+pub(crate) async fn serve(
+    routes: Router,
+    desk: Arc<Desk>,
+    listener: UnixListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
+    tokio::select! {
+        served = server => served,
+        () = sweep_for_ever(&desk) => Ok(()),
+    }
+}
+
+async fn sweep_for_ever(desk: &Desk) {
+    let mut hours = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        hours.tick().await;
+        if let Err(error) = sweep(desk).await {
+            tracing::warn!("old sessions and revocations were not deleted: {error}");
+        }
+    }
+}
+
+/// Deletes sessions and revocations that can concern no token any more.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
+    let before = desk.clock.now().minus(KEPT_FOR);
+    let delete = move |tx: &rusqlite::Transaction<'_>| -> Result<_, DbError> {
+        Ok((sessions::forget(tx, before)?, revocations::forget(tx, before)?))
+    };
+    let (sessions, revocations) = desk.database.write(delete).await?;
+    tracing::debug!(sessions, revocations, "old rows deleted");
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Login, refresh, logout.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Request;
+use axum::extract::State;
+use kernel::claims::CLAIM_BYTES_MAX;
+use kernel::claims::SCOPES_MAX;
+use kernel::problem::FieldFault;
+use kernel::secret::Secret;
+use serde::Serialize;
+
+use super::bearer;
+use super::fields::Fields;
+use super::fields::Kind;
+use super::fields::Takes;
+use super::fields::of_field;
+use super::refusal::Refusal;
+use crate::people::desk::Desk;
+use crate::people::issue::Pair;
+use crate::people::sign_in::SignIn;
+
+/// The answer that carries tokens (RFC 6749 §5.1).
+#[derive(Serialize)]
+pub(crate) struct Tokens {
+    access_token: String,
+    refresh_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+}
+
+impl From<Pair> for Tokens {
+    fn from(pair: Pair) -> Self {
+        Self {
+            access_token: pair.access.expose().to_owned(),
+            refresh_token: pair.refresh.expose().to_owned(),
+            token_type: "bearer",
+            expires_in: pair.access_ttl.as_secs(),
+        }
+    }
+}
+
+/// The answer to a logout.
+#[derive(Serialize)]
+pub(crate) struct Message {
+    message: &'static str,
+}
+
+/// `POST /auth/login`
+pub(crate) async fn login(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<Json<Tokens>, Refusal> {
+    let fields = Fields::read(request, Takes::Form).await?;
+    let said = sign_in_of(&fields).map_err(Refusal::Fields)?;
+    Ok(Json(desk.sign_in(said).await?.into()))
+}
+
+/// All faults at once.
+fn sign_in_of(fields: &Fields) -> Result<SignIn, Vec<FieldFault>> {
+    let grant_type = must_be(fields.optional("grant_type"), "password");
+    let name = fields.required("username");
+    let password = fields.required("password");
+    let scopes = fields.optional("scope").and_then(scopes_of);
+    match (grant_type, name, password, scopes) {
+        (Ok(()), Ok(name), Ok(password), Ok(scopes)) => {
+            Ok(SignIn { name: name.to_owned(), password: Secret::new(password), scopes })
+        }
+        (grant_type, name, password, scopes) => {
+            Err([grant_type.err(), name.err(), password.err(), scopes.err()]
+                .into_iter()
+                .flatten()
+                .collect())
+        }
+    }
+}
+
+fn must_be(given: Result<Option<&str>, FieldFault>, expected: &str) -> Result<(), FieldFault> {
+    match given? {
+        Some(given) if given != expected => {
+            Err(of_field("grant_type", &format!("Input should be '{expected}'"), "literal_error"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Scopes asked for, separated by spaces; nothing but spaces asks for all.
+fn scopes_of(text: Option<&str>) -> Result<Option<Vec<String>>, FieldFault> {
+    let words: Vec<_> = text.unwrap_or_default().split_ascii_whitespace().collect();
+    if words.len() > SCOPES_MAX || words.iter().any(|word| word.len() > CLAIM_BYTES_MAX) {
+        let msg = format!("At most {SCOPES_MAX} scopes of at most {CLAIM_BYTES_MAX} bytes");
+        return Err(of_field("scope", &msg, "too_long"));
+    }
+    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    Ok(Some(words).filter(|words| !words.is_empty()))
+}
+
+/// `POST /auth/refresh`: the token in a JSON body, a form, or else the `Authorization` header.
+pub(crate) async fn refresh(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<Json<Tokens>, Refusal> {
+    let headers = request.headers().clone();
+    let fields = Fields::read(request, Takes::FormOrJson).await?;
+    let field = |fault| Refusal::Fields(vec![fault]);
+    if fields.kind == Kind::Form {
+        fields.required("grant_type").map_err(field)?;
+        must_be(fields.optional("grant_type"), "refresh_token").map_err(field)?;
+    }
+    // A client that adds its access token to every request means the one in the body.
+    let token = match fields.optional("refresh_token").map_err(field)? {
+        Some(token) => Secret::new(token),
+        None => bearer::optional(&headers)
+            .map_err(|_| Refusal::RefreshToken("a malformed credential"))?
+            .ok_or_else(|| field(of_field("refresh_token", "Field required", "missing")))?,
+    };
+    Ok(Json(desk.refresh(&token).await?.into()))
+}
+
+/// `POST /auth/logout`, with `?all=true` everywhere.
+pub(crate) async fn logout(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<Json<Message>, Refusal> {
+    let access = bearer::required(request.headers())?;
+    let everywhere = everywhere(request.uri().query().unwrap_or_default())?;
+    let fields = Fields::read(request, Takes::FormOrJson).await?;
+    let refresh = fields
+        .optional("refresh_token")
+        .map_err(|fault| Refusal::Fields(vec![fault]))?
+        .map(Secret::new);
+    if everywhere {
+        desk.log_out_everywhere(&access).await?;
+    } else {
+        desk.log_out(&access, refresh.as_ref()).await?;
+    }
+    Ok(Json(Message { message: "Successfully logged out" }))
+}
+
+fn everywhere(query: &str) -> Result<bool, Refusal> {
+    let mut all = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "all");
+    match (all.next().as_ref().map(|(_, value)| value.as_ref()), all.next()) {
+        (None | Some("false" | "0"), None) => Ok(false),
+        (Some("true" | "1"), None) => Ok(true),
+        _ => Err(Refusal::Fields(vec![FieldFault {
+            loc: vec!["query".to_owned(), "all".to_owned()],
+            msg: "Input should be 'true' or 'false', once".to_owned(),
+            kind: "bool_parsing".to_owned(),
+        }])),
+    }
+}

@@ -1,0 +1,45 @@
+//! The control plane: signs people in and manages users.
+//!
+//! `store` keeps (SQL), `people` decides (sign-in, refresh, logout, users), `http` speaks. Nothing
+//! here knows the gateway: what both must agree on is in `kernel`.
+//!
+//! Modules in reading order; each uses only those above it.
+
+mod clock;
+
+mod crew;
+
+mod passwords;
+
+mod store;
+
+mod people;
+
+mod http;
+
+mod api;
+
+pub use api::AdminApi;
+pub use clock::Clock;
+pub use http::asked::CLIENT_HEADER;
+pub use http::asked::REQUEST_ID_BYTES_MAX;
+pub use http::asked::REQUEST_ID_HEADER;
+pub use http::routes::AUTH_MOUNTS;
+pub use http::routes::HEALTH_PATHS;
+pub use passwords::HashError;
+pub use passwords::PASSWORD_BYTES_MAX;
+pub use passwords::PASSWORD_CHARS_MIN;
+pub use people::mint::Mint;
+pub use people::mint::MintError;
+pub use people::roles::ADMIN;
+pub use people::roles::USER;
+pub use people::users::EMAIL_CHARS_MAX;
+pub use people::users::LIST_MAX;
+pub use people::users::NewUser;
+pub use people::users::USERNAME_CHARS_MAX;
+pub use people::users::UserError;
+pub use people::users::Users;
+pub use store::fault::DbError;
+pub use store::migrate::MigrationError;
+pub use store::open::OpenError;
+pub use store::users::User;

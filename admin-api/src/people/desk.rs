@@ -1,0 +1,45 @@
+//! Everything that an act needs, in one place.
+
+use std::sync::Arc;
+
+use kernel::keys::KeyError;
+
+use super::issue::Issuer;
+use super::roles::Roles;
+use crate::clock::Clock;
+use crate::passwords::HashError;
+use crate::passwords::Passwords;
+use crate::store::database::Database;
+use crate::store::fault::DbError;
+use crate::store::tail::Progress;
+
+/// The desk at which people are served.
+pub(crate) struct Desk {
+    pub(crate) database: Database,
+    pub(crate) clock: Clock,
+    pub(crate) passwords: Passwords,
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) roles: Roles,
+    pub(crate) progress: Progress,
+}
+
+/// Why the desk cannot serve anybody just now. Its text is for the log, never for a client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutOfOrder {
+    /// The database.
+    #[error("the database did not do it")]
+    Database(#[from] DbError),
+    /// The hashing threads.
+    #[error("the password could not be hashed")]
+    Hash(#[from] HashError),
+    /// A key.
+    #[error("a token could not be signed")]
+    Key(#[from] KeyError),
+}
+
+impl OutOfOrder {
+    /// Whether it is for want of room, so that the same may work a moment later.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Database(DbError::Busy) | Self::Hash(HashError::Busy))
+    }
+}

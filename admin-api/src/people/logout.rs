@@ -1,0 +1,149 @@
+//! Logging out: here, or everywhere.
+
+use std::sync::Arc;
+
+use kernel::revocation::Entry;
+use kernel::secret::Secret;
+use kernel::time::Timestamp;
+use kernel::token::VerifiedToken;
+use rusqlite::Transaction;
+
+use super::desk::Desk;
+use super::desk::OutOfOrder;
+use super::issue::Issuer;
+use super::standing::Standing;
+use crate::store::fault::DbError;
+use crate::store::revocations;
+use crate::store::sessions;
+use crate::store::sessions::End;
+use crate::store::users;
+
+/// Why nobody was logged out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogoutError {
+    /// The access token is not ours.
+    #[error("no access token of ours")]
+    Token,
+    /// It was revoked, so it has no say over the other sessions.
+    #[error("a revoked access token")]
+    Revoked,
+    #[error(transparent)]
+    OutOfOrder(#[from] OutOfOrder),
+}
+
+impl From<DbError> for LogoutError {
+    fn from(error: DbError) -> Self {
+        Self::OutOfOrder(error.into())
+    }
+}
+
+impl Desk {
+    /// Ends the session of `access`, which may have expired, and that of `refresh` where it is
+    /// the same user's. Logging out twice is logging out once.
+    ///
+    /// # Errors
+    /// [`LogoutError`].
+    pub(crate) async fn log_out(
+        &self,
+        access: &Secret,
+        refresh: Option<&Secret>,
+    ) -> Result<(), LogoutError> {
+        let now = self.clock.now();
+        let token = self.read(access)?;
+        // A refresh token that does not hold has nothing left to end.
+        let other = refresh
+            .and_then(|refresh| self.issuer.read_refresh(refresh, now).ok())
+            .filter(|claims| *claims.sub == *token.claims().user_id)
+            .map(|claims| claims.sid);
+        let issuer = Arc::clone(&self.issuer);
+        let seq = self
+            .database
+            .write(move |tx| {
+                let mut seq = end_one(tx, &token, &issuer, now)?;
+                if let Some(id) = other {
+                    seq = end_session(tx, &id, now)?.or(seq);
+                }
+                Ok::<_, LogoutError>(seq)
+            })
+            .await?;
+        self.wait_until_seen(seq).await;
+        Ok(())
+    }
+
+    /// Ends all sessions of the user of `access`, which may have expired but not been revoked.
+    ///
+    /// # Errors
+    /// [`LogoutError`].
+    pub(crate) async fn log_out_everywhere(&self, access: &Secret) -> Result<(), LogoutError> {
+        let now = self.clock.now();
+        let token = self.read(access)?;
+        let issuer = Arc::clone(&self.issuer);
+        let seq = self
+            .database
+            .write(move |tx| {
+                let standing = Standing::of(tx, &token)?;
+                let in_force = token.check_in_force(issuer.profile(), now).is_ok();
+                // An old copy of a token must not be a way to log its owner out for ever; a
+                // session that still lives vouches for one that has only expired.
+                if standing.is_revoked(&token) || !(in_force || standing.session.is_some()) {
+                    return Err(LogoutError::Revoked);
+                }
+                let mut user = standing.user.ok_or(LogoutError::Revoked)?;
+                user.epoch += 1;
+                users::update(tx, &user, now)?;
+                sessions::end_all(tx, &user.id, End::LogoutEverywhere, now)?;
+                let entry = Entry::UserEpoch {
+                    min_epoch: user.epoch,
+                    user_id: user.id,
+                    until: issuer.all_until(now),
+                };
+                Ok(revocations::record(tx, &entry, now)?)
+            })
+            .await?;
+        self.wait_until_seen(Some(seq)).await;
+        Ok(())
+    }
+
+    fn read(&self, access: &Secret) -> Result<VerifiedToken, LogoutError> {
+        let token = self.issuer.read_access(access);
+        token.map_err(|_| LogoutError::Token)
+    }
+
+    async fn wait_until_seen(&self, seq: Option<u64>) {
+        if let Some(seq) = seq {
+            self.progress.reaches(seq).await;
+        }
+    }
+}
+
+/// Ends the token's session, or the token alone where it has none.
+fn end_one(
+    tx: &Transaction<'_>,
+    token: &VerifiedToken,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> Result<Option<u64>, DbError> {
+    let standing = Standing::of(tx, token)?;
+    if let Some(session) = &standing.session {
+        return end_session(tx, &session.id, now);
+    }
+    let in_force = token.check_in_force(issuer.profile(), now).is_ok();
+    if !in_force || standing.is_revoked(token) {
+        return Ok(None);
+    }
+    let entry = Entry::Token {
+        key: token.key(),
+        until: Timestamp::from_secs(token.claims().expires_at_s).plus(issuer.profile().leeway),
+    };
+    revocations::record(tx, &entry, now).map(Some)
+}
+
+fn end_session(tx: &Transaction<'_>, id: &str, now: Timestamp) -> Result<Option<u64>, DbError> {
+    match sessions::end(tx, id, End::Logout, now)? {
+        Some(session) if session.access_until > now => {
+            let entry = Entry::Session { id: session.id, until: session.access_until };
+            revocations::record(tx, &entry, now).map(Some)
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,21 @@
+//! What people do here: sign in, stay signed in, log out; and what is done to them.
+//!
+//! Knows nothing of HTTP. Modules in reading order; each uses only those above it.
+
+pub(crate) mod roles;
+
+pub(crate) mod issue;
+
+pub(crate) mod desk;
+
+pub(crate) mod standing;
+
+pub(crate) mod sign_in;
+
+pub(crate) mod refresh;
+
+pub(crate) mod logout;
+
+pub(crate) mod users;
+
+pub(crate) mod mint;

@@ -1,0 +1,155 @@
+//! Staying signed in: one refresh token for the next.
+//!
+//! A session has one row, and each refresh moves it to the next generation by compare-and-swap.
+//! The token of the generation just left is still good for [`GRACE`] and gives the very same
+//! successor, so clients that race themselves stay signed in. An older one can only be a copy:
+//! the session dies, and no other with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::claims::RefreshClaims;
+use kernel::revocation::Entry;
+use kernel::secret::Secret;
+use kernel::time::Timestamp;
+use kernel::token::RefreshError;
+use rusqlite::Transaction;
+
+use super::desk::Desk;
+use super::desk::OutOfOrder;
+use super::issue::Issuer;
+use super::issue::Pair;
+use crate::store::fault::DbError;
+use crate::store::revocations;
+use crate::store::sessions;
+use crate::store::sessions::End;
+use crate::store::sessions::Session;
+use crate::store::users;
+use crate::store::users::By;
+use crate::store::users::User;
+
+/// How long the token of the generation just left is still good.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// Why a session is not refreshed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RefreshRefusal {
+    /// An access token came.
+    #[error("an access token in place of a refresh token")]
+    WrongType,
+    /// No refresh token of ours that is in force.
+    #[error("no refresh token that holds")]
+    Token,
+    /// Its session is over or gone, or its user may not come in.
+    #[error("a refresh token whose session or user is over")]
+    Over,
+    /// It was used before; the session was ended for it.
+    #[error("a refresh token that was used before; its session was ended")]
+    Reuse,
+    #[error(transparent)]
+    OutOfOrder(#[from] OutOfOrder),
+}
+
+impl From<DbError> for RefreshRefusal {
+    fn from(error: DbError) -> Self {
+        Self::OutOfOrder(error.into())
+    }
+}
+
+/// What became of a session whose refresh token was shown.
+enum Turn {
+    /// It has a generation that the bearer may have.
+    On(Box<(User, Session)>),
+    /// It was over.
+    Over,
+    /// It died of a token that was used before; the number of the revocation, if one was due.
+    Reuse(Option<u64>),
+}
+
+impl Desk {
+    /// Exchanges a refresh token for the next pair.
+    ///
+    /// # Errors
+    /// [`RefreshRefusal`].
+    pub(crate) async fn refresh(&self, token: &Secret) -> Result<Pair, RefreshRefusal> {
+        let now = self.clock.now();
+        let claims = self.issuer.read_refresh(token, now).map_err(|e| match e {
+            RefreshError::WrongType => RefreshRefusal::WrongType,
+            RefreshError::Invalid => RefreshRefusal::Token,
+        })?;
+        let issuer = Arc::clone(&self.issuer);
+        let shown = claims.clone();
+        let turned = self.database.write(move |tx| turn(tx, &shown, &issuer, now)).await?;
+        match turned {
+            Turn::On(bearer) => {
+                let (user, session) = *bearer;
+                let scopes = self.roles.grant(&user, session.asked_scopes.as_deref());
+                let pair = self.issuer.pair(&user, scopes, &session, now);
+                Ok(pair.map_err(OutOfOrder::from)?)
+            }
+            Turn::Over => Err(RefreshRefusal::Over),
+            Turn::Reuse(seq) => {
+                tracing::warn!(
+                    user.id = %claims.sub,
+                    session.id = %claims.sid,
+                    "a refresh token was used a second time: the session was ended"
+                );
+                if let Some(seq) = seq {
+                    self.progress.reaches(seq).await;
+                }
+                Err(RefreshRefusal::Reuse)
+            }
+        }
+    }
+}
+
+fn turn(
+    tx: &Transaction<'_>,
+    shown: &RefreshClaims,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> Result<Turn, DbError> {
+    let Some(session) = sessions::find(tx, &shown.sid)? else {
+        return Ok(Turn::Over);
+    };
+    // Everything about the user is read anew: a refresh must not carry yesterday's tier or an
+    // inactive user into tomorrow.
+    let user = match users::find(tx, By::Id, &session.user_id)? {
+        Some(user) if user.is_active && user.epoch == shown.ep => user,
+        _ => return Ok(Turn::Over),
+    };
+    if session.ended_at.is_some() || now >= session.absolute_until {
+        return Ok(Turn::Over);
+    }
+    if shown.generation == session.generation {
+        let next = issuer.next(&session, &user, now);
+        let moved = sessions::rotate(tx, session.generation, &next)?;
+        return Ok(moved.map_or(Turn::Over, |session| on(user, session)));
+    }
+    if shown.generation > session.generation {
+        // Of a future that a restored backup took back; no sign of a thief.
+        return Ok(Turn::Over);
+    }
+    if shown.generation + 1 == session.generation && now.since(session.rotated_at) <= GRACE {
+        sessions::extend_access(tx, &session.id, issuer.access_until(now))?;
+        return Ok(on(user, session));
+    }
+    end_for_reuse(tx, &session, now).map(Turn::Reuse)
+}
+
+fn on(user: User, session: Session) -> Turn {
+    Turn::On(Box::new((user, session)))
+}
+
+fn end_for_reuse(
+    tx: &Transaction<'_>,
+    session: &Session,
+    now: Timestamp,
+) -> Result<Option<u64>, DbError> {
+    sessions::end(tx, &session.id, End::Reuse, now)?;
+    if session.access_until <= now {
+        return Ok(None);
+    }
+    let entry = Entry::Session { id: session.id.clone(), until: session.access_until };
+    revocations::record(tx, &entry, now).map(Some)
+}

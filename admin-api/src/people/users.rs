@@ -1,0 +1,370 @@
+//! What an operator does to people.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kernel::claims::CLAIM_BYTES_MAX;
+use kernel::claims::SCOPES_MAX;
+use kernel::revocation::Entry;
+use kernel::secret::Secret;
+use kernel::tier::Tier;
+use kernel::time::Timestamp;
+use rusqlite::Transaction;
+use uuid::Uuid;
+
+use super::desk::Desk;
+use super::desk::OutOfOrder;
+use super::roles::USER;
+use crate::passwords::HashError;
+use crate::passwords::PASSWORD_BYTES_MAX;
+use crate::passwords::PASSWORD_CHARS_MIN;
+use crate::store::fault::DbError;
+use crate::store::revocations;
+use crate::store::sessions;
+use crate::store::sessions::End;
+use crate::store::users;
+use crate::store::users::By;
+use crate::store::users::User;
+
+/// The longest user name, in characters.
+pub const USERNAME_CHARS_MAX: usize = 50;
+
+/// The longest e-mail address, in characters.
+pub const EMAIL_CHARS_MAX: usize = 255;
+
+/// The longest list of people that is given at one time.
+pub const LIST_MAX: u32 = 1000;
+
+/// A person to be added.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// The name to sign in with: 1 to [`USERNAME_CHARS_MAX`] characters, kept to the letter.
+    pub username: String,
+    /// The password: at least [`PASSWORD_CHARS_MIN`] characters.
+    pub password: Secret,
+    /// The e-mail address, which signs in as well.
+    pub email: Option<String>,
+    /// What to call them.
+    pub full_name: Option<String>,
+    /// The tier; one of the configured ones.
+    pub tier: Tier,
+    /// The role; one of the configured ones, `user` or `admin`.
+    pub role: String,
+    /// Scopes beyond those of the role.
+    pub scopes: Vec<String>,
+}
+
+impl NewUser {
+    /// A person of role `user` with nothing special about them.
+    pub fn new(username: impl Into<String>, password: Secret, tier: Tier) -> Self {
+        Self {
+            username: username.into(),
+            password,
+            email: None,
+            full_name: None,
+            tier,
+            role: USER.to_owned(),
+            scopes: Vec::new(),
+        }
+    }
+}
+
+/// Why something was not done to a person.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// Nobody has that name.
+    #[error("no user `{0}`")]
+    Unknown(String),
+    /// Somebody has that name or address.
+    #[error("`{0}` is taken, as a user name or an e-mail address")]
+    Taken(String),
+    /// A user name that cannot be one.
+    #[error(
+        "`{0}` is no user name: use 1 to {USERNAME_CHARS_MAX} characters, no control characters, \
+         no space at either end"
+    )]
+    Username(String),
+    /// An e-mail address that cannot be one.
+    #[error("`{0}` is no e-mail address of at most {EMAIL_CHARS_MAX} characters")]
+    Email(String),
+    /// A password that is too short or too long.
+    #[error(
+        "the password has {0} characters; use at least {PASSWORD_CHARS_MIN}, and at most \
+         {PASSWORD_BYTES_MAX} bytes"
+    )]
+    Password(usize),
+    /// A tier that is not configured.
+    #[error("no tier `{name}`; there are {known}")]
+    Tier {
+        /// What was asked for.
+        name: Tier,
+        /// What there is.
+        known: String,
+    },
+    /// A role that is not configured.
+    #[error("no role `{name}`; there are {known}")]
+    Role {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A scope that cannot be one, or too many.
+    #[error(
+        "`{0}` cannot be added as a scope: at most {SCOPES_MAX} of visible ASCII characters, \
+         without `\"` and `\\`"
+    )]
+    Scope(String),
+    /// The password could not be hashed.
+    #[error("the password could not be hashed")]
+    Hash(#[from] HashError),
+    /// The database.
+    #[error("the database did not do it")]
+    Database(#[from] DbError),
+}
+
+impl From<OutOfOrder> for UserError {
+    fn from(error: OutOfOrder) -> Self {
+        match error {
+            OutOfOrder::Database(error) => Self::Database(error),
+            OutOfOrder::Hash(error) => Self::Hash(error),
+            OutOfOrder::Key(_) => Self::Database(DbError::Lost),
+        }
+    }
+}
+
+/// The people of this Doorward.
+///
+/// What is done here is in force at every edge within a tenth of a second, in this process and
+/// in any other that has the same database open.
+#[derive(Clone)]
+pub struct Users {
+    desk: Arc<Desk>,
+    tiers: Arc<BTreeSet<Tier>>,
+}
+
+impl Users {
+    pub(crate) fn new(desk: Arc<Desk>, tiers: impl IntoIterator<Item = Tier>) -> Self {
+        Self { desk, tiers: Arc::new(tiers.into_iter().collect()) }
+    }
+
+    /// Adds a person.
+    ///
+    /// # Errors
+    /// [`UserError`], naming the first field that does not fit.
+    pub async fn create(&self, new: NewUser) -> Result<User, UserError> {
+        self.check(&new)?;
+        let hash = self.desk.passwords.hash(new.password).await?;
+        let now = self.desk.clock.now();
+        let user = User {
+            id: Uuid::now_v7().to_string(),
+            username: new.username,
+            email: new.email,
+            full_name: new.full_name,
+            tier: new.tier,
+            role: new.role,
+            scopes: new.scopes,
+            is_active: true,
+            is_verified: false,
+            epoch: 0,
+            last_login: None,
+            created_at: now,
+        };
+        self.desk
+            .database
+            .write(move |tx| {
+                // A name that is another's address, or the other way about, would let one person
+                // stand where the other signs in.
+                for text in [Some(&user.username), user.email.as_ref()].into_iter().flatten() {
+                    if users::is_taken(tx, text)? {
+                        return Err(UserError::Taken(text.clone()));
+                    }
+                }
+                users::insert(tx, &user, &hash)?;
+                Ok(user)
+            })
+            .await
+    }
+
+    /// The person called `username`.
+    ///
+    /// # Errors
+    /// [`UserError::Database`].
+    pub async fn by_username(&self, username: &str) -> Result<Option<User>, UserError> {
+        let username = username.to_owned();
+        let find = move |connection: &_| users::find(connection, By::Username, &username);
+        Ok(self.desk.database.read(find).await?)
+    }
+
+    /// People in order of name, after the name `after` (empty: from the first), at most `limit`
+    /// and at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    /// [`UserError::Database`].
+    pub async fn list(&self, after: &str, limit: u32) -> Result<Vec<User>, UserError> {
+        let after = after.to_owned();
+        let limit = limit.min(LIST_MAX);
+        let list = move |connection: &_| users::list(connection, &after, limit);
+        Ok(self.desk.database.read(list).await?)
+    }
+
+    /// How many people there are.
+    ///
+    /// # Errors
+    /// [`UserError::Database`].
+    pub async fn count(&self) -> Result<u64, UserError> {
+        Ok(self.desk.database.read(users::count).await?)
+    }
+
+    /// Gives a person another tier, for the tokens they hold as well.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn set_tier(&self, username: &str, tier: Tier) -> Result<User, UserError> {
+        self.check_tier(&tier)?;
+        self.change(username, move |user, _| user.tier = tier).await
+    }
+
+    /// Keeps a person out: no sign-in, no refresh, and no token they hold is taken any more.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn disable(&self, username: &str) -> Result<User, UserError> {
+        let change = |user: &mut User, ended: &mut Option<End>| {
+            user.is_active = false;
+            *ended = Some(End::Disabled);
+        };
+        self.change(username, change).await
+    }
+
+    /// Lets a person in again; they have to sign in anew.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn enable(&self, username: &str) -> Result<User, UserError> {
+        self.change(username, |user, _| user.is_active = true).await
+    }
+
+    /// Changes a person and writes down what edges must know of it, in one transaction.
+    async fn change(
+        &self,
+        username: &str,
+        change: impl FnOnce(&mut User, &mut Option<End>) + Send + 'static,
+    ) -> Result<User, UserError> {
+        let username = username.to_owned();
+        let now = self.desk.clock.now();
+        let until = self.desk.issuer.all_until(now);
+        let act = move |tx: &Transaction<'_>| {
+            let Some(before) = users::find(tx, By::Username, &username)? else {
+                return Err(UserError::Unknown(username));
+            };
+            let mut user = before.clone();
+            let mut end = None;
+            change(&mut user, &mut end);
+            if user == before {
+                return Ok((user, None));
+            }
+            let seq = match end {
+                Some(end) => Some(end_everything(tx, &mut user, end, now, until)?),
+                None => None,
+            };
+            users::update(tx, &user, now)?;
+            let seq = record_override(tx, &user, now, until)?.or(seq);
+            Ok((user, seq))
+        };
+        let (user, seq) = self.desk.database.write(act).await?;
+        if let Some(seq) = seq {
+            self.desk.progress.reaches(seq).await;
+        }
+        Ok(user)
+    }
+
+    fn check(&self, new: &NewUser) -> Result<(), UserError> {
+        let name = &new.username;
+        let plain = |text: &str| !text.chars().any(char::is_control) && text.trim() == text;
+        if !(1..=USERNAME_CHARS_MAX).contains(&name.chars().count()) || !plain(name) {
+            return Err(UserError::Username(name.clone()));
+        }
+        if let Some(email) = &new.email {
+            let fits = (3..=EMAIL_CHARS_MAX).contains(&email.chars().count());
+            let has_both_sides = email
+                .rsplit_once('@')
+                .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+            if !fits || !has_both_sides || !plain(email) || email.contains(char::is_whitespace) {
+                return Err(UserError::Email(email.clone()));
+            }
+        }
+        let password = new.password.expose();
+        let chars = password.chars().count();
+        if chars < PASSWORD_CHARS_MIN || password.len() > PASSWORD_BYTES_MAX {
+            return Err(UserError::Password(chars));
+        }
+        self.check_tier(&new.tier)?;
+        if !self.desk.roles.names().any(|name| name == new.role) {
+            return Err(UserError::Role {
+                name: new.role.clone(),
+                known: list_of(self.desk.roles.names()),
+            });
+        }
+        check_scopes(&new.scopes)
+    }
+
+    fn check_tier(&self, tier: &Tier) -> Result<(), UserError> {
+        if self.tiers.contains(tier) {
+            return Ok(());
+        }
+        Err(UserError::Tier {
+            name: tier.clone(),
+            known: list_of(self.tiers.iter().map(Tier::as_str)),
+        })
+    }
+}
+
+/// Ends all sessions and refuses all tokens of `user`, whose epoch it raises.
+fn end_everything(
+    tx: &Transaction<'_>,
+    user: &mut User,
+    end: End,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<u64, DbError> {
+    user.epoch += 1;
+    sessions::end_all(tx, &user.id, end, now)?;
+    let entry = Entry::UserEpoch { user_id: user.id.clone(), min_epoch: user.epoch, until };
+    revocations::record(tx, &entry, now)
+}
+
+/// Says how `user` stands now. Scopes are left to the tokens, which may carry fewer than allowed.
+fn record_override(
+    tx: &Transaction<'_>,
+    user: &User,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<u64>, DbError> {
+    let entry = Entry::UserOverride {
+        user_id: user.id.clone(),
+        tier: Some(user.tier.clone()),
+        scopes: None,
+        active: user.is_active,
+        until,
+    };
+    revocations::record(tx, &entry, now).map(Some)
+}
+
+/// Checks that `scopes` can be carried by a token (RFC 6749 §3.3).
+pub(crate) fn check_scopes(scopes: &[String]) -> Result<(), UserError> {
+    let plain = |scope: &str| {
+        let bytes = scope.bytes();
+        let visible = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+        !scope.is_empty() && scope.len() <= CLAIM_BYTES_MAX && bytes.into_iter().all(visible)
+    };
+    let too_many = scopes.get(SCOPES_MAX);
+    match too_many.or(scopes.iter().find(|scope| !plain(scope))) {
+        Some(scope) => Err(UserError::Scope(scope.clone())),
+        None => Ok(()),
+    }
+}
+
+fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

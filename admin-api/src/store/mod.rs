@@ -1,0 +1,25 @@
+//! SQL: the database, its schema, and what is kept in it.
+//!
+//! Knows nothing of HTTP. Statements on tables stand in the room of their table, nowhere else.
+
+//! Modules in reading order; each uses only those above it.
+
+pub(crate) mod values;
+
+pub(crate) mod fault;
+
+pub(crate) mod migrate;
+
+pub(crate) mod open;
+
+pub(crate) mod database;
+
+pub(crate) mod refresh_keys;
+
+pub(crate) mod revocations;
+
+pub(crate) mod sessions;
+
+pub(crate) mod users;
+
+pub(crate) mod tail;

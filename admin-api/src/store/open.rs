@@ -1,0 +1,175 @@
+//! From a path to open connections, or one clear paragraph.
+
+use std::fs::OpenOptions;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::ErrorCode;
+use rusqlite::OpenFlags;
+
+use super::fault::DbError;
+use super::fault::without_statement;
+use super::migrate::MigrationError;
+
+/// How long one connection waits for another process' write before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the admin API cannot open. Each text stands alone, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory of the database file is not there, or no directory.
+    #[error(
+        "the data directory `{}` is not there; create it, or name another with `--data-dir` or \
+         `[database] url`",
+        .0.display()
+    )]
+    NoDirectory(PathBuf),
+    /// The file cannot be read, written or created.
+    #[error(
+        "the database file `{}` cannot be opened for reading and writing; check who owns it and \
+         its directory, and that the disk is not mounted read-only",
+        path.display()
+    )]
+    NotUsable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is there, and is no SQLite database.
+    #[error(
+        "`{}` is no SQLite database; move it away, or name another file in `[database] url`",
+        .0.display()
+    )]
+    NotADatabase(PathBuf),
+    /// The database gave no answer.
+    #[error("the database `{}` gave no answer", path.display())]
+    Database {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: DbError,
+    },
+    /// Another process holds the database for too long.
+    #[error(
+        "the database `{}` is locked by another process; end that process, or wait until it is done",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// The schema does not fit this program.
+    #[error("the database `{}` cannot be used by this program", path.display())]
+    Migration {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: MigrationError,
+    },
+    /// Anything else SQLite says.
+    #[error("the database `{}` cannot be used", path.display())]
+    Sqlite {
+        /// Which file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A database of another kind than this build opens.
+    #[error("this Doorward keeps its data in SQLite; use `sqlite:///path` in `[database] url`")]
+    NotSqlite,
+    /// The system gives no more threads.
+    #[error("a thread could not be started")]
+    Thread(#[source] io::Error),
+    /// The refresh key in the database cannot be used.
+    #[error("the keys that sign refresh tokens cannot be used")]
+    Keys(#[source] kernel::keys::KeyError),
+    /// The password hash that stands in for people who do not exist could not be made.
+    #[error("the password hash is not available")]
+    Hash(#[source] crate::passwords::HashError),
+}
+
+impl OpenError {
+    pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        let source = without_statement(source);
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::NotADatabase(path),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(path),
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                Self::NotUsable { path, source: io::Error::other(source) }
+            }
+            _ => Self::Sqlite { path, source },
+        }
+    }
+
+    pub(crate) fn database(path: &Path, source: DbError) -> Self {
+        match source {
+            DbError::Sqlite(source) => Self::sqlite(path, source),
+            source => Self::Database { path: path.to_owned(), source },
+        }
+    }
+
+    pub(crate) fn migration(path: &Path, source: MigrationError) -> Self {
+        match source {
+            MigrationError::Record(source) => Self::sqlite(path, source),
+            source => Self::Migration { path: path.to_owned(), source },
+        }
+    }
+}
+
+/// Sees to it that `path` is a file that only its owner can read, making an empty one if need be.
+pub(crate) fn prepare_file(path: &Path) -> Result<(), OpenError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !directory.is_dir() {
+        return Err(OpenError::NoDirectory(directory.to_owned()));
+    }
+    let not_usable = |source| OpenError::NotUsable { path: path.to_owned(), source };
+    // SQLite would make the file with the umask's mode; its companions copy the mode of the file.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(not_usable)?;
+    let mode = file.metadata().map_err(not_usable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(not_usable)?;
+    }
+    Ok(())
+}
+
+/// Opens one connection to the prepared file at `path`.
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    settle(Connection::open_with_flags(path, flags)?)
+}
+
+/// Opens a connection to a database of its own in memory.
+pub(crate) fn connect_memory() -> rusqlite::Result<Connection> {
+    settle(Connection::open_in_memory()?)
+}
+
+fn settle(connection: Connection) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Answers one row, the mode reached; memory stays in memory.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // An act that was answered outlives a power cut.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}

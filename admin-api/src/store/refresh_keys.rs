@@ -1,0 +1,99 @@
+//! The secrets that sign refresh tokens: made here, kept here, never given to a gateway.
+//!
+//! A gateway that is taken over can then make no refresh token, and a change of the keys that sign
+//! access tokens ends no session.
+
+use std::path::Path;
+
+use kernel::keys::HMAC_SECRET_BYTES_MIN;
+use kernel::keys::KEYS_MAX;
+use kernel::keys::Key;
+use kernel::keys::KeyError;
+use kernel::keys::KeyRing;
+use kernel::keys::SigningKey;
+use kernel::secret::Secret;
+use kernel::time::Timestamp;
+use ring::rand::SecureRandom;
+use ring::rand::SystemRandom;
+use rusqlite::Transaction;
+use rusqlite::params;
+
+use super::database::Database;
+use super::fault::DbError;
+use super::open::OpenError;
+use super::values::Millis;
+use super::values::hex;
+
+/// The refresh keys: the newest signs, all verify.
+pub(crate) struct RefreshKeys {
+    ring: KeyRing,
+    older: Vec<SigningKey>,
+}
+
+impl RefreshKeys {
+    /// Reads them, making a first one in a new database.
+    ///
+    /// # Errors
+    /// [`OpenError`], for the operator.
+    pub(crate) async fn load(
+        database: &Database,
+        path: &Path,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let rows = database
+            .write(move |tx| {
+                let rows = read(tx)?;
+                if !rows.is_empty() {
+                    return Ok(rows);
+                }
+                tx.execute(
+                    "INSERT INTO refresh_keys (kid, secret, created_at) VALUES (?1, ?2, ?3)",
+                    params![format!("refresh-{}", now.as_millis()), new_secret()?, Millis(now)],
+                )?;
+                read(tx)
+            })
+            .await
+            .map_err(|e: DbError| OpenError::database(path, e))?;
+        Self::of(&rows).map_err(OpenError::Keys)
+    }
+
+    fn of(rows: &[(String, Secret)]) -> Result<Self, KeyError> {
+        let key = |(kid, secret): &(String, Secret)| SigningKey::hs256(kid, secret);
+        let ring = rows
+            .iter()
+            .map(|row| Ok(Key::Signing(Box::new(key(row)?))))
+            .collect::<Result<Vec<_>, KeyError>>()?;
+        Ok(Self {
+            ring: KeyRing::new(ring)?,
+            older: rows.iter().skip(1).map(key).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What verifies.
+    pub(crate) fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    /// The key `kid`, else the one that signs now.
+    pub(crate) fn signing(&self, kid: &str) -> &SigningKey {
+        let older = self.older.iter().find(|key| key.kid() == kid);
+        older.unwrap_or(self.ring.signing())
+    }
+}
+
+fn read(tx: &Transaction<'_>) -> Result<Vec<(String, Secret)>, DbError> {
+    let mut newest_first =
+        tx.prepare("SELECT kid, secret FROM refresh_keys ORDER BY created_at DESC LIMIT ?1")?;
+    let rows = newest_first.query_map([KEYS_MAX as i64], |row| {
+        Ok((row.get("kid")?, Secret::new(row.get::<_, String>("secret")?)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn new_secret() -> Result<String, DbError> {
+    let mut bytes = [0; HMAC_SECRET_BYTES_MIN];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| DbError::Row("the system gives no random bytes"))?;
+    Ok(hex(&bytes))
+}

@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn health_is_the_old_shape_and_what_is_not_configured_does_not_degrade() {
+    let house = House::empty("").await;
+    let answer = house.ask(get("/monitoring/health")).await;
+    answer.is_ok();
+    assert_eq!(
+        answer.json(),
+        json!({
+            "status": "healthy",
+            "message": "All systems operational",
+            "timestamp": "2027-01-15T08:00:00Z",
+            "components": {
+                "database": { "status": "healthy", "message": "Database connection successful" },
+                "redis": { "status": "not_configured", "message": "Redis is not configured" },
+                "celery": {
+                    "status": "not_configured",
+                    "message": "Celery is not configured",
+                    "worker_count": 0,
+                },
+                "api": { "status": "healthy", "message": "API is running" },
+            },
+        })
+    );
+    let again = house.ask(get("/api/monitoring/health?strict=1")).await;
+    assert_eq!(again.text, answer.text);
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_is_unhealthy_200_and_strictly_503_without_a_reason() {
+    let house = House::empty("").await;
+    house.sql().execute("DROP TABLE revocation_log", []).unwrap();
+    let answer = house.ask(get("/monitoring/health")).await;
+    answer.is_ok();
+    let body = answer.json();
+    assert_eq!(body["status"], "unhealthy");
+    assert_eq!(body["message"], "Database connection failed - system unavailable");
+    assert!(!answer.text.contains("revocation"), "{}", answer.text);
+    let strict = house.ask(get("/monitoring/health?strict=1")).await;
+    assert_eq!(strict.status, 503);
+    assert_eq!(strict.text, answer.text);
+}
+
+#[tokio::test]
+async fn health_is_looked_at_once_a_second() {
+    let house = House::empty("").await;
+    house.ask(get("/monitoring/health")).await.is_ok();
+    house.sql().execute("DROP TABLE revocation_log", []).unwrap();
+    house.hand.forward(Duration::from_millis(999));
+    let status = async || house.ask(get("/monitoring/health?strict=1")).await.status;
+    assert_eq!(status().await, 200);
+    house.hand.forward(Duration::from_millis(1));
+    assert_eq!(status().await, 503);
+}

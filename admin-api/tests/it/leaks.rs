@@ -1,0 +1,119 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::*;
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn no_answer_and_no_log_line_holds_a_secret() {
+    let (log, _listening) = listen();
+    let house = House::with_ann().await;
+    let pair = house.sign_in().await;
+    let mut answers = String::new();
+    let mut ask = async |request| {
+        let answer = house.ask(request).await;
+        answers += &format!("{:?}{}", answer.headers, answer.text);
+    };
+    ask(login(&[("username", "ann"), ("password", "hunter2-but-longer")])).await;
+    ask(login(&[("username", "a secret typed as a name"), ("password", "x")])).await;
+    ask(json("/auth/refresh", &format!(r#"{{"x":"{}"#, pair.refresh))).await;
+    ask(json("/auth/refresh", &refresh_body(&pair.access))).await;
+    ask(bearer(get("/auth/me"), &pair.refresh)).await;
+    ask(bearer(post("/auth/logout?all=a+secret+query"), &pair.access)).await;
+    ask(bearer(get("/auth/me"), &pair.access)).await;
+    ask(bearer(post("/auth/logout"), &pair.access)).await;
+    ask(bearer(get("/auth/me"), &pair.access)).await;
+    house.sql().execute("DROP TABLE sessions", []).unwrap();
+    ask(login(&[("username", "ann"), ("password", PASSWORD)])).await;
+    house.sql().execute("DROP TABLE users", []).unwrap();
+    ask(login(&[("username", "ann"), ("password", PASSWORD)])).await;
+    let said = answers + &log.text();
+    let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
+    for secret in [
+        PASSWORD,
+        "hunter2-but-longer",
+        "a secret",
+        "a+secret",
+        SIGNING_SECRET,
+        &signature(&pair.access),
+        &signature(&pair.refresh),
+        "$argon2",
+        "SELECT",
+        "INSERT",
+        "hashed_password",
+    ] {
+        assert!(!said.contains(secret), "`{secret}` in:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn every_failure_to_authenticate_is_logged_at_warn_with_who_and_which() {
+    let house = House::with_ann().await;
+    let pair = house.sign_in().await;
+    house.ask(bearer(post("/auth/logout"), &pair.access)).await.is_ok();
+    for request in [
+        login(&[("username", "ann"), ("password", "wrong")]),
+        json("/auth/refresh", &refresh_body("x")),
+        json("/auth/refresh", &refresh_body(&pair.refresh)),
+        json("/auth/refresh", &refresh_body(&pair.access)),
+        get("/auth/me"),
+        bearer(get("/auth/me"), "a.b.c"),
+        bearer(get("/auth/me"), &pair.access),
+        post("/auth/logout"),
+        bearer(post("/auth/logout?all=1"), &pair.access),
+    ] {
+        let (log, _listening) = listen();
+        let mut request = request;
+        let headers = request.headers_mut();
+        headers.insert("x-request-id", "r-17".parse().unwrap());
+        headers.insert(admin_api::CLIENT_HEADER, "203.0.113.9".parse().unwrap());
+        let what = format!("{} {}", request.method(), request.uri().path());
+        assert_eq!(house.ask(request).await.status, 401);
+        let text = log.text();
+        let line = text.lines().find(|line| line.contains(" WARN ")).unwrap_or_default();
+        for part in [what.as_str(), "r-17", "203.0.113.9"] {
+            assert!(line.contains(part), "`{part}` in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The admin API through HTTP, on a real SQLite file.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
+mod health;
+mod leaks;
+mod login;
+mod logout;
+mod me;
+mod mint;
+mod open;
+mod refresh;
+mod shape;
+mod socket;
+mod support;
+mod tail;
+mod users;

@@ -1,0 +1,167 @@
+//! The request's path, in one paragraph.
+
+use std::net::IpAddr;
+
+use config::Access;
+use http::HeaderMap;
+use http::header::ACCESS_CONTROL_REQUEST_METHOD;
+use http::header::ORIGIN;
+use kernel::revocation::RevocationSet;
+use kernel::time::Timestamp;
+use std::sync::Arc;
+
+use crate::auth::Authenticator;
+use crate::auth::Identity;
+use crate::auth::Needs;
+use crate::limit::Grant;
+use crate::limit::Limiter;
+use crate::refusal::Refusal;
+use crate::revocation;
+use crate::revocation::Visitor;
+use crate::routing::Mount;
+use crate::routing::Place;
+use crate::routing::Route;
+use crate::routing::RouteTable;
+use crate::target::Target;
+
+/// The parts of a request that decide; nothing else of it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// `GET`, …
+    pub method: &'a str,
+    /// The request target as it was sent.
+    pub target: &'a [u8],
+    /// The one `Host` header.
+    pub host: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The client's address.
+    pub client: IpAddr,
+}
+
+/// Leave to go on.
+#[derive(Debug)]
+pub enum Admission<'a> {
+    /// To a back end.
+    Route {
+        /// Which route.
+        route: &'a Route,
+        /// On whose behalf.
+        visitor: Visitor,
+        /// What was taken for it.
+        grant: Grant,
+    },
+    /// To one of our own mounts, whose endpoints guard themselves.
+    Mount {
+        /// Which.
+        mount: Mount,
+        /// What was taken for it.
+        grant: Grant,
+    },
+    /// To nowhere: the answer is how the caller stands with its quota.
+    Quota {
+        /// Whose.
+        visitor: Visitor,
+        /// How it stands.
+        grant: Grant,
+    },
+}
+
+/// Decides about requests.
+pub struct Gatekeeper {
+    /// Where they lead.
+    pub routes: RouteTable,
+    /// Who sends them.
+    pub authenticator: Authenticator,
+    /// Who no longer may.
+    pub revocations: Arc<RevocationSet>,
+    /// How many.
+    pub limiter: Limiter,
+}
+
+impl Gatekeeper {
+    /// Admits a request, or says why not.
+    ///
+    /// Every place but the public ones needs a token, and what has no route is refused as 404 only
+    /// to somebody known: an unknown path tells nobody that it is unknown.
+    ///
+    /// # Errors
+    /// [`Refusal`]; then nothing was taken from any quota.
+    pub async fn admit(
+        &self,
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> Result<Admission<'_>, Refusal> {
+        let target = Target::parse(request.target)?;
+        let place = self.routes.find(request.host, target.path(), request.method);
+        if let Place::Mount(mount) = place {
+            return self.admit_to_mount(mount, request, now).await;
+        }
+        let identity = match needs(&place, request) {
+            Needed::Preflight => Identity::Anonymous,
+            Needed::Credential(needs) => {
+                self.authenticator.identify(needs, request.headers, now)?
+            }
+        };
+        let visitor = revocation::check(&self.revocations, identity)?;
+        let route = open_to(place, &visitor)?;
+        let grant = self.limiter.take(route, &visitor, request.client, now).await?;
+        Ok(Admission::Route { route, visitor, grant })
+    }
+
+    async fn admit_to_mount(
+        &self,
+        mount: Mount,
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> Result<Admission<'_>, Refusal> {
+        let grant = self.limiter.take_for_mount(mount, request.client, now).await?;
+        if mount != Mount::RateLimit {
+            return Ok(Admission::Mount { mount, grant });
+        }
+        let identity = self.authenticator.identify(Needs::Token, request.headers, now)?;
+        let visitor = revocation::check(&self.revocations, identity)?;
+        let peeked = self.limiter.peek(&visitor, request.client, now).await;
+        let grant = peeked.map_err(crate::limit::LimitError::from)?;
+        Ok(Admission::Quota { visitor, grant })
+    }
+}
+
+enum Needed {
+    Preflight,
+    Credential(Needs),
+}
+
+fn needs(place: &Place<'_>, request: &Request<'_>) -> Needed {
+    match place {
+        // A browser sends no credential with its preflight (Fetch §4.8); any other OPTIONS is a
+        // request like all others.
+        Place::Route(_) if is_preflight(request) => Needed::Preflight,
+        Place::Route(route) | Place::WrongMethod(route) => {
+            Needed::Credential(Needs::from(&route.access))
+        }
+        Place::Mount(_) | Place::Nowhere => Needed::Credential(Needs::Token),
+    }
+}
+
+fn is_preflight(request: &Request<'_>) -> bool {
+    request.method == "OPTIONS"
+        && request.headers.contains_key(ORIGIN)
+        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The route of a place, if it is one and `visitor` may use it.
+fn open_to<'a>(place: Place<'a>, visitor: &Visitor) -> Result<&'a Route, Refusal> {
+    let route = match place {
+        Place::Route(route) => route,
+        Place::WrongMethod(route) => return Err(Refusal::Method(route.methods.to_vec())),
+        Place::Mount(_) | Place::Nowhere => return Err(Refusal::NoRoute),
+    };
+    match (&route.access, visitor) {
+        (Access::Scopes(required), Visitor::Caller(caller, _)) => {
+            let has = |scope: &String| caller.scopes().iter().any(|s| **s == **scope);
+            if required.iter().all(has) { Ok(route) } else { Err(Refusal::Scope(required.clone())) }
+        }
+        _ => Ok(route),
+    }
+}

@@ -1,0 +1,279 @@
+//! Authentication: from an `Authorization` header to an [`Identity`].
+//!
+//! A credential that is sent must hold, on public routes too: a malformed one is refused, never
+//! taken for none (CVE-2026-25748). No other header says anything about who is calling.
+
+use std::sync::Arc;
+
+use config::Access;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use kernel::claims::Claims;
+use kernel::claims::TokenType;
+use kernel::keys::KeyRing;
+use kernel::time::Timestamp;
+use kernel::token::Profile;
+use kernel::token::TokenError;
+use kernel::token::VerifiedToken;
+use kernel::verified::VerifiedTokens;
+use parking_lot::Mutex;
+
+/// The longest `Authorization` header, in bytes.
+pub const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a made-up identity of test mode lasts, in seconds.
+const TEST_IDENTITY_S: u64 = 600;
+
+/// Whether a place needs a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Callers without a credential are welcome.
+    Nothing,
+    /// A token, whatever it may do.
+    Token,
+}
+
+impl From<&Access> for Needs {
+    fn from(access: &Access) -> Self {
+        match access {
+            Access::Public => Self::Nothing,
+            Access::Token | Access::Scopes(_) => Self::Token,
+        }
+    }
+}
+
+/// Who a request says it is from, proved by a signature or said to be nobody.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// No credential was sent and none is needed.
+    Anonymous,
+    /// A token whose signature and times hold; whether it was revoked is the next question.
+    Known(Arc<Known>),
+}
+
+/// A verified token, with what a back end is told of it made ready.
+#[derive(Debug)]
+pub struct Known {
+    /// The token.
+    pub token: Arc<VerifiedToken>,
+    /// `X-User-Id`.
+    pub user_id: HeaderValue,
+    /// `X-Username`.
+    pub username: HeaderValue,
+    /// `X-User-Scopes`.
+    pub scopes: HeaderValue,
+    /// `X-Session-Id`.
+    pub session: Option<HeaderValue>,
+}
+
+impl Known {
+    fn new(token: VerifiedToken) -> Self {
+        let claims = token.claims();
+        Self {
+            user_id: header_text(&claims.user_id),
+            username: header_text(&claims.username),
+            scopes: header_text(&claims.scopes.join(" ")),
+            session: claims.session.as_deref().map(header_text),
+            token: Arc::new(token),
+        }
+    }
+}
+
+/// Why a request is nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No credential where one is needed.
+    #[error("no credential")]
+    Missing,
+    /// Two headers, one that is too long, or another scheme than `Bearer`.
+    #[error("a credential that is no bearer token")]
+    Malformed,
+    /// A token that does not hold.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// Tells who is calling.
+pub struct Authenticator {
+    keys: Arc<KeyRing>,
+    profile: Profile,
+    verified: VerifiedTokens<Known>,
+    test_mode: Option<Mutex<Option<Arc<Known>>>>,
+}
+
+impl Authenticator {
+    /// An authenticator that trusts `keys` under `profile` and keeps verified tokens in
+    /// `cache_bytes`; in test mode, whoever sends no token is user 1, `test_user`.
+    pub fn new(keys: Arc<KeyRing>, profile: Profile, cache_bytes: usize, test_mode: bool) -> Self {
+        Self {
+            keys,
+            profile,
+            verified: VerifiedTokens::new(cache_bytes),
+            test_mode: test_mode.then(|| Mutex::new(None)),
+        }
+    }
+
+    /// Tells who sent `headers`.
+    ///
+    /// # Errors
+    /// [`AuthError::Missing`] where a token is needed and none came; the rest wherever one came.
+    pub fn identify(
+        &self,
+        needs: Needs,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Identity, AuthError> {
+        match (credential(headers)?, needs) {
+            (Some(token), _) => Ok(Identity::Known(self.known(token, now)?)),
+            (None, Needs::Nothing) => Ok(Identity::Anonymous),
+            (None, Needs::Token) => match &self.test_mode {
+                Some(kept) => Ok(Identity::Known(self.test_user(&mut kept.lock(), now)?)),
+                None => Err(AuthError::Missing),
+            },
+        }
+    }
+
+    /// How many verified tokens are kept, and in how many bytes.
+    pub fn cached(&self) -> (usize, usize) {
+        (self.verified.len(), self.verified.bytes())
+    }
+
+    fn known(&self, token: &str, now: Timestamp) -> Result<Arc<Known>, TokenError> {
+        if let Some(known) = self.verified.get(token) {
+            known.token.check_in_force(&self.profile, now)?;
+            return Ok(known);
+        }
+        let verified = kernel::token::verify(token, &self.keys, &self.profile, now)?;
+        let expires_at_s = verified.claims().expires_at_s;
+        let known = Arc::new(Known::new(verified));
+        self.verified.keep(token, Arc::clone(&known), expires_at_s, now);
+        Ok(known)
+    }
+
+    fn test_user(
+        &self,
+        kept: &mut Option<Arc<Known>>,
+        now: Timestamp,
+    ) -> Result<Arc<Known>, TokenError> {
+        if let Some(known) = kept
+            && known.token.check_in_force(&self.profile, now).is_ok()
+        {
+            return Ok(Arc::clone(known));
+        }
+        let claims = test_claims(&self.profile, now);
+        let token = self.keys.signing().sign(&claims).map_err(|_| TokenError::UnknownKey)?;
+        let verified = kernel::token::verify(&token, &self.keys, &self.profile, now)?;
+        Ok(Arc::clone(kept.insert(Arc::new(Known::new(verified)))))
+    }
+}
+
+/// The bearer token of a request, if it has a credential at all (RFC 6750 §2.1).
+fn credential(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() || value.len() > AUTHORIZATION_BYTES_MAX {
+        return Err(AuthError::Malformed);
+    }
+    let text = value.to_str().map_err(|_| AuthError::Malformed)?;
+    let (scheme, token) = text.split_once(' ').ok_or(AuthError::Malformed)?;
+    let token = token.trim_matches(' ');
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.contains(' ') {
+        return Err(AuthError::Malformed);
+    }
+    Ok(Some(token))
+}
+
+fn test_claims(profile: &Profile, now: Timestamp) -> Claims {
+    Claims {
+        sub: "1".to_owned(),
+        user_id: "1".to_owned(),
+        username: "test_user".to_owned(),
+        tier: "free".to_owned(),
+        scopes: Vec::new(),
+        scope: String::new(),
+        token_type: TokenType::Access,
+        iss: profile.issuer.to_string(),
+        aud: profile.audience.as_deref().map(str::to_owned),
+        iat: now.as_secs(),
+        exp: now.as_secs() + TEST_IDENTITY_S.min(profile.lifetime_max.as_secs()),
+        jti: "test_user".to_owned(),
+        sid: "test_user".to_owned(),
+        // No administrator's word about user 1 of the real system is meant for this one.
+        ep: u64::MAX,
+    }
+}
+
+/// A text as a header value: visible ASCII and spaces as they are, all else percent-encoded.
+///
+/// Claims hold no control characters, so nothing can break out of the header's line.
+pub fn header_text(text: &str) -> HeaderValue {
+    let plain = |b: u8| (b' '..=b'~').contains(&b) && b != b'%';
+    // A `%` alone is left as it is where nothing else needs encoding.
+    if text.bytes().all(|b| plain(b) || b == b'%')
+        && let Ok(value) = HeaderValue::from_str(text)
+    {
+        return value;
+    }
+    let mut encoded = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        if plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    HeaderValue::try_from(encoded).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).expect("header"));
+        }
+        headers
+    }
+
+    #[test]
+    fn the_scheme_is_read_without_case_and_the_token_whole() {
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "Bearer   a.b.c "] {
+            assert_eq!(credential(&headers(&[value])), Ok(Some("a.b.c")), "{value}");
+        }
+        assert_eq!(credential(&headers(&[])), Ok(None));
+    }
+
+    #[test]
+    fn a_malformed_credential_is_refused_never_anonymous() {
+        for values in [
+            &["Basic dXNlcjpwYXNz"][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["a.b.c"],
+            &["Bearer a.b.c x"],
+            &["Bearer a.b.c", "Bearer a.b.c"],
+            &[""],
+        ] {
+            assert_eq!(credential(&headers(values)), Err(AuthError::Malformed), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn an_authorization_header_of_8192_bytes_is_the_longest() {
+        let of = |bytes: usize| format!("Bearer {}", "a".repeat(bytes - 7));
+        assert!(credential(&headers(&[&of(AUTHORIZATION_BYTES_MAX)])).is_ok());
+        let long = credential(&headers(&[&of(AUTHORIZATION_BYTES_MAX + 1)])).map(|_| ());
+        assert_eq!(long, Err(AuthError::Malformed));
+    }
+
+    #[test]
+    fn a_name_outside_ascii_is_percent_encoded() {
+        assert_eq!(header_text("zoë 100%"), "zo%C3%AB 100%25");
+        assert_eq!(header_text("ann b"), "ann b");
+    }
+}

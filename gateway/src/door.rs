@@ -1,0 +1,290 @@
+//! The public listener: takes connections in, reads each head within its bounds, and hands it to
+//! the proxy; sees to it that all have left before the house is closed.
+//!
+//! Architecture Invariant: the proxy behind meets no head that [`head`](crate::head) did not read
+//! to its end, so what is malformed gets our answer, and never a second reading.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use http::header::CONTENT_TYPE;
+use kernel::problem::MEDIA_TYPE;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use pingora::time::timeout;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::access_log::Line;
+use crate::head::HeadScan;
+use crate::metrics::Counted;
+use crate::proxy::Proxy;
+use crate::refusal::Malformed;
+use crate::refusal::Refusal;
+use crate::request_id::RequestId;
+use crate::snapshot::Snapshot;
+use crate::wire::Wire;
+
+/// How many connections to back ends are kept for reuse.
+pub const IDLE_UPSTREAM_CONNECTIONS_MAX: usize = 4096;
+
+/// How often a request may be tried: an endpoint that refuses is followed by the next one.
+pub const TRIES_MAX: usize = 16;
+
+/// How long a client may take nothing of an answer before it is given up.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How much of what a refused client goes on sending is read and thrown away, in bytes, so that
+/// its end of the connection is not reset before it has read the answer.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// For how long.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+
+/// After a connection that could not be accepted; most often there are too many open files.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Room for a head of usual size.
+const HEAD_BYTES_USUAL: usize = 2048;
+
+/// What a connection is held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How long a whole head may take.
+    pub header_timeout: Duration,
+    /// How long a connection may be idle between two requests.
+    pub idle_timeout: Duration,
+    /// The longest head, in bytes.
+    pub headers_bytes_max: usize,
+    /// The most connections at one time.
+    pub connections_max: usize,
+}
+
+impl From<&config::Listen> for Bounds {
+    fn from(listen: &config::Listen) -> Self {
+        Self {
+            header_timeout: listen.header_timeout,
+            idle_timeout: listen.idle_timeout,
+            headers_bytes_max: listen.headers_bytes_max,
+            connections_max: listen.connections_max,
+        }
+    }
+}
+
+/// The door for clients.
+pub struct Door {
+    proxy: Arc<HttpProxy<Proxy>>,
+    snapshot: Arc<Snapshot>,
+    bounds: Bounds,
+    closing: watch::Receiver<bool>,
+    inside: AtomicUsize,
+}
+
+impl Door {
+    /// A door before `snapshot`; it lets nobody in any more once `closing` says so.
+    pub fn new(snapshot: Arc<Snapshot>, bounds: Bounds, closing: watch::Receiver<bool>) -> Self {
+        let conf = ServerConf {
+            upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS_MAX,
+            max_retries: TRIES_MAX,
+            ..ServerConf::default()
+        };
+        let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&snapshot)), Arc::new(conf));
+        proxy.handle_init_modules();
+        Self { proxy: Arc::new(proxy), snapshot, bounds, closing, inside: AtomicUsize::new(0) }
+    }
+
+    /// Lets clients in from `listener` until the door closes.
+    pub async fn open(self: Arc<Self>, listener: TcpListener) {
+        let mut closing = self.closing.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing) => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.let_in(socket, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    /// How many connections are open.
+    pub fn inside(&self) -> usize {
+        self.inside.load(Ordering::Acquire)
+    }
+
+    /// Tells the proxy behind that the house is closing, so that it starts nothing new.
+    pub async fn close(&self) {
+        self.proxy.http_cleanup().await;
+    }
+
+    fn let_in(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+        let metrics = &self.snapshot.metrics;
+        if self.inside.fetch_add(1, Ordering::AcqRel) >= self.bounds.connections_max {
+            self.inside.fetch_sub(1, Ordering::AcqRel);
+            metrics.connections_refused.inc();
+            return;
+        }
+        metrics.connections.inc();
+        // Else a short answer waits for the acknowledgement of the one before.
+        let _ = socket.set_nodelay(true);
+        let guest = Guest { door: Arc::clone(self), peer };
+        tokio::spawn(guest.stay(Box::new(Wire::new(socket, peer))));
+    }
+}
+
+/// One connection.
+struct Guest {
+    door: Arc<Door>,
+    peer: SocketAddr,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.door.inside.fetch_sub(1, Ordering::AcqRel);
+        self.door.snapshot.metrics.connections.dec();
+    }
+}
+
+impl Guest {
+    /// Request after request, until one side has enough.
+    async fn stay(self, mut stream: Stream) {
+        // A connection that was just made is expected to say something at once.
+        let mut patience = self.door.bounds.header_timeout;
+        loop {
+            let head = match self.read_head(&mut stream, patience).await {
+                Ok(Some(head)) => head,
+                Ok(None) => return,
+                Err(malformed) => return self.turn_away(stream, malformed).await,
+            };
+            let mut session = ServerSession::new_http1(stream);
+            session.set_pipelined_prefix(head);
+            session.set_write_timeout(Some(WRITE_TIMEOUT));
+            let proxy = &self.door.proxy;
+            let Some(reused) = proxy.process_new_http(session, &self.door.closing).await else {
+                return;
+            };
+            (stream, _) = reused.consume();
+            patience = self.door.bounds.idle_timeout;
+        }
+    }
+
+    /// Reads the next head, and whatever came with it; `None` where the client has left, or
+    /// nothing came in time, or the door closes.
+    async fn read_head(
+        &self,
+        stream: &mut Stream,
+        patience: Duration,
+    ) -> Result<Option<BytesMut>, Malformed> {
+        let mut bytes = BytesMut::with_capacity(HEAD_BYTES_USUAL);
+        let mut closing = self.door.closing.clone();
+        let first = tokio::select! {
+            biased;
+            read = timeout(patience, stream.read_buf(&mut bytes)) => read,
+            _ = closing.wait_for(|closing| *closing) => return Ok(None),
+        };
+        match first {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) | Err(_) => return Ok(None),
+        }
+        let mut scan = HeadScan::new(self.door.bounds.headers_bytes_max);
+        if scan.read_on(&bytes)?.is_some() {
+            return Ok(Some(bytes));
+        }
+        let rest = async {
+            loop {
+                match stream.read_buf(&mut bytes).await {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Ok(None),
+                }
+                if scan.read_on(&bytes)?.is_some() {
+                    return Ok(Some(()));
+                }
+            }
+        };
+        match timeout(self.door.bounds.header_timeout, rest).await {
+            Ok(whole) => Ok(whole?.map(|()| bytes)),
+            Err(_) => Err(Malformed::Slow),
+        }
+    }
+
+    /// Answers what is no request, and closes the connection: where the next one would begin,
+    /// nobody can tell.
+    async fn turn_away(&self, mut stream: Stream, malformed: Malformed) {
+        let (at, began) = (kernel::time::now(), Instant::now());
+        let id = RequestId::next();
+        let refusal = Refusal::from(malformed);
+        let problem = refusal.answer("", id.as_str()).problem;
+        let body = problem.to_json();
+        let head = format!(
+            "HTTP/1.1 {} {}\r\n{CONTENT_TYPE}: {MEDIA_TYPE}\r\nContent-Length: {}\r\n\
+             X-Request-Id: {}\r\nConnection: close\r\n\r\n",
+            problem.status.as_str(),
+            problem.title,
+            body.len(),
+            id.as_str(),
+        );
+        let answer = async {
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(body.as_bytes()).await?;
+            stream.flush().await
+        };
+        let sent = matches!(timeout(LINGER_MAX, answer).await, Ok(Ok(())));
+        let status = if sent { problem.status.as_u16() } else { 0 };
+        let metrics = &self.door.snapshot.metrics;
+        metrics.refused(&refusal);
+        metrics.request_done(Counted::Nowhere, status, began.elapsed());
+        let kept = self.door.snapshot.access_log.write(&Line {
+            at,
+            level: "info",
+            request_id: id.as_str(),
+            method: "",
+            path: "",
+            status,
+            took: began.elapsed(),
+            route: "",
+            user_id: "",
+            client: self.peer.ip().to_canonical(),
+            bytes_sent: body.len(),
+            refusal: refusal.code().as_str(),
+        });
+        if !kept {
+            metrics.log_lines_dropped.inc();
+        }
+        linger(stream).await;
+    }
+}
+
+/// Closes our side, and reads on for a while: bytes that nobody reads would reset the connection,
+/// and with it the answer that is still on its way.
+async fn linger(mut stream: Stream) {
+    // The client may be gone already, and then there is nobody to be polite to.
+    let _ = stream.shutdown().await;
+    let drain = async {
+        let mut bytes = BytesMut::with_capacity(16 * 1024);
+        let mut left = LINGER_BYTES_MAX;
+        while let Ok(read @ 1..) = stream.read_buf(&mut bytes).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
+            bytes.clear();
+        }
+    };
+    let _ = timeout(LINGER_MAX, drain).await;
+}

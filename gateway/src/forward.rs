@@ -1,0 +1,289 @@
+//! What a back end sees: the request as it came, less what a client may not say, plus who it is
+//! from.
+//!
+//! Client copies of identity headers go first, on public routes too, in every spelling that some
+//! server takes for the same name (CVE-2025-64484). What `Connection` names goes before ours are
+//! added, so that it cannot make a later hop drop them (CVE-2026-105299).
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use config::Authorization;
+use http::HeaderName;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::header::CONNECTION;
+use pingora::http::RequestHeader;
+use pingora::http::ResponseHeader;
+use pingora::prelude::Result;
+
+use crate::auth::Known;
+use crate::limit::Standing;
+
+/// Names the client to the admin API, which trusts it on its Unix socket alone.
+pub const CLIENT_ADDRESS: &str = "x-doorward-client";
+
+/// The headers that only we may set, lower case.
+pub const IDENTITY_HEADERS: [&str; 14] = [
+    "x-user-id",
+    "x-username",
+    "x-user-tier",
+    "x-user-scopes",
+    "x-session-id",
+    "x-request-id",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-real-ip",
+    "forwarded",
+    CLIENT_ADDRESS,
+];
+
+/// What is told of a request beside who sent it.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// `X-Request-Id`, 32 hexadecimal digits.
+    pub request_id: &'a HeaderValue,
+    /// `traceparent`, where the client sent none that holds.
+    pub traceparent: Option<HeaderValue>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The chain of addresses that trusted proxies vouch for, ours last.
+    pub forwarded_for: HeaderValue,
+    /// `X-Forwarded-Proto`.
+    pub proto: HeaderValue,
+    /// The `Host` header.
+    pub host: Option<HeaderValue>,
+}
+
+/// Removes what a client may not say.
+pub fn strip(request: &mut RequestHeader, allow_underscores: bool, authorization: Authorization) {
+    let mut doomed = Doomed::default();
+    for name in request.headers.keys() {
+        if is_reserved(name.as_str(), allow_underscores) {
+            doomed.push(name);
+        }
+    }
+    for value in request.headers.get_all(CONNECTION) {
+        for token in value.as_bytes().split(|b| *b == b',') {
+            let named = HeaderName::from_bytes(token.trim_ascii()).ok();
+            // Framing, routing and the upgrade itself are not a client's to drop.
+            if let Some(name) = named
+                && !matches!(
+                    name.as_str(),
+                    "host" | "content-length" | "transfer-encoding" | "upgrade" | "connection"
+                )
+            {
+                doomed.push(&name);
+            }
+        }
+    }
+    for name in doomed.names {
+        request.remove_header(&name);
+    }
+    if authorization == Authorization::Strip {
+        request.remove_header(&AUTHORIZATION);
+    }
+    if request.headers.contains_key(CONNECTION) {
+        let upgrade = request.headers.contains_key(http::header::UPGRADE);
+        request.remove_header(&CONNECTION);
+        if upgrade {
+            // A name and a value of ours: it cannot fail.
+            let _ = request.insert_header(CONNECTION, "Upgrade");
+        }
+    }
+}
+
+#[derive(Default)]
+struct Doomed {
+    names: Vec<HeaderName>,
+}
+
+impl Doomed {
+    fn push(&mut self, name: &HeaderName) {
+        self.names.push(name.clone());
+    }
+}
+
+/// Whether a header of this (lower-case) name is ours to set, in any spelling, or has a `_` that
+/// some server would read as `-`.
+fn is_reserved(name: &str, allow_underscores: bool) -> bool {
+    let bytes = name.as_bytes();
+    let has_underscore = bytes.contains(&b'_');
+    if has_underscore && !allow_underscores {
+        return true;
+    }
+    if !matches!(bytes.first(), Some(b'x' | b'f')) {
+        return false;
+    }
+    IDENTITY_HEADERS.iter().any(|ours| {
+        ours.len() == bytes.len()
+            && ours.bytes().zip(bytes).all(|(a, &b)| a == b || (a == b'-' && b == b'_'))
+    })
+}
+
+/// Names the caller to a back end.
+///
+/// # Errors
+/// pingora's, should it refuse a header; none of ours can be refused.
+pub fn name_caller(
+    request: &mut RequestHeader,
+    known: &Known,
+    tier: &HeaderValue,
+    scopes: Option<HeaderValue>,
+) -> Result<()> {
+    request.insert_header("X-User-Id", known.user_id.clone())?;
+    request.insert_header("X-Username", known.username.clone())?;
+    request.insert_header("X-User-Tier", tier.clone())?;
+    request.insert_header("X-User-Scopes", scopes.unwrap_or_else(|| known.scopes.clone()))?;
+    if let Some(session) = &known.session {
+        request.insert_header("X-Session-Id", session.clone())?;
+    }
+    Ok(())
+}
+
+/// States the facts of a request to a back end.
+///
+/// # Errors
+/// As [`name_caller`].
+pub fn state_facts(request: &mut RequestHeader, facts: Facts<'_>) -> Result<()> {
+    request.insert_header("X-Request-Id", facts.request_id.clone())?;
+    if let Some(traceparent) = facts.traceparent {
+        request.insert_header("traceparent", traceparent)?;
+    }
+    request.insert_header("X-Forwarded-For", facts.forwarded_for)?;
+    request.insert_header("X-Forwarded-Proto", facts.proto)?;
+    if let Some(host) = facts.host {
+        request.insert_header("X-Forwarded-Host", host)?;
+    }
+    Ok(())
+}
+
+/// Tells a client how it stands with its quota; an upstream's own words on that are replaced.
+///
+/// # Errors
+/// As [`name_caller`].
+pub fn state_standing(response: &mut ResponseHeader, standing: Standing) -> Result<()> {
+    response.insert_header("X-RateLimit-Limit", HeaderValue::from(standing.limit))?;
+    response.insert_header("X-RateLimit-Remaining", HeaderValue::from(standing.remaining))?;
+    response.insert_header("X-RateLimit-Reset", HeaderValue::from(standing.reset_s))?;
+    if let Some((policy, limit)) = standing.fields {
+        response.insert_header("RateLimit-Policy", policy)?;
+        response.insert_header("RateLimit", limit)?;
+    }
+    Ok(())
+}
+
+/// The chain for `X-Forwarded-For`: what trusted proxies said, then the peer itself.
+pub fn forwarded_for(said: Option<&str>, peer: IpAddr) -> HeaderValue {
+    let mut chain = String::with_capacity(48);
+    if let Some(said) = said {
+        chain.push_str(said);
+        chain.push_str(", ");
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(chain, "{peer}");
+    crate::auth::header_text(&chain)
+}
+
+/// Whether a `traceparent` is one (W3C Trace Context §3.2): version 00, lower-case hexadecimal,
+/// neither id zero.
+pub fn is_traceparent(value: &[u8]) -> bool {
+    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let some = |part: &[u8]| hex(part) && part.iter().any(|b| *b != b'0');
+    value.len() == 55
+        && value.starts_with(b"00-")
+        && value[35] == b'-'
+        && value[52] == b'-'
+        && some(&value[3..35])
+        && some(&value[36..52])
+        && hex(&value[53..55])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request(headers: &[(&str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).expect("request");
+        for (name, value) in headers {
+            request.append_header((*name).to_owned(), (*value).to_owned()).expect("header");
+        }
+        request
+    }
+
+    fn names(request: &RequestHeader) -> Vec<String> {
+        request.headers.keys().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_connection_names_is_gone_before_ours_is_added() {
+        let mut request = request(&[
+            ("Connection", "x-user-id, X-Custom, keep-alive, host"),
+            ("Host", "h"),
+            ("X-User-Id", "1"),
+            ("X-Custom", "2"),
+        ]);
+        strip(&mut request, false, Authorization::Strip);
+        assert_eq!(names(&request), ["host"]);
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_connection_header_and_nothing_else_in_it() {
+        let mut request =
+            request(&[("Connection", "Upgrade, x-user-id"), ("Upgrade", "websocket")]);
+        strip(&mut request, false, Authorization::Strip);
+        assert_eq!(
+            request.headers.get(CONNECTION).map(HeaderValue::as_bytes),
+            Some(&b"Upgrade"[..])
+        );
+    }
+
+    #[test]
+    fn authorization_goes_or_stays_as_the_route_says() {
+        let mut stripped = request(&[("Authorization", "Bearer x")]);
+        let mut kept = stripped.clone();
+        strip(&mut stripped, false, Authorization::Strip);
+        strip(&mut kept, false, Authorization::Original);
+        assert_eq!(names(&stripped), [""; 0]);
+        assert_eq!(names(&kept), ["authorization"]);
+    }
+
+    #[test]
+    fn a_traceparent_is_taken_only_if_it_is_one() {
+        let good = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        assert!(!is_traceparent(&good[..54]));
+        assert!(!is_traceparent(b"00-00000000000000000000000000000000-b7ad6b7169203331-01"));
+        assert!(!is_traceparent(b"00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_spelling_of_an_identity_header_passes(
+            at in 0..IDENTITY_HEADERS.len(),
+            capitals in any::<u64>(),
+            underscores in any::<u64>(),
+            allow in any::<bool>(),
+        ) {
+            let spelled: String = IDENTITY_HEADERS[at]
+                .chars()
+                .enumerate()
+                .map(|(i, c)| match c {
+                    '-' if underscores >> i & 1 == 1 => '_',
+                    c if capitals >> i & 1 == 1 => c.to_ascii_uppercase(),
+                    c => c,
+                })
+                .collect();
+            let mut request = request(&[(&spelled, "spoofed"), ("X-Other", "stays")]);
+            strip(&mut request, allow, Authorization::Strip);
+            prop_assert_eq!(names(&request), ["x-other"]);
+        }
+    }
+}

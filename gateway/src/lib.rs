@@ -1,0 +1,51 @@
+//! The data plane: admits, limits and forwards requests.
+//!
+//! A request's way, each step in a room of its own:
+//! `door` takes the connection in and has `head` read the bytes within their bounds → `target`
+//! refuses ambiguous paths → `routing` finds the place → `auth` identifies → `revocation` checks →
+//! `limit` takes from the quota → `admission` is all of that in one paragraph → `forward` names the
+//! caller to the back end, which `balance` chooses → `proxy` translates pingora's phases. Any step
+//! may end in a [`refusal::Refusal`], which alone knows status codes.
+//!
+//! Modules in reading order; each uses only those above it.
+//!
+//! Architecture Invariant: decisions take plain request parts; only `forward`, `balance`, `proxy`,
+//! `wire` and `door` name pingora.
+
+pub mod target;
+
+pub mod routing;
+
+pub mod client;
+
+pub mod auth;
+
+pub mod revocation;
+
+pub mod limit;
+
+pub mod refusal;
+
+pub mod admission;
+
+pub mod forward;
+
+pub mod request_id;
+
+pub mod balance;
+
+pub mod metrics;
+
+pub mod access_log;
+
+pub mod snapshot;
+
+pub mod proxy;
+
+pub mod head;
+
+pub mod wire;
+
+pub mod door;
+
+pub mod ops;

@@ -1,0 +1,469 @@
+//! Limits: which quotas a request falls under, and what its answer says of them.
+//!
+//! The key and the tier come from a [`Visitor`], so from a verified token or from the socket;
+//! there is no request without one, and none that is limited by nothing at all unless its tier
+//! says `unlimited`.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use config::Config;
+use foldhash::fast::RandomState;
+use http::HeaderValue;
+use kernel::limit::Allowance;
+use kernel::limit::Outcome;
+use kernel::limit::Quota;
+use kernel::limit::QuotaStore;
+use kernel::limit::StoreLost;
+use kernel::limit::Subject;
+use kernel::limit::SubjectKind;
+use kernel::limit::WindowState;
+use kernel::time::Timestamp;
+use serde::Serialize;
+use stores::memory::KEYS_MAX;
+use stores::memory::MemoryQuotas;
+
+use crate::client::limit_key;
+use crate::revocation::Visitor;
+use crate::routing::Mount;
+use crate::routing::Route;
+
+/// The most policies that one request falls under: its tier's and its route's.
+pub const POLICIES_MAX: usize = 2;
+
+/// A policy: a name to count under, and what it allows.
+#[derive(Debug)]
+pub struct Policy {
+    name: Arc<str>,
+    allowance: Allowance,
+    /// `RateLimit-Policy`; none for unlimited.
+    advertised: Option<HeaderValue>,
+}
+
+impl Policy {
+    fn new(name: &str, allowance: Allowance) -> Self {
+        let advertised = match &allowance {
+            Allowance::Unlimited => None,
+            Allowance::Limited(quotas) => Some(advertise(quotas)),
+        };
+        Self { name: name.into(), allowance, advertised }
+    }
+}
+
+/// A tier, ready for use.
+#[derive(Debug)]
+pub struct TierPlan {
+    /// Its name, as `X-User-Tier` has it.
+    pub name: HeaderValue,
+    policy: Arc<Policy>,
+}
+
+impl TierPlan {
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        // Tier names are plain ASCII.
+        self.name.to_str().unwrap_or_default()
+    }
+}
+
+/// What one policy said to one request.
+#[derive(Debug)]
+struct Taken {
+    policy: Arc<Policy>,
+    outcome: Outcome,
+}
+
+/// What a request took from its quotas; empty where it falls under none.
+#[derive(Debug, Default)]
+pub struct Grant {
+    taken: [Option<Taken>; POLICIES_MAX],
+    unlimited: bool,
+    shadowed: Option<Box<OverQuota>>,
+}
+
+/// How a caller stands with the policy that has least left: what the headers say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `X-RateLimit-Limit`; 0 for unlimited.
+    pub limit: u32,
+    /// `X-RateLimit-Remaining`; 0 for unlimited.
+    pub remaining: u32,
+    /// `X-RateLimit-Reset`: the unix second at which more remains; 0 for unlimited.
+    pub reset_s: u64,
+    /// `RateLimit-Policy` and `RateLimit`; none for unlimited.
+    pub fields: Option<(HeaderValue, HeaderValue)>,
+}
+
+impl Standing {
+    const UNLIMITED: Self = Self { limit: 0, remaining: 0, reset_s: 0, fields: None };
+}
+
+/// The answer of `/auth/rate-limit`: the policy with least left, then each of them.
+#[derive(Debug, Serialize)]
+pub struct QuotaReport {
+    limit: u32,
+    remaining: u32,
+    reset: u64,
+    tier: String,
+    policies: Vec<WindowReport>,
+}
+
+/// How one window stands.
+#[derive(Debug, Serialize)]
+struct WindowReport {
+    name: String,
+    limit: u32,
+    remaining: u32,
+    reset: u64,
+    window_seconds: u64,
+}
+
+/// Why a request may not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitError {
+    /// A quota is spent.
+    #[error("a quota is spent")]
+    OverQuota(Box<OverQuota>),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreLost),
+}
+
+/// A spent quota, and when to come again.
+#[derive(Debug)]
+pub struct OverQuota {
+    /// What the headers say.
+    pub standing: Standing,
+    /// The names of the quotas that are spent.
+    pub violated: Vec<String>,
+    /// `Retry-After`, in seconds, at least 1; none where waiting will not help.
+    pub retry_after_s: Option<u64>,
+}
+
+/// Holds each caller to its limits.
+pub struct Limiter {
+    quotas: MemoryQuotas,
+    tiers: HashMap<Box<str>, TierPlan, RandomState>,
+    default_tier: Box<str>,
+    anonymous: Arc<Policy>,
+    auth: Arc<Policy>,
+    login: Arc<Policy>,
+    routes: Vec<Option<Arc<Policy>>>,
+}
+
+impl Limiter {
+    /// A limiter for a configuration, counting in memory.
+    pub fn new(config: &Config) -> Self {
+        let limited = |name: &str, quotas: &Arc<[Quota]>| {
+            Arc::new(Policy::new(name, Allowance::Limited(Arc::clone(quotas))))
+        };
+        let plan = |(tier, allowance): (&kernel::tier::Tier, &Allowance)| {
+            let plan = TierPlan {
+                name: crate::auth::header_text(tier.as_str()),
+                policy: Arc::new(Policy::new("tier", allowance.clone())),
+            };
+            (tier.as_str().into(), plan)
+        };
+        let of_route = |route: &config::Route| {
+            let name = route.policy.as_ref().unwrap_or(&route.name);
+            let allowance = route.limits.clone()?;
+            Some(Arc::new(Policy::new(&format!("route:{name}"), allowance)))
+        };
+        Self {
+            quotas: MemoryQuotas::new(
+                NonZeroUsize::new(config.limits.keys_max).unwrap_or(KEYS_MAX),
+            ),
+            tiers: config.tiers.iter().map(plan).collect(),
+            default_tier: config.limits.default_tier.as_str().into(),
+            anonymous: limited("anonymous", &config.limits.anonymous),
+            auth: limited("auth", &config.limits.auth),
+            login: limited("login", &config.limits.login),
+            routes: config.routes.iter().map(of_route).collect(),
+        }
+    }
+
+    /// The plan of a visitor's tier; `None` for a tier that is not configured.
+    pub fn tier(&self, name: &str) -> Option<&TierPlan> {
+        self.tiers.get(name)
+    }
+
+    /// The plan that counts where a caller's own tier is missing or unknown.
+    pub fn default_tier(&self) -> &TierPlan {
+        // The configuration refuses a default tier that is not among the tiers.
+        &self.tiers[&self.default_tier]
+    }
+
+    /// Takes what a request to `route` costs.
+    ///
+    /// # Errors
+    /// [`LimitError::OverQuota`]: nothing was taken from any quota. A route in shadow grants all
+    /// the same, and the grant says what would have been refused.
+    pub async fn take(
+        &self,
+        route: &Route,
+        visitor: &Visitor,
+        client: IpAddr,
+        now: Timestamp,
+    ) -> Result<Grant, LimitError> {
+        let tier_policy = match visitor {
+            Visitor::Anonymous => &self.anonymous,
+            Visitor::Caller(caller, _) => &self.plan_of(caller.tier()).policy,
+        };
+        let route_policy = self.routes.get(route.index).and_then(Option::as_ref);
+        let mut buffer = AddressText::default();
+        let (kind, id) = subject_of(visitor, client, &mut buffer);
+        let taken = self.take_all([Some(tier_policy), route_policy], kind, id, route.cost, now);
+        match taken.await {
+            Err(LimitError::OverQuota(over)) if route.shadow => {
+                Ok(Grant { shadowed: Some(over), ..Grant::default() })
+            }
+            taken => taken,
+        }
+    }
+
+    /// Takes what a request to one of our own mounts costs: per address, never a user's quota.
+    ///
+    /// # Errors
+    /// As [`Limiter::take`].
+    pub async fn take_for_mount(
+        &self,
+        mount: Mount,
+        client: IpAddr,
+        now: Timestamp,
+    ) -> Result<Grant, LimitError> {
+        let policies = match mount {
+            Mount::Login => [Some(&self.auth), Some(&self.login)],
+            Mount::Auth | Mount::RateLimit => [Some(&self.auth), None],
+            Mount::Open => return Ok(Grant::default()),
+        };
+        let mut buffer = AddressText::default();
+        let id = buffer.write(limit_key(client));
+        self.take_all(policies, SubjectKind::Address, id, NonZeroU32::MIN, now).await
+    }
+
+    /// How a visitor stands with its tier, without taking anything.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn peek(
+        &self,
+        visitor: &Visitor,
+        client: IpAddr,
+        now: Timestamp,
+    ) -> Result<Grant, StoreLost> {
+        let policy = match visitor {
+            Visitor::Anonymous => &self.anonymous,
+            Visitor::Caller(caller, _) => &self.plan_of(caller.tier()).policy,
+        };
+        let Allowance::Limited(quotas) = &policy.allowance else {
+            return Ok(Grant { unlimited: true, ..Grant::default() });
+        };
+        let mut buffer = AddressText::default();
+        let (kind, id) = subject_of(visitor, client, &mut buffer);
+        let subject = Subject { policy: &policy.name, kind, id };
+        let outcome = self.quotas.peek(subject, quotas, now).await?;
+        let taken = Taken { policy: Arc::clone(policy), outcome };
+        Ok(Grant { taken: [Some(taken), None], ..Grant::default() })
+    }
+
+    fn plan_of(&self, tier: Option<&str>) -> &TierPlan {
+        tier.and_then(|tier| self.tier(tier)).unwrap_or_else(|| self.default_tier())
+    }
+
+    async fn take_all(
+        &self,
+        policies: [Option<&Arc<Policy>>; POLICIES_MAX],
+        kind: SubjectKind,
+        id: &str,
+        cost: NonZeroU32,
+        now: Timestamp,
+    ) -> Result<Grant, LimitError> {
+        let mut grant = Grant::default();
+        for (at, policy) in policies.into_iter().enumerate() {
+            let Some(policy) = policy else { continue };
+            let Allowance::Limited(quotas) = &policy.allowance else {
+                grant.unlimited = true;
+                continue;
+            };
+            let subject = Subject { policy: &policy.name, kind, id };
+            let outcome = self.quotas.acquire(subject, quotas, cost, now).await?;
+            let refused = !outcome.admitted;
+            grant.taken[at] = Some(Taken { policy: Arc::clone(policy), outcome });
+            if refused {
+                self.give_back(&grant.taken[..at], kind, id, cost, now).await?;
+                return Err(LimitError::OverQuota(Box::new(grant.over_quota(now))));
+            }
+        }
+        Ok(grant)
+    }
+
+    /// A later policy refused: what the earlier ones gave was not used.
+    async fn give_back(
+        &self,
+        taken: &[Option<Taken>],
+        kind: SubjectKind,
+        id: &str,
+        cost: NonZeroU32,
+        now: Timestamp,
+    ) -> Result<(), StoreLost> {
+        for Taken { policy, .. } in taken.iter().flatten() {
+            if let Allowance::Limited(quotas) = &policy.allowance {
+                let subject = Subject { policy: &policy.name, kind, id };
+                self.quotas.refund(subject, quotas, cost, now).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Grant {
+    /// What the answer's headers say; none where no policy applies.
+    pub fn standing(&self, now: Timestamp) -> Option<Standing> {
+        if let Some(over) = &self.shadowed {
+            return Some(over.standing.clone());
+        }
+        let taken = self.taken.iter().flatten();
+        let left = |taken: &&Taken| {
+            let window = taken.outcome.windows().get(taken.outcome.tightest());
+            window.map_or(u32::MAX, |window| window.remaining)
+        };
+        let Some(tightest) = taken.min_by_key(left) else {
+            return self.unlimited.then_some(Standing::UNLIMITED);
+        };
+        tightest.standing(now)
+    }
+
+    /// Whether a route in shadow would have refused this.
+    pub fn is_shadowed(&self) -> bool {
+        self.shadowed.is_some()
+    }
+
+    /// How a caller of `tier` stands, for whoever asks without spending.
+    pub fn report(&self, tier: &str, now: Timestamp) -> QuotaReport {
+        let standing = self.standing(now).unwrap_or(Standing::UNLIMITED);
+        QuotaReport {
+            limit: standing.limit,
+            remaining: standing.remaining,
+            reset: standing.reset_s,
+            tier: tier.to_owned(),
+            policies: self.taken.iter().flatten().flat_map(|taken| taken.windows(now)).collect(),
+        }
+    }
+
+    fn over_quota(self, now: Timestamp) -> OverQuota {
+        let refused = self.taken.iter().flatten().find(|taken| !taken.outcome.admitted);
+        let retry_ms = refused.and_then(|taken| taken.outcome.retry_ms());
+        let violated = refused.map(Taken::violated).unwrap_or_default();
+        let standing = refused.and_then(|taken| taken.standing(now));
+        OverQuota {
+            standing: standing.unwrap_or(Standing::UNLIMITED),
+            violated,
+            retry_after_s: retry_ms.map(|ms| ms.div_ceil(1000).max(1)),
+        }
+    }
+}
+
+impl Taken {
+    fn standing(&self, now: Timestamp) -> Option<Standing> {
+        let Allowance::Limited(quotas) = &self.policy.allowance else {
+            return None;
+        };
+        let at = self.outcome.tightest();
+        let (window, quota) = (self.outcome.windows().get(at)?, quotas.get(at)?);
+        let reset_after_s = window.reset_ms.div_ceil(1000);
+        let field = rate_limit_field(quota.name(), window.remaining, reset_after_s);
+        Some(Standing {
+            limit: window.limit,
+            remaining: window.remaining,
+            reset_s: reset_s(window, now),
+            fields: self.policy.advertised.clone().zip(field),
+        })
+    }
+
+    fn windows(&self, now: Timestamp) -> Vec<WindowReport> {
+        let Allowance::Limited(quotas) = &self.policy.allowance else {
+            return Vec::new();
+        };
+        let windows = self.outcome.windows().iter().zip(quotas.iter());
+        let report = |(window, quota): (&WindowState, &Quota)| WindowReport {
+            name: quota.name().to_owned(),
+            limit: window.limit,
+            remaining: window.remaining,
+            reset: reset_s(window, now),
+            window_seconds: quota.per().as_secs(),
+        };
+        windows.map(report).collect()
+    }
+
+    fn violated(&self) -> Vec<String> {
+        let Allowance::Limited(quotas) = &self.policy.allowance else {
+            return Vec::new();
+        };
+        let windows = self.outcome.windows().iter().zip(quotas.iter());
+        let spent = windows.filter(|(window, _)| window.retry_ms != Some(0));
+        spent.map(|(_, quota)| quota.name().to_owned()).collect()
+    }
+}
+
+/// The unix second at which more remains.
+fn reset_s(window: &WindowState, now: Timestamp) -> u64 {
+    now.as_millis().saturating_add(window.reset_ms).div_ceil(1000)
+}
+
+fn subject_of<'a>(
+    visitor: &'a Visitor,
+    client: IpAddr,
+    buffer: &'a mut AddressText,
+) -> (SubjectKind, &'a str) {
+    match visitor {
+        Visitor::Anonymous => (SubjectKind::Address, buffer.write(limit_key(client))),
+        Visitor::Caller(caller, _) => (SubjectKind::User, caller.user_id()),
+    }
+}
+
+/// The longest address as text: a v4 address in v6 clothes, all digits written out.
+const ADDRESS_TEXT_BYTES_MAX: usize = 45;
+
+/// An address as text, without the heap.
+struct AddressText {
+    bytes: [u8; ADDRESS_TEXT_BYTES_MAX],
+}
+
+impl Default for AddressText {
+    fn default() -> Self {
+        Self { bytes: [0; ADDRESS_TEXT_BYTES_MAX] }
+    }
+}
+
+impl AddressText {
+    fn write(&mut self, address: IpAddr) -> &str {
+        let room = self.bytes.len();
+        let mut rest = &mut self.bytes[..];
+        let written = write!(rest, "{address}").is_ok();
+        let len = if written { room - rest.len() } else { 0 };
+        std::str::from_utf8(&self.bytes[..len]).unwrap_or_default()
+    }
+}
+
+/// `"minute";q=100;w=60, "day";q=5000;w=86400` (draft-ietf-httpapi-ratelimit-headers-11 §3).
+fn advertise(quotas: &[Quota]) -> HeaderValue {
+    let one = |q: &Quota| format!("\"{}\";q={};w={}", q.name(), q.requests(), q.per().as_secs());
+    let list: Vec<String> = quotas.iter().map(one).collect();
+    crate::auth::header_text(&list.join(", "))
+}
+
+/// `"minute";r=57;t=12` (§4).
+fn rate_limit_field(name: &str, remaining: u32, reset_s: u64) -> Option<HeaderValue> {
+    let mut field = Vec::with_capacity(64);
+    field.push(b'"');
+    field.extend_from_slice(name.as_bytes());
+    field.extend_from_slice(b"\";r=");
+    field.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
+    field.extend_from_slice(b";t=");
+    field.extend_from_slice(itoa::Buffer::new().format(reset_s).as_bytes());
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(field)).ok()
+}

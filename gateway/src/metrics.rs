@@ -1,0 +1,192 @@
+//! Metrics, in Prometheus' text format. Every label set is bounded by the configuration.
+
+use prometheus::Encoder;
+use prometheus::Histogram;
+use prometheus::HistogramOpts;
+use prometheus::HistogramVec;
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::Opts;
+use prometheus::Registry;
+use prometheus::TextEncoder;
+use std::time::Duration;
+
+use crate::refusal::Refusal;
+use crate::routing::RouteTable;
+
+/// Upper bounds of the duration buckets, in seconds.
+const BUCKETS_S: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The counters of one place.
+#[derive(Debug)]
+struct PlaceMetrics {
+    by_class: [IntCounter; 6],
+    duration: Histogram,
+}
+
+/// All counters of the gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    routes: Vec<PlaceMetrics>,
+    mounts: PlaceMetrics,
+    nowhere: PlaceMetrics,
+    refusals: IntCounterVec,
+    auth_failures: IntCounter,
+    unknown_tiers: IntCounter,
+    upstream_retries: IntCounter,
+    shadowed: IntCounter,
+    /// Open connections from clients.
+    pub connections: IntGauge,
+    /// Connections that were refused because there were too many.
+    pub connections_refused: IntCounter,
+    /// Log lines that found no room.
+    pub log_lines_dropped: IntCounter,
+    cached_tokens: IntGauge,
+    cached_token_bytes: IntGauge,
+    revocations: IntGauge,
+}
+
+/// Where a request was going, for its counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// To the route of that index.
+    Route(usize),
+    /// To one of our own mounts.
+    Mount,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Metrics {
+    /// Counters for the routes of `table`, all at zero.
+    ///
+    /// # Errors
+    /// prometheus', should two of them have one name.
+    pub fn new(table: &RouteTable, test_mode: bool) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("doorward_requests_total", "Requests answered, by route and class of status"),
+            &["route", "class"],
+        )?;
+        let options = HistogramOpts::new(
+            "doorward_request_duration_seconds",
+            "Time from a request's header to the end of its answer",
+        );
+        let durations = HistogramVec::new(options.buckets(BUCKETS_S.to_vec()), &["route"])?;
+        let place = |name: &str| PlaceMetrics {
+            by_class: CLASSES.map(|class| requests.with_label_values(&[name, class])),
+            duration: durations.with_label_values(&[name]),
+        };
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let refusals = IntCounterVec::new(
+            Opts::new("doorward_refusals_total", "Requests refused, by the code of the answer"),
+            &["code"],
+        )?;
+        gauge("doorward_test_mode", "1 while requests without a token become a test user")?
+            .set(i64::from(test_mode));
+        let metrics = Self {
+            routes: table.routes().iter().map(|route| place(&route.name)).collect(),
+            mounts: place("(doorward)"),
+            nowhere: place("(none)"),
+            auth_failures: counter(
+                "doorward_auth_failures_total",
+                "Requests refused because their credential was missing or did not hold",
+            )?,
+            unknown_tiers: counter(
+                "doorward_unknown_tier_total",
+                "Requests whose token names no configured tier and were held to the default one",
+            )?,
+            upstream_retries: counter(
+                "doorward_upstream_retries_total",
+                "Connections to a back end that failed and were tried at another endpoint",
+            )?,
+            shadowed: counter(
+                "doorward_shadow_refusals_total",
+                "Requests let through that would have been refused, were their route not in shadow",
+            )?,
+            connections: gauge("doorward_connections", "Open connections from clients")?,
+            connections_refused: counter(
+                "doorward_connections_refused_total",
+                "Connections closed at once because too many were open",
+            )?,
+            log_lines_dropped: counter(
+                "doorward_access_log_dropped_total",
+                "Access log lines that found no room",
+            )?,
+            cached_tokens: gauge("doorward_token_cache_entries", "Verified tokens kept")?,
+            cached_token_bytes: gauge("doorward_token_cache_bytes", "Bytes they take")?,
+            revocations: gauge("doorward_revocations", "Revocations kept")?,
+            refusals,
+            registry,
+        };
+        metrics.registry.register(Box::new(requests))?;
+        metrics.registry.register(Box::new(durations))?;
+        metrics.registry.register(Box::new(metrics.refusals.clone()))?;
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        metrics.registry.register(Box::new(process))?;
+        Ok(metrics)
+    }
+
+    /// Counts a request that is over; `status` 0 where no answer was written.
+    pub fn request_done(&self, place: Counted, status: u16, took: Duration) {
+        let place = match place {
+            Counted::Route(index) => self.routes.get(index).unwrap_or(&self.nowhere),
+            Counted::Mount => &self.mounts,
+            Counted::Nowhere => &self.nowhere,
+        };
+        let class = usize::from(status / 100).min(CLASSES.len() - 1);
+        place.by_class[class].inc();
+        place.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&self, refusal: &Refusal) {
+        self.refusals.with_label_values(&[refusal.code().as_str()]).inc();
+        if refusal.is_auth_failure() {
+            self.auth_failures.inc();
+        }
+    }
+
+    /// Counts a token whose tier is missing or not configured.
+    pub fn unknown_tier(&self) {
+        self.unknown_tiers.inc();
+    }
+
+    /// Counts a request that a route in shadow let through.
+    pub fn shadowed(&self) {
+        self.shadowed.inc();
+    }
+
+    /// Counts a connection that is tried again elsewhere.
+    pub fn upstream_retried(&self) {
+        self.upstream_retries.inc();
+    }
+
+    /// Notes how full the tables are; called when somebody reads the metrics.
+    pub fn note_tables(&self, cached: (usize, usize), revocations: usize) {
+        self.cached_tokens.set(cached.0 as i64);
+        self.cached_token_bytes.set(cached.1 as i64);
+        self.revocations.set(revocations as i64);
+    }
+
+    /// All of it, in the text format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to a Vec cannot fail, and what fails to encode is left out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}

@@ -1,0 +1,532 @@
+//! A request's way through pingora's phases. Translates, and decides nothing by itself.
+//!
+//! `request_filter` asks the gatekeeper and answers what is refused; `upstream_request_filter` names
+//! the caller to the back end; `response_filter` tells the client how it stands; `fail_to_proxy`
+//! answers for a back end that did not; `logging` counts and writes down.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use config::Authorization;
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use http::header::CONTENT_TYPE;
+use http::header::EXPECT;
+use http::header::HOST;
+use kernel::problem::MEDIA_TYPE;
+use kernel::time::Timestamp;
+use pingora::ErrorSource;
+use pingora::ErrorType;
+use pingora::http::RequestHeader;
+use pingora::http::ResponseHeader;
+use pingora::modules::http::HttpModules;
+use pingora::prelude::Error;
+use pingora::prelude::HttpPeer;
+use pingora::prelude::Result;
+use pingora::proxy::FailToProxy;
+use pingora::proxy::ProxyHttp;
+use pingora::proxy::ProxyWarnLogContext;
+use pingora::proxy::Session;
+
+use crate::access_log::Line;
+use crate::admission::Admission;
+use crate::admission::Request;
+use crate::auth::header_text;
+use crate::client;
+use crate::forward;
+use crate::forward::Facts;
+use crate::limit::Standing;
+use crate::metrics::Counted;
+use crate::refusal::Refusal;
+use crate::refusal::UpstreamFault;
+use crate::request_id;
+use crate::request_id::RequestId;
+use crate::revocation::Visitor;
+use crate::snapshot::Snapshot;
+
+/// How long the body of a refused request is read and thrown away to keep the connection.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The proxy, as pingora asks it.
+pub struct Proxy {
+    snapshot: Arc<Snapshot>,
+}
+
+/// One request, from its head to its last byte.
+pub struct Visit {
+    at: Timestamp,
+    began: Instant,
+    id: VisitId,
+    client: IpAddr,
+    peer: IpAddr,
+    way: Way,
+    standing: Option<Standing>,
+    forwarded: Forwarded,
+    tries: usize,
+    refusal: &'static str,
+    level: &'static str,
+}
+
+/// What `X-Request-Id` says.
+enum VisitId {
+    Ours(RequestId),
+    Theirs(HeaderValue),
+}
+
+/// What trusted proxies say of the client.
+#[derive(Default)]
+struct Forwarded {
+    chain: Option<String>,
+    is_https: bool,
+}
+
+/// Where a request goes.
+enum Way {
+    Nowhere,
+    Mount,
+    Route { index: usize, visitor: Visitor },
+}
+
+impl VisitId {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Ours(id) => id.as_str(),
+            Self::Theirs(id) => id.to_str().unwrap_or_default(),
+        }
+    }
+
+    fn to_header(&self) -> HeaderValue {
+        match self {
+            Self::Ours(id) => id.to_header(),
+            Self::Theirs(id) => id.clone(),
+        }
+    }
+}
+
+impl Proxy {
+    /// A proxy by what `snapshot` says.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot }
+    }
+
+    /// Asks the gatekeeper; `Ok(true)` where the answer was given right here.
+    async fn admit(&self, session: &mut Session, visit: &mut Visit) -> Result<bool, Refusal> {
+        let request = session.req_header();
+        let request = Request {
+            method: request.method.as_str(),
+            target: request.raw_path(),
+            host: header_str(request, &HOST),
+            headers: &request.headers,
+            client: visit.client,
+        };
+        match self.snapshot.gatekeeper.admit(&request, visit.at).await? {
+            Admission::Route { route, visitor, grant } => {
+                if grant.is_shadowed() {
+                    self.snapshot.metrics.shadowed();
+                }
+                visit.standing = grant.standing(visit.at);
+                let request = session.req_header_mut();
+                forward::strip(request, route.allow_underscore_headers, route.authorization);
+                visit.way = Way::Route { index: route.index, visitor };
+                Ok(false)
+            }
+            Admission::Mount { grant, .. } => {
+                visit.standing = grant.standing(visit.at);
+                forward::strip(session.req_header_mut(), false, Authorization::Original);
+                visit.way = Way::Mount;
+                Ok(false)
+            }
+            Admission::Quota { visitor, grant } => {
+                visit.way = Way::Mount;
+                visit.standing = grant.standing(visit.at);
+                let report = grant.report(&self.tier_of(&visitor), visit.at);
+                let body = serde_json::to_string(&report).map_err(|_| Refusal::Internal)?;
+                let headers = [
+                    (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                ];
+                let sent = respond(session, visit, StatusCode::OK, headers, body.into());
+                sent.await.map_err(|_| Refusal::Internal)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn tier_of(&self, visitor: &Visitor) -> String {
+        match visitor {
+            Visitor::Anonymous => String::new(),
+            Visitor::Caller(caller, _) => {
+                let limiter = &self.snapshot.gatekeeper.limiter;
+                let plan = caller.tier().and_then(|tier| limiter.tier(tier));
+                plan.unwrap_or_else(|| limiter.default_tier()).as_str().to_owned()
+            }
+        }
+    }
+
+    /// Answers with a refusal, and keeps the connection where that can be done.
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        visit: &mut Visit,
+        refusal: &Refusal,
+    ) -> Result<()> {
+        self.note(visit, refusal);
+        let path = path_of(session.req_header());
+        let answer = refusal.answer(&path, visit.id.as_str());
+        let mut headers = answer.headers;
+        headers.push((CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)));
+        if let Some(over) = refusal.over_quota() {
+            visit.standing = Some(over.standing.clone());
+        }
+        // Who waits for `100 Continue` has sent no body yet, and will not send one now.
+        if !session.req_header().headers.contains_key(EXPECT) {
+            session.set_close_on_response_before_downstream_finish(false);
+            session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+        }
+        let body = answer.problem.to_json().into();
+        respond(session, visit, answer.problem.status, headers, body).await
+    }
+
+    fn note(&self, visit: &mut Visit, refusal: &Refusal) {
+        self.snapshot.metrics.refused(refusal);
+        visit.refusal = refusal.code().as_str();
+        if refusal.is_auth_failure() || refusal.over_quota().is_some() {
+            visit.level = "warn";
+        }
+    }
+
+    fn name_caller(&self, request: &mut RequestHeader, visitor: &Visitor) -> Result<()> {
+        let Visitor::Caller(caller, known) = visitor else {
+            return Ok(());
+        };
+        let limiter = &self.snapshot.gatekeeper.limiter;
+        let plan = caller.tier().and_then(|tier| limiter.tier(tier));
+        let plan = plan.unwrap_or_else(|| {
+            self.snapshot.metrics.unknown_tier();
+            limiter.default_tier()
+        });
+        // Only an administrator's word makes them other than what was made ready with the token.
+        let scopes = caller.is_overridden().then(|| header_text(&caller.scopes().join(" ")));
+        forward::name_caller(request, known, &plan.name, scopes)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Visit;
+
+    fn new_ctx(&self) -> Visit {
+        Visit {
+            at: kernel::time::now(),
+            began: Instant::now(),
+            id: VisitId::Ours(RequestId::next()),
+            client: client::UNKNOWN,
+            peer: client::UNKNOWN,
+            way: Way::Nowhere,
+            standing: None,
+            forwarded: Forwarded::default(),
+            tries: 0,
+            refusal: "",
+            level: "info",
+        }
+    }
+
+    /// None: pingora's default would look into every answer for something to compress.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+        visit.recognise(session, &self.snapshot);
+        match self.admit(session, visit).await {
+            Ok(answered) => Ok(answered),
+            Err(refusal) => {
+                self.refuse(session, visit, &refusal).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+        visit.tries += 1;
+        let pool = match &visit.way {
+            Way::Route { index, .. } => {
+                let route = &self.snapshot.gatekeeper.routes.routes()[*index];
+                self.snapshot.pools.get(route.upstream)
+            }
+            Way::Mount => Some(&self.snapshot.admin),
+            Way::Nowhere => None,
+        };
+        let peer = pool.and_then(|pool| pool.next());
+        peer.ok_or_else(|| Error::explain(ErrorType::InternalError, "a way that leads nowhere"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        visit: &mut Visit,
+    ) -> Result<()> {
+        match &visit.way {
+            Way::Route { visitor, .. } => self.name_caller(request, visitor)?,
+            Way::Mount => {
+                let client = header_text(&visit.client.to_string());
+                request.insert_header(forward::CLIENT_ADDRESS, client)?;
+            }
+            Way::Nowhere => {}
+        }
+        let traced = request.headers.get("traceparent");
+        let is_traced = traced.is_some_and(|value| forward::is_traceparent(value.as_bytes()));
+        let facts = Facts {
+            request_id: &visit.id.to_header(),
+            traceparent: (!is_traced).then(request_id::new_traceparent),
+            client: visit.client,
+            forwarded_for: forward::forwarded_for(visit.forwarded.chain.as_deref(), visit.peer),
+            proto: HeaderValue::from_static(if visit.forwarded.is_https {
+                "https"
+            } else {
+                "http"
+            }),
+            host: request.headers.get(HOST).cloned(),
+        };
+        forward::state_facts(request, facts)
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        visit: &mut Visit,
+    ) -> Result<()> {
+        visit.sign(response)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        visit: &mut Visit,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let endpoints = match &visit.way {
+            Way::Route { index, .. } => {
+                let route = &self.snapshot.gatekeeper.routes.routes()[*index];
+                self.snapshot.pools.get(route.upstream).map_or(0, |pool| pool.len())
+            }
+            Way::Mount | Way::Nowhere => 1,
+        };
+        // Nothing was sent yet, so another endpoint may have it, whatever the method.
+        if visit.tries < endpoints {
+            error.set_retry(true);
+            self.snapshot.metrics.upstream_retried();
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        visit: &mut Visit,
+    ) -> FailToProxy {
+        let code = match refusal_of(error) {
+            Some(refusal) if session.response_written().is_none() => {
+                session.set_keepalive(None);
+                match self.refuse_and_close(session, visit, &refusal).await {
+                    Ok(()) => refusal.status().as_u16(),
+                    Err(_) => 0,
+                }
+            }
+            // Half an answer is out: only the end of the connection can tell that it is no whole one.
+            Some(refusal) => {
+                self.note(visit, &refusal);
+                0
+            }
+            None => 0,
+        };
+        FailToProxy { error_code: code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, visit: &mut Visit) {
+        let took = visit.began.elapsed();
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        let (counted, route, user_id) = match &visit.way {
+            Way::Route { index, visitor } => {
+                let route = &self.snapshot.gatekeeper.routes.routes()[*index];
+                let user_id = match visitor {
+                    Visitor::Anonymous => "",
+                    Visitor::Caller(caller, _) => caller.user_id(),
+                };
+                (Counted::Route(*index), &*route.name, user_id)
+            }
+            Way::Mount => (Counted::Mount, "(doorward)", ""),
+            Way::Nowhere => (Counted::Nowhere, "", ""),
+        };
+        let metrics = &self.snapshot.metrics;
+        metrics.request_done(counted, status, took);
+        let request = session.req_header();
+        let kept = self.snapshot.access_log.write(&Line {
+            at: visit.at,
+            level: visit.level,
+            request_id: visit.id.as_str(),
+            method: request.method.as_str(),
+            path: &path_of(request),
+            status,
+            took,
+            route,
+            user_id,
+            client: visit.client,
+            bytes_sent: session.body_bytes_sent(),
+            refusal: visit.refusal,
+        });
+        if !kept {
+            metrics.log_lines_dropped.inc();
+        }
+    }
+
+    /// pingora's own lines name the target with its query, which may hold what nobody should read.
+    fn suppress_error_log(&self, _: &Session, _: &Visit, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Visit,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl Proxy {
+    async fn refuse_and_close(
+        &self,
+        session: &mut Session,
+        visit: &mut Visit,
+        refusal: &Refusal,
+    ) -> Result<()> {
+        self.refuse(session, visit, refusal).await?;
+        session.set_keepalive(None);
+        Ok(())
+    }
+}
+
+impl Visit {
+    /// Reads off who is at the other end of the wire.
+    fn recognise(&mut self, session: &Session, snapshot: &Snapshot) {
+        let peer = session.client_addr().and_then(|addr| addr.as_inet());
+        self.peer = peer.map_or(client::UNKNOWN, |addr| addr.ip().to_canonical());
+        self.client = self.peer;
+        let trusted = &snapshot.trusted_proxies;
+        if trusted.is_empty() || !client::is_trusted(self.peer, trusted) {
+            return;
+        }
+        let headers = &session.req_header().headers;
+        self.client = client::address(self.peer, headers, trusted);
+        self.forwarded.chain = client::vouched_chain(self.peer, headers, trusted);
+        let proto = headers.get("x-forwarded-proto");
+        self.forwarded.is_https = proto.is_some_and(|proto| proto.as_bytes() == b"https");
+        if let Some(id) = headers.get(X_REQUEST_ID)
+            && request_id::is_fit(id.as_bytes())
+        {
+            self.id = VisitId::Theirs(id.clone());
+        }
+    }
+
+    /// Puts our own headers on an answer.
+    fn sign(&mut self, response: &mut ResponseHeader) -> Result<()> {
+        // An interim answer is about the request's body only.
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        response.insert_header(X_REQUEST_ID, self.id.to_header())?;
+        match self.standing.take() {
+            Some(standing) => forward::state_standing(response, standing),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes an answer of ours.
+async fn respond(
+    session: &mut Session,
+    visit: &mut Visit,
+    status: StatusCode,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    body: Bytes,
+) -> Result<()> {
+    let mut head = ResponseHeader::build(status, Some(16))?;
+    for (name, value) in headers {
+        head.insert_header(name, value)?;
+    }
+    head.set_content_length(body.len())?;
+    visit.sign(&mut head)?;
+    session.write_response_header(Box::new(head), false).await?;
+    session.write_response_body(Some(body), true).await
+}
+
+/// What a client is told of an error; nothing where the client is the one who went away.
+fn refusal_of(error: &Error) -> Option<Refusal> {
+    use ErrorType::ConnectTimedout;
+    use ErrorType::InvalidHTTPHeader;
+    use ErrorType::ReadTimedout;
+    use ErrorType::TLSHandshakeTimedout;
+    use ErrorType::WriteTimedout;
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, ConnectTimedout | TLSHandshakeTimedout) => {
+            Some(UpstreamFault::Late.into())
+        }
+        (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Some(UpstreamFault::Late.into()),
+        (ErrorSource::Upstream, kind) if is_about_connecting(kind) => {
+            Some(UpstreamFault::Unreachable.into())
+        }
+        (ErrorSource::Upstream, _) => Some(UpstreamFault::Broken.into()),
+        (ErrorSource::Downstream, InvalidHTTPHeader) => {
+            Some(crate::refusal::Malformed::Syntax.into())
+        }
+        (ErrorSource::Downstream, ReadTimedout) => Some(crate::refusal::Malformed::Slow.into()),
+        (ErrorSource::Downstream, _) => None,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
+    }
+}
+
+fn is_about_connecting(kind: &ErrorType) -> bool {
+    use ErrorType::BindError;
+    use ErrorType::ConnectError;
+    use ErrorType::ConnectNoRoute;
+    use ErrorType::ConnectRefused;
+    use ErrorType::HandshakeError;
+    use ErrorType::InvalidCert;
+    use ErrorType::SocketError;
+    use ErrorType::TLSHandshakeFailure;
+    matches!(
+        kind,
+        ConnectRefused
+            | ConnectNoRoute
+            | ConnectError
+            | BindError
+            | SocketError
+            | HandshakeError
+            | TLSHandshakeFailure
+            | InvalidCert
+    )
+}
+
+fn header_str<'a>(request: &'a RequestHeader, name: &HeaderName) -> &'a str {
+    request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The path as it was sent, without the query; what is no text is shown as such.
+fn path_of(request: &RequestHeader) -> std::borrow::Cow<'_, str> {
+    let raw = request.raw_path();
+    let end = memchr::memchr(b'?', raw).unwrap_or(raw.len());
+    String::from_utf8_lossy(&raw[..end])
+}

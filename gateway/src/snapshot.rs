@@ -1,0 +1,96 @@
+//! Everything that was decided before the first request: immutable, and shared by all of them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Config;
+use ipnet::IpNet;
+use kernel::keys::KeyRing;
+use kernel::revocation::RevocationSet;
+use kernel::token::Profile;
+
+use crate::access_log::AccessLog;
+use crate::admission::Gatekeeper;
+use crate::auth::Authenticator;
+use crate::balance::EndpointError;
+use crate::balance::Pool;
+use crate::limit::Limiter;
+use crate::metrics::Metrics;
+use crate::routing::RouteTable;
+
+/// How long the admin API may be silent: a little longer than it gives itself.
+const ADMIN_READ_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// A configuration, made ready for requests.
+pub struct Snapshot {
+    /// Who is admitted where.
+    pub gatekeeper: Gatekeeper,
+    /// The upstreams, in the order of the configuration.
+    pub pools: Vec<Pool>,
+    /// The admin API.
+    pub admin: Pool,
+    /// Peers whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Where requests are written down.
+    pub access_log: AccessLog,
+}
+
+/// A configuration that cannot be put to work here and now.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// An endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Two counters with one name.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl Snapshot {
+    /// Makes `config` ready; `admin_socket` is where the admin API listens.
+    ///
+    /// # Errors
+    /// [`SnapshotError`], the first that applies.
+    pub fn new(
+        config: &Config,
+        keys: Arc<KeyRing>,
+        revocations: Arc<RevocationSet>,
+        admin_socket: &Path,
+        access_log: AccessLog,
+    ) -> Result<Self, SnapshotError> {
+        let routes = RouteTable::new(config);
+        let metrics = Metrics::new(&routes, config.test_mode)?;
+        let auth = &config.auth;
+        let profile = Profile {
+            issuer: auth.issuer.as_str().into(),
+            audience: auth.audience.as_deref().map(Arc::from),
+            leeway: auth.leeway,
+            lifetime_max: auth.lifetime_max,
+            accept_legacy: auth.accept_legacy,
+        };
+        let cache_bytes = auth.token_cache_bytes;
+        Ok(Self {
+            gatekeeper: Gatekeeper {
+                routes,
+                authenticator: Authenticator::new(keys, profile, cache_bytes, config.test_mode),
+                revocations,
+                limiter: Limiter::new(config),
+            },
+            pools: config.upstreams.iter().map(Pool::new).collect::<Result<_, _>>()?,
+            admin: Pool::unix("(doorward)", admin_socket, ADMIN_READ_TIMEOUT)?,
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+            metrics,
+            access_log,
+        })
+    }
+
+    /// The metrics as text, tables measured at this moment.
+    pub fn render_metrics(&self) -> String {
+        let gatekeeper = &self.gatekeeper;
+        self.metrics.note_tables(gatekeeper.authenticator.cached(), gatekeeper.revocations.len());
+        self.metrics.render()
+    }
+}

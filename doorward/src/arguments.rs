@@ -1,0 +1,201 @@
+//! What can be asked on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+use kernel::tier::Tier;
+
+/// A gateway that verifies, limits and forwards, and the API that signs people in.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which Doorward is meant.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The configuration file; without one, everything has its default
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The directory of data, secrets and sockets; above the file's `data_dir`
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start: gateway, admin API and everything else in this one process
+    Run(Run),
+    /// Check a configuration file with the code of the start
+    Check(Check),
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Make tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// Manage people; a running Doorward sees it within a tenth of a second
+    #[command(subcommand)]
+    User(User),
+    /// Ask the running Doorward whether it is ready; exit 0 if so
+    Healthcheck,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// An address for clients, in place of the file's; may be repeated. Port 0: any free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The address for probes and metrics, in place of the file's [default: 127.0.0.1:9180]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ops_listen: Option<SocketAddr>,
+    /// The back end: `http://host:port`, `https://host:port` or `unix:/path`
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+    /// How many threads serve clients [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The file; without it, the one of --config
+    pub(crate) file: Option<PathBuf>,
+    /// How faults are told: text on standard error, JSON on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make an access token for a person, and print it alone
+    Mint(Mint),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mint {
+    /// Whose token it is to be
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: String,
+    /// The tier it names, instead of the person's own
+    #[arg(long, value_parser = parse_tier)]
+    pub(crate) tier: Option<Tier>,
+    /// The scopes it carries, separated by commas; without: all that the person is allowed
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) scopes: Option<Vec<String>>,
+    /// How long it lives: a whole number and `s`, `m`, `h` or `d`
+    #[arg(long, default_value = "30m", value_parser = parse_ttl)]
+    pub(crate) ttl: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Add a person; the password comes from DOORWARD_USER_PASSWORD, else from standard input
+    Create(Create),
+    /// List all people
+    List {
+        /// How
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Give a person another tier, for the tokens they hold as well
+    SetTier {
+        /// Who
+        name: String,
+        /// Which tier
+        #[arg(value_parser = parse_tier)]
+        tier: Tier,
+    },
+    /// Keep a person out: no sign-in, no refresh, and no token they hold is taken any more
+    Disable {
+        /// Who
+        name: String,
+    },
+    /// Let a person in again
+    Enable {
+        /// Who
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The name to sign in with
+    pub(crate) name: String,
+    /// The tier
+    #[arg(long, default_value = "free", value_parser = parse_tier)]
+    pub(crate) tier: Tier,
+    /// The role, which grants scopes
+    #[arg(long, default_value = admin_api::USER)]
+    pub(crate) role: String,
+    /// The e-mail address, which signs in as well
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// What to call them
+    #[arg(long)]
+    pub(crate) full_name: Option<String>,
+    /// Scopes beyond those of the role, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) scopes: Vec<String>,
+}
+
+fn parse_tier(text: &str) -> Result<Tier, String> {
+    Tier::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("`{text}` is no length of time: use a whole number and `s`, `m`, `h` or `d`");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    if !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_length_of_time_is_a_whole_number_and_its_unit() {
+        for (text, seconds) in
+            [("1s", 1), ("90m", 5400), ("12h", 43_200), ("2d", 172_800), ("0s", 0)]
+        {
+            assert_eq!(parse_ttl(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "s", "1", "1.5h", "-1s", "+1s", "1w", "1 h", "é", "99999999999999999999d"]
+        {
+            assert!(parse_ttl(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `doorward check`: the start, up to the point where something would happen.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::json;
+
+use crate::arguments::Check;
+use crate::arguments::Format;
+use crate::arguments::Place;
+use crate::keys;
+use crate::settings;
+
+/// Checks a file; exit 0 where nothing is wrong with it, else 1.
+///
+/// # Errors
+/// Where no file was named.
+pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
+    let file = check.file.as_ref().or(place.config.as_ref());
+    let file = file.context("no file: name one, as in `doorward check doorward.toml`")?;
+    let place = Place { config: Some(file.clone()), data_dir: place.data_dir.clone() };
+    let loaded = settings::load(&place).map_err(|faults| (faults.to_json(), faults.to_string()));
+    let outcome = loaded.and_then(|config| {
+        keys::configured(&config).map_err(|error| {
+            let message = format!("{error:#}");
+            let text = format!("{}: {message}", file.display());
+            let problem = json!({
+                "line": null, "column": null, "path": "auth.keys", "message": message,
+            });
+            (json!({ "file": file, "problems": [problem] }), text)
+        })
+    });
+    match (outcome, check.format) {
+        (Ok(_), Format::Text) => println!("{}: no problems", file.display()),
+        (Ok(_), Format::Json) => {
+            println!("{}", json!({ "file": file, "problems": [] }));
+        }
+        (Err((_, text)), Format::Text) => {
+            eprintln!("{text}");
+            return Ok(ExitCode::FAILURE);
+        }
+        (Err((json, _)), Format::Json) => {
+            println!("{json}");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,72 @@
+//! One room for each subcommand.
+
+mod check;
+
+mod echo;
+
+mod first_admin;
+
+mod greeting;
+
+mod healthcheck;
+
+mod listeners;
+
+mod run;
+
+mod token;
+
+mod user;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use admin_api::AdminApi;
+use admin_api::Clock;
+use anyhow::Context;
+use tokio::runtime;
+use tokio::runtime::Runtime;
+
+use crate::arguments::Arguments;
+use crate::arguments::Command;
+use crate::arguments::Place;
+use crate::data_dir::DataDir;
+use crate::keys;
+use crate::settings;
+
+/// Does what was asked.
+///
+/// # Errors
+/// One clear text for the operator.
+pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { place, command } = arguments;
+    match command {
+        Command::Run(run) => run::run(&place, &run),
+        Command::Check(check) => check::check(&place, &check),
+        Command::Schema => {
+            println!("{}", serde_json::to_string_pretty(&config::schema())?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Token(token) => token::token(&place, token),
+        Command::User(user) => user::user(&place, user),
+        Command::Healthcheck => healthcheck::healthcheck(&place),
+    }
+}
+
+/// The admin API of a command that is over soon, beside one that may be running.
+struct Office {
+    runtime: Runtime,
+    api: AdminApi,
+}
+
+impl Office {
+    fn open(place: &Place) -> anyhow::Result<Self> {
+        let config = settings::load(place)?;
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let keys = keys::ring(&config, &data_dir)?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("the system gives no more threads")?;
+        let api = runtime.block_on(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()))?;
+        Ok(Self { runtime, api })
+    }
+}

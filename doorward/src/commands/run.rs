@@ -1,0 +1,286 @@
+//! `doorward run`: gateway and admin API in one process.
+//!
+//! Two kinds of threads: workers, each with a runtime of its own, carry clients' requests and
+//! nothing else; the control runtime carries the admin API, the feed of revocations and the ops
+//! listener, so that no sign-in slows the proxy.
+
+use std::io;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use admin_api::AdminApi;
+use admin_api::Clock;
+use anyhow::Context;
+use config::Config;
+use config::Endpoint;
+use gateway::access_log::AccessLog;
+use gateway::door::Bounds;
+use gateway::door::Door;
+use gateway::ops;
+use gateway::ops::Readiness;
+use gateway::snapshot::Snapshot;
+use kernel::keys::KeyRing;
+use kernel::revocation::RevocationSet;
+use tokio::runtime;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::watch;
+
+use super::echo;
+use super::first_admin;
+use super::greeting::greeting;
+use super::listeners;
+use crate::arguments::Place;
+use crate::arguments::Run;
+use crate::data_dir::DataDir;
+use crate::keys;
+use crate::log;
+use crate::settings;
+
+/// How many threads the admin API, the feed and the ops listener share.
+const CONTROL_THREADS: usize = 2;
+
+/// How often it is looked whether the last client has left.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Starts, serves until a signal, and ends in order.
+///
+/// # Errors
+/// One clear text for what keeps it from starting.
+pub(crate) fn run(place: &Place, run: &Run) -> anyhow::Result<ExitCode> {
+    let mut config = match settings::load(place) {
+        Ok(config) => config,
+        Err(faults) => {
+            // As `check` shows them.
+            eprintln!("{faults}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    settings::apply(run, &mut config)?;
+    log::start();
+    let data_dir = DataDir::open(&config.data_dir)?;
+    config.move_data_dir(&data_dir.join(""));
+    let tenancy = data_dir.move_in()?;
+    let keys = keys::ring(&config, &data_dir)?;
+    let control = runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the system gives no more threads")?;
+    let echoes = place.config.is_none() && run.upstream.is_none();
+    let workers = run.workers.map_or_else(cores, usize::from);
+    let served = control.block_on(serve(config, &data_dir, keys, echoes, workers));
+    drop(tenancy);
+    served
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+async fn serve(
+    mut config: Config,
+    data_dir: &DataDir,
+    keys: Arc<KeyRing>,
+    echoes: bool,
+    workers: usize,
+) -> anyhow::Result<ExitCode> {
+    // All that can fail for want of a place comes first.
+    let public = config.listen.public.iter().map(|address| listeners::tcp(*address));
+    let public = public.collect::<anyhow::Result<Vec<_>>>()?;
+    let ops_listener = listeners::tcp(config.listen.ops)?;
+    let admin_socket = data_dir.join("admin.sock");
+    let admin_listener = listeners::unix(&admin_socket)?;
+    if echoes {
+        let socket = data_dir.join("echo.sock");
+        let listener = listeners::unix(&socket)?;
+        tokio::spawn(async { axum::serve(listener, echo::routes()).await });
+        for upstream in &mut config.upstreams {
+            upstream.endpoints = vec![Endpoint::Unix(socket.clone())];
+        }
+    }
+    let api = Arc::new(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()).await?);
+    let password = first_admin::ensure(&api, data_dir).await?;
+
+    let revocations = Arc::new(RevocationSet::default());
+    let (close_office, office_closes) = watch::channel(false);
+    let office = Office {
+        api: Arc::clone(&api),
+        revocations: Arc::clone(&revocations),
+        closes: office_closes,
+        alive: Arc::new(AtomicBool::new(true)),
+    };
+    let alive = Arc::clone(&office.alive);
+    let office = tokio::spawn(office.work(admin_listener));
+
+    let access_log = AccessLog::start(io::stderr());
+    let snapshot = Arc::new(Snapshot::new(
+        &config,
+        keys,
+        Arc::clone(&revocations),
+        &admin_socket,
+        access_log.clone(),
+    )?);
+    let readiness = Arc::new(Readiness::new(vec![
+        ("revocations", Box::new(move || revocations.is_ready())),
+        ("admin api", Box::new(move || alive.load(Ordering::Acquire))),
+    ]));
+    let (close_door, door_closes) = watch::channel(false);
+    let (all_left, everybody_left) = watch::channel(false);
+    let bounds = Bounds::from(&config.listen);
+    let door = Arc::new(Door::new(Arc::clone(&snapshot), bounds, door_closes));
+    let addresses = public.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let workers = start_workers(&door, public, workers, &everybody_left)?;
+
+    let ops = tokio::net::TcpListener::from_std(ops_listener)?;
+    let ops_address = ops.local_addr()?;
+    let ops_routes = ops::routes(snapshot, Arc::clone(&readiness));
+    tokio::spawn(async { axum::serve(ops, ops_routes).await });
+
+    let mut signals = Signals::listen()?;
+    announce_test_mode(&config);
+    readiness.started();
+    data_dir.publish(&addresses, ops_address)?;
+    if let Some(first) = addresses.first() {
+        println!("{}", greeting(*first, ops_address, &password));
+    }
+    tracing::info!(
+        "serving {} at {}, probes and metrics at {ops_address}",
+        if echoes { "an echo" } else { "the configured upstreams" },
+        list(&addresses),
+    );
+
+    signals.next().await;
+    tracing::info!("ending: no new connections, the requests under way are finished");
+    readiness.closing();
+    close_door.send_replace(true);
+    door.close().await;
+    let drained = async {
+        while door.inside() > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let code = tokio::select! {
+        biased;
+        () = drained => ExitCode::SUCCESS,
+        () = tokio::time::sleep(config.listen.drain_timeout) => {
+            tracing::warn!("{} connections were cut: they took too long", door.inside());
+            ExitCode::SUCCESS
+        }
+        () = signals.next() => {
+            tracing::warn!("a second signal: {} connections are cut", door.inside());
+            ExitCode::FAILURE
+        }
+    };
+    all_left.send_replace(true);
+    for worker in workers {
+        // One that panicked has nothing left to end.
+        let _ = worker.join();
+    }
+    close_office.send_replace(true);
+    let _ = office.await;
+    access_log.close();
+    Ok(code)
+}
+
+/// The admin API at work, with the feed that carries its acts to the gateway.
+struct Office {
+    api: Arc<AdminApi>,
+    revocations: Arc<RevocationSet>,
+    closes: watch::Receiver<bool>,
+    alive: Arc<AtomicBool>,
+}
+
+impl Office {
+    async fn work(self, listener: tokio::net::UnixListener) {
+        let tail = self.api.tail_revocations(self.revocations, closed(self.closes.clone()));
+        let served = Arc::clone(&self.api).serve(listener, closed(self.closes.clone()));
+        let ended = tokio::select! {
+            () = tail => Ok(()),
+            served = served => served,
+        };
+        // Without it nobody signs in and no revocation arrives: nothing may be sent here.
+        self.alive.store(false, Ordering::Release);
+        if !*self.closes.borrow() {
+            tracing::error!(error = ?ended.err(), "the admin API ended by itself");
+        }
+    }
+}
+
+async fn closed(mut closes: watch::Receiver<bool>) {
+    // The sender lives until the end; should it be gone, this is the end.
+    let _ = closes.wait_for(|closes| *closes).await;
+}
+
+/// Starts the threads that serve clients; all of them accept from all of `public`.
+fn start_workers(
+    door: &Arc<Door>,
+    public: Vec<TcpListener>,
+    workers: usize,
+    everybody_left: &watch::Receiver<bool>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::with_capacity(workers);
+    for number in 0..workers {
+        let listeners =
+            public.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (door, left) = (Arc::clone(door), everybody_left.clone());
+        let work = move || {
+            runtime.block_on(async {
+                for listener in listeners {
+                    match tokio::net::TcpListener::from_std(listener) {
+                        Ok(listener) => drop(tokio::spawn(Arc::clone(&door).open(listener))),
+                        Err(error) => tracing::error!(%error, "a worker cannot listen"),
+                    }
+                }
+                closed(left).await;
+            });
+        };
+        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(work);
+        threads.push(thread.context("the system gives no more threads")?);
+    }
+    Ok(threads)
+}
+
+fn announce_test_mode(config: &Config) {
+    if config.test_mode {
+        tracing::warn!(
+            "TEST MODE: whoever sends no token is let in as user 1, `test_user`. Never use this \
+             where others can reach it."
+        );
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The signals that end a process.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The key ring: of the configuration, or of a secret that was made and is kept in the data
+//! directory.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use anyhow::anyhow;
+use config::Alg;
+use config::Config;
+use kernel::keys::Algorithm;
+use kernel::keys::HMAC_SECRET_BYTES_MIN;
+use kernel::keys::Key;
+use kernel::keys::KeyError;
+use kernel::keys::KeyRing;
+use kernel::keys::SigningKey;
+use kernel::keys::VerifyingKey;
+use kernel::secret::Secret;
+use ring::rand::SecureRandom;
+use ring::rand::SystemRandom;
+
+use crate::data_dir::DataDir;
+
+/// The id of the key that was made here.
+const LOCAL: &str = "local";
+
+/// The file of its secret.
+const SECRET_FILE: &str = "signing-secret";
+
+/// The ring that `config` describes; where it names no key, one is made, once.
+///
+/// # Errors
+/// One clear text; never with key material in it.
+pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<KeyRing>> {
+    let ring = match configured(config)? {
+        Some(ring) => ring,
+        None => {
+            let secret = data_dir.secret(SECRET_FILE, new_secret)?;
+            let key = SigningKey::hs256(LOCAL, &secret).with_context(|| {
+                format!("the secret in `{}` cannot sign", data_dir.join(SECRET_FILE).display())
+            })?;
+            KeyRing::new(vec![Key::Signing(Box::new(key))])?
+        }
+    };
+    kernel::selftest::run(&ring, kernel::time::now())
+        .context("the cryptography does not work here, so nothing is served")?;
+    Ok(Arc::new(ring))
+}
+
+/// The ring of the keys in `config`; `None` where there are none.
+///
+/// # Errors
+/// A key that cannot be used.
+pub(crate) fn configured(config: &Config) -> anyhow::Result<Option<KeyRing>> {
+    if config.auth.keys.is_empty() {
+        return Ok(None);
+    }
+    let keys = config.auth.keys.iter().enumerate();
+    let keys = keys.map(|(at, key)| self::key(key, at == 0).context("[[auth.keys]]"));
+    let ring = KeyRing::new(keys.collect::<anyhow::Result<_>>()?);
+    ring.map(Some).context("[[auth.keys]]")
+}
+
+fn key(key: &config::Key, signs: bool) -> Result<Key, KeyError> {
+    let algorithm = match key.alg {
+        Alg::HS256 => Algorithm::HS256,
+        Alg::RS256 => Algorithm::RS256,
+        Alg::PS256 => Algorithm::PS256,
+        Alg::ES256 => Algorithm::ES256,
+        Alg::EdDSA => Algorithm::EdDSA,
+    };
+    let kid = &*key.kid;
+    let missing = || KeyError::CannotSign(kid.to_owned());
+    if algorithm == Algorithm::HS256 {
+        let secret = key.secret.as_ref().ok_or_else(missing)?;
+        // An old, short secret may go on verifying; only the first one has to sign.
+        return if signs {
+            Ok(Key::Signing(Box::new(SigningKey::hs256(kid, secret)?)))
+        } else {
+            Ok(Key::Verifying(VerifyingKey::hs256(kid, secret)?))
+        };
+    }
+    match (&key.private_key, &key.public_key) {
+        (Some(private), _) => {
+            Ok(Key::Signing(Box::new(SigningKey::from_pem(kid, algorithm, private)?)))
+        }
+        (None, Some(public)) => Ok(Key::Verifying(VerifyingKey::from_pem(kid, algorithm, public)?)),
+        (None, None) => Err(missing()),
+    }
+}
+
+fn new_secret() -> anyhow::Result<Secret> {
+    let mut bytes = [0; HMAC_SECRET_BYTES_MIN];
+    fill(&mut bytes)?;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}")?;
+    }
+    Ok(Secret::new(text))
+}
+
+/// Random bytes of the system.
+///
+/// # Errors
+/// Where it gives none.
+pub(crate) fn fill(bytes: &mut [u8]) -> anyhow::Result<()> {
+    SystemRandom::new().fill(bytes).map_err(|_| anyhow!("the system gives no random bytes"))
+}

@@ -1,0 +1,64 @@
+//! One configuration out of a file, the environment and the command line, the last above the first.
+
+use std::path::Path;
+
+use anyhow::bail;
+use config::Config;
+use config::Endpoint;
+use config::Faults;
+use kernel::secret::environment;
+
+use crate::arguments::Place;
+use crate::arguments::Run;
+
+/// Where data lies that was given no other place.
+const DATA_DIR: &str = "./.doorward";
+
+/// Reads the configuration that `place` names.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub(crate) fn load(place: &Place) -> Result<Config, Faults> {
+    match &place.config {
+        Some(file) => {
+            let mut config = config::load(file, &environment)?;
+            if let Some(data_dir) = &place.data_dir {
+                config.move_data_dir(data_dir);
+            }
+            Ok(config)
+        }
+        None => {
+            let data_dir = place.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR));
+            config::embedded(&environment, data_dir)
+        }
+    }
+}
+
+/// Puts what the command line says of `run` above the configuration.
+///
+/// # Errors
+/// An upstream that is none, or that has no place in the configuration.
+pub(crate) fn apply(run: &Run, config: &mut Config) -> anyhow::Result<()> {
+    if !run.listen.is_empty() {
+        config.listen.public.clone_from(&run.listen);
+    }
+    if let Some(ops) = run.ops_listen {
+        config.listen.ops = ops;
+    }
+    let Some(url) = &run.upstream else {
+        return Ok(());
+    };
+    let endpoint = Endpoint::parse(url).map_err(|why| anyhow::anyhow!("--upstream: {why}"))?;
+    match &mut config.upstreams[..] {
+        [only] => only.endpoints = vec![endpoint],
+        several => {
+            let names: Vec<_> = several.iter().map(|up| format!("`{}`", up.name)).collect();
+            bail!(
+                "--upstream stands in for the one upstream of a configuration, and this one has {}; \
+                 set `endpoints` there",
+                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Servers and clients that the tests own.
+//!
+//! Everything here is private to the test that starts it: free ports, a directory of its own, and
+//! processes that end with the test, however it ends. What is missing on the machine fails the
+//! test and names the package; nothing is skipped.
+//!
+//! Modules in reading order; each uses only those above it.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "only tests call this, and a test that cannot have its server has failed"
+)]
+
+pub mod wait;
+
+pub mod place;
+
+pub mod process;
+
+pub mod redis;
+
+pub mod postgres;
+
+pub mod built;
+
+pub mod http1;
+
+pub mod upstream;
+
+pub mod doorward;

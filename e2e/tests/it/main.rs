@@ -1,0 +1,55 @@
+//! The whole product: the real binary, a real back end, and real HTTP between them.
+//!
+//! Each test starts what it needs on free ports. The client sends bytes as they are written, for an
+//! attacker's client does too.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot have what it needs has failed"
+)]
+
+mod scene;
+
+mod tokens;
+
+mod way;
+
+mod refusals;
+
+mod paths;
+
+mod identity;
+
+mod contract;
+
+mod limits;
+
+mod limit_headers;
+
+mod limit_keys;
+
+mod sessions;
+
+mod survival;
+
+mod hostile;
+
+mod bodies;
+
+mod bounds;
+
+mod upgrades;
+
+mod upstreams;
+
+mod command_line;
+
+mod check;
+
+mod start;
+
+mod lifecycle;
+
+mod leaks;
+
+mod compose;

@@ -21,11 +21,6 @@ mod api;
 
 pub use api::AdminApi;
 pub use clock::Clock;
-pub use http::asked::CLIENT_HEADER;
-pub use http::asked::REQUEST_ID_BYTES_MAX;
-pub use http::asked::REQUEST_ID_HEADER;
-pub use http::routes::AUTH_MOUNTS;
-pub use http::routes::HEALTH_PATHS;
 pub use passwords::HashError;
 pub use passwords::PASSWORD_BYTES_MAX;
 pub use passwords::PASSWORD_CHARS_MIN;

@@ -28,7 +28,6 @@ use toml::de::DeValue;
 pub use fault::Fault;
 pub use fault::Faults;
 pub use types::*;
-pub use values::MOUNTS;
 
 use crate::file::File;
 use crate::read::Node;

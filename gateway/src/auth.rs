@@ -8,7 +8,8 @@ use std::sync::Arc;
 use config::Access;
 use http::HeaderMap;
 use http::HeaderValue;
-use http::header::AUTHORIZATION;
+use kernel::bearer;
+use kernel::bearer::MalformedCredential;
 use kernel::claims::Claims;
 use kernel::claims::TokenType;
 use kernel::keys::KeyRing;
@@ -18,9 +19,6 @@ use kernel::token::TokenError;
 use kernel::token::VerifiedToken;
 use kernel::verified::VerifiedTokens;
 use parking_lot::Mutex;
-
-/// The longest `Authorization` header, in bytes.
-pub const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024;
 
 /// How long a made-up identity of test mode lasts, in seconds.
 const TEST_IDENTITY_S: u64 = 600;
@@ -86,9 +84,9 @@ pub enum AuthError {
     /// No credential where one is needed.
     #[error("no credential")]
     Missing,
-    /// Two headers, one that is too long, or another scheme than `Bearer`.
-    #[error("a credential that is no bearer token")]
-    Malformed,
+    /// One that is no bearer token.
+    #[error(transparent)]
+    Malformed(#[from] MalformedCredential),
     /// A token that does not hold.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -124,7 +122,7 @@ impl Authenticator {
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Identity, AuthError> {
-        match (credential(headers)?, needs) {
+        match (bearer::token(headers)?, needs) {
             (Some(token), _) => Ok(Identity::Known(self.known(token, now)?)),
             (None, Needs::Nothing) => Ok(Identity::Anonymous),
             (None, Needs::Token) => match &self.test_mode {
@@ -166,24 +164,6 @@ impl Authenticator {
         let verified = kernel::token::verify(&token, &self.keys, &self.profile, now)?;
         Ok(Arc::clone(kept.insert(Arc::new(Known::new(verified)))))
     }
-}
-
-/// The bearer token of a request, if it has a credential at all (RFC 6750 §2.1).
-fn credential(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() || value.len() > AUTHORIZATION_BYTES_MAX {
-        return Err(AuthError::Malformed);
-    }
-    let text = value.to_str().map_err(|_| AuthError::Malformed)?;
-    let (scheme, token) = text.split_once(' ').ok_or(AuthError::Malformed)?;
-    let token = token.trim_matches(' ');
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.contains(' ') {
-        return Err(AuthError::Malformed);
-    }
-    Ok(Some(token))
 }
 
 fn test_claims(profile: &Profile, now: Timestamp) -> Claims {
@@ -231,45 +211,6 @@ pub fn header_text(text: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(values: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_str(value).expect("header"));
-        }
-        headers
-    }
-
-    #[test]
-    fn the_scheme_is_read_without_case_and_the_token_whole() {
-        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "Bearer   a.b.c "] {
-            assert_eq!(credential(&headers(&[value])), Ok(Some("a.b.c")), "{value}");
-        }
-        assert_eq!(credential(&headers(&[])), Ok(None));
-    }
-
-    #[test]
-    fn a_malformed_credential_is_refused_never_anonymous() {
-        for values in [
-            &["Basic dXNlcjpwYXNz"][..],
-            &["Bearer"],
-            &["Bearer "],
-            &["a.b.c"],
-            &["Bearer a.b.c x"],
-            &["Bearer a.b.c", "Bearer a.b.c"],
-            &[""],
-        ] {
-            assert_eq!(credential(&headers(values)), Err(AuthError::Malformed), "{values:?}");
-        }
-    }
-
-    #[test]
-    fn an_authorization_header_of_8192_bytes_is_the_longest() {
-        let of = |bytes: usize| format!("Bearer {}", "a".repeat(bytes - 7));
-        assert!(credential(&headers(&[&of(AUTHORIZATION_BYTES_MAX)])).is_ok());
-        let long = credential(&headers(&[&of(AUTHORIZATION_BYTES_MAX + 1)])).map(|_| ());
-        assert_eq!(long, Err(AuthError::Malformed));
-    }
 
     #[test]
     fn a_name_outside_ascii_is_percent_encoded() {

@@ -17,11 +17,11 @@ use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 
+use kernel::front::CLIENT_ADDRESS;
+use kernel::front::REQUEST_ID;
+
 use crate::auth::Known;
 use crate::limit::Standing;
-
-/// Names the client to the admin API, which trusts it on its Unix socket alone.
-pub const CLIENT_ADDRESS: &str = "x-doorward-client";
 
 /// The headers that only we may set, lower case.
 pub const IDENTITY_HEADERS: [&str; 14] = [
@@ -30,7 +30,7 @@ pub const IDENTITY_HEADERS: [&str; 14] = [
     "x-user-tier",
     "x-user-scopes",
     "x-session-id",
-    "x-request-id",
+    REQUEST_ID,
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -169,9 +169,15 @@ pub fn state_standing(response: &mut ResponseHeader, standing: Standing) -> Resu
     response.insert_header("X-RateLimit-Limit", HeaderValue::from(standing.limit))?;
     response.insert_header("X-RateLimit-Remaining", HeaderValue::from(standing.remaining))?;
     response.insert_header("X-RateLimit-Reset", HeaderValue::from(standing.reset_s))?;
-    if let Some((policy, limit)) = standing.fields {
-        response.insert_header("RateLimit-Policy", policy)?;
-        response.insert_header("RateLimit", limit)?;
+    match standing.fields {
+        Some((policy, limit)) => {
+            response.insert_header("RateLimit-Policy", policy)?;
+            response.insert_header("RateLimit", limit)?;
+        }
+        None => {
+            response.remove_header("RateLimit-Policy");
+            response.remove_header("RateLimit");
+        }
     }
     Ok(())
 }

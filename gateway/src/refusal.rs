@@ -141,7 +141,7 @@ impl Refusal {
             Self::Malformed(Malformed::Slow) => ErrorCode::RequestTimeout,
             Self::Malformed(Malformed::Connect) => ErrorCode::MethodNotAllowed,
             Self::Target(_) | Self::Malformed(_) => ErrorCode::BadRequest,
-            Self::Auth(AuthError::Missing | AuthError::Malformed) => ErrorCode::NotAuthenticated,
+            Self::Auth(AuthError::Missing | AuthError::Malformed(_)) => ErrorCode::NotAuthenticated,
             Self::Auth(AuthError::Token(TokenError::Expired)) => ErrorCode::TokenExpired,
             Self::Auth(AuthError::Token(_)) => ErrorCode::InvalidToken,
             Self::Revocation(RevocationError::Revoked) => ErrorCode::TokenRevoked,
@@ -207,7 +207,9 @@ impl Refusal {
 
     fn detail(&self) -> String {
         match self {
-            Self::Auth(AuthError::Missing | AuthError::Malformed) => "Not authenticated".to_owned(),
+            Self::Auth(AuthError::Missing | AuthError::Malformed(_)) => {
+                "Not authenticated".to_owned()
+            }
             Self::Auth(AuthError::Token(_)) | Self::Revocation(RevocationError::Revoked) => {
                 "Could not validate credentials".to_owned()
             }
@@ -238,7 +240,7 @@ const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
 fn challenge(error: &AuthError) -> HeaderValue {
     HeaderValue::from_static(match error {
         AuthError::Missing => "Bearer",
-        AuthError::Malformed => "Bearer error=\"invalid_request\"",
+        AuthError::Malformed(_) => "Bearer error=\"invalid_request\"",
         AuthError::Token(TokenError::Expired) => {
             "Bearer error=\"invalid_token\", error_description=\"the token has expired\""
         }

@@ -8,9 +8,6 @@ use std::cell::Cell;
 use http::HeaderValue;
 use uuid::Uuid;
 
-/// The longest id that is taken over from a trusted proxy, in bytes.
-pub const REQUEST_ID_BYTES_MAX: usize = 128;
-
 /// 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId([u8; 32]);
@@ -47,11 +44,6 @@ pub fn new_traceparent() -> HeaderValue {
     write_hex(&mut text[19..35], low);
     write_hex(&mut text[36..52], span | 1);
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// Whether an id from a trusted proxy may be repeated in headers and logs.
-pub fn is_fit(id: &[u8]) -> bool {
-    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
 thread_local! {
@@ -104,13 +96,5 @@ mod tests {
         for _ in 0..1000 {
             assert!(is_traceparent(new_traceparent().as_bytes()));
         }
-    }
-
-    #[test]
-    fn an_id_of_128_visible_bytes_is_the_longest_that_is_taken_over() {
-        assert!(is_fit(&[b'a'; REQUEST_ID_BYTES_MAX]));
-        assert!(!is_fit(&[b'a'; REQUEST_ID_BYTES_MAX + 1]));
-        assert!(!is_fit(b""));
-        assert!(!is_fit(b"a b"));
     }
 }

@@ -14,6 +14,7 @@ use config::Authorization;
 use config::Config;
 use config::PathPattern;
 use foldhash::fast::RandomState;
+use kernel::front;
 use kernel::limit::Allowance;
 
 /// A route as a request meets it.
@@ -176,17 +177,6 @@ impl Paths {
     }
 }
 
-/// Mounts whose endpoints are not limited by address.
-const OPEN: [&str; 7] = [
-    "/status",
-    "/monitoring/health",
-    "/api/monitoring/health",
-    "/docs",
-    "/openapi.json",
-    "/.well-known/jwks.json",
-    "/.well-known/oauth-authorization-server",
-];
-
 impl Mount {
     /// The mount that owns `path`, if any.
     pub fn of(path: &str, method: &str) -> Option<Self> {
@@ -194,21 +184,17 @@ impl Mount {
         if !matches!(path.as_bytes().get(1), Some(b'a' | b's' | b'm' | b'd' | b'o' | b'.')) {
             return None;
         }
-        let under = |mount: &str| {
-            let rest = path.strip_prefix(mount)?;
-            (rest.is_empty() || rest.starts_with('/')).then_some(rest)
-        };
-        if let Some(rest) = under("/auth").or_else(|| under("/api/auth")) {
-            return Some(match (rest, method) {
-                ("/rate-limit", "GET" | "HEAD") => Self::RateLimit,
-                ("/login" | "/refresh" | "/register" | "/exchange", "POST") => Self::Login,
-                ("/oauth/token" | "/oauth/introspect" | "/oauth/revoke", "POST") => Self::Login,
-                (other, "POST") if other.starts_with("/password") => Self::Login,
-                _ => Self::Auth,
-            });
+        let mount = front::mount_of(path)?;
+        if !front::AUTH_MOUNTS.contains(&mount) {
+            return Some(Self::Open);
         }
-        let ours = OPEN.iter().any(|mount| under(mount).is_some());
-        ours.then_some(Self::Open)
+        Some(match (&path[mount.len()..], method) {
+            ("/rate-limit", "GET" | "HEAD") => Self::RateLimit,
+            ("/login" | "/refresh" | "/register" | "/exchange", "POST") => Self::Login,
+            ("/oauth/token" | "/oauth/introspect" | "/oauth/revoke", "POST") => Self::Login,
+            (other, "POST") if other.starts_with("/password") => Self::Login,
+            _ => Self::Auth,
+        })
     }
 }
 

@@ -91,7 +91,7 @@ pub struct ReadClaims {
     pub user_id: Arc<str>,
     /// `username`.
     pub username: Arc<str>,
-    /// `tier`, where it is a text.
+    /// `tier`.
     pub tier: Option<Arc<str>>,
     /// `scopes`, else `scope`.
     pub scopes: Vec<Arc<str>>,

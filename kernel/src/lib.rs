@@ -14,6 +14,10 @@ pub mod tier;
 
 pub mod problem;
 
+pub mod front;
+
+pub mod bearer;
+
 pub mod claims;
 
 mod provider;

@@ -29,7 +29,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes ring the process' backend; called by every constructor of a key, so it can't be forgotten.
+/// Makes ring the process' backend; called by every constructor of a key that needs it, so it can't be forgotten.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

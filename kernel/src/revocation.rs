@@ -239,6 +239,24 @@ impl RevocationSet {
         self.users_len.store(users.len(), Ordering::Release);
     }
 
+    /// After the bound was passed: whether enough has expired for everything to be taken in anew.
+    /// Where it has, the set answers nothing until the next whole snapshot.
+    pub fn start_over(&self, now: Timestamp) -> bool {
+        if !self.overflowed.load(Ordering::Acquire) {
+            return false;
+        }
+        self.forget_expired(now);
+        let has_room = self.marks_len.load(Ordering::Acquire) < self.entries_max
+            && self.users_len.load(Ordering::Acquire) < self.entries_max
+            && self.kids_len.load(Ordering::Acquire) < DISTRUSTED_KEYS_MAX;
+        if has_room {
+            // In this order: at no instant does it answer for entries that it lost.
+            self.has_snapshot.store(false, Ordering::Release);
+            self.overflowed.store(false, Ordering::Release);
+        }
+        has_room
+    }
+
     fn apply_one(&self, row: &Row, now: Timestamp) {
         match &row.entry {
             Entry::Token { key, until } => self.mark(*key, *until, now),

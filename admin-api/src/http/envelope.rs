@@ -13,11 +13,11 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::header::CACHE_CONTROL;
+use kernel::front::REQUEST_ID;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use super::asked::Asked;
-use super::asked::REQUEST_ID_HEADER;
 use super::refusal::Refusal;
 
 /// How long a request may take, its body included.
@@ -51,7 +51,7 @@ async fn envelope(request: Request, next: Next) -> Response {
     // Whatever is said here is said to one person, at one moment (RFC 6749 §5.1).
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
-        headers.insert(REQUEST_ID_HEADER, id);
+        headers.insert(REQUEST_ID, id);
     }
     response
 }
@@ -101,8 +101,7 @@ mod tests {
         let routes = Router::new()
             .route("/panic", get(|| async { panic!("secret in a panic") as () }))
             .route("/slow", get(std::future::pending::<()>));
-        let request =
-            Request::get(path).header(REQUEST_ID_HEADER, "r1").body(Body::empty()).unwrap();
+        let request = Request::get(path).header(REQUEST_ID, "r1").body(Body::empty()).unwrap();
         let response = enclose(routes).oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();

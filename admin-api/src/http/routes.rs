@@ -7,6 +7,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::routing::post;
 
+use kernel::front::AUTH_MOUNTS;
+use kernel::front::HEALTH_MOUNTS;
+
 use super::envelope::enclose;
 use super::fields::BODY_BYTES_MAX;
 use super::health::Checkup;
@@ -17,12 +20,6 @@ use super::tokens::login;
 use super::tokens::logout;
 use super::tokens::refresh;
 use crate::people::desk::Desk;
-
-/// Where sign-in is mounted; the replaced system's single-page application calls the second.
-pub const AUTH_MOUNTS: [&str; 2] = ["/auth", "/api/auth"];
-
-/// Where health is found.
-pub const HEALTH_PATHS: [&str; 2] = ["/monitoring/health", "/api/monitoring/health"];
 
 /// All routes, in their envelope.
 pub(crate) fn routes(desk: &Arc<Desk>) -> Router {
@@ -37,7 +34,7 @@ pub(crate) fn routes(desk: &Arc<Desk>) -> Router {
     for mount in AUTH_MOUNTS {
         routes = routes.nest(mount, auth.clone());
     }
-    for path in HEALTH_PATHS {
+    for path in HEALTH_MOUNTS {
         routes = routes.route(path, get(health).with_state(checkup.clone()));
     }
     enclose(

@@ -107,7 +107,7 @@ async fn every_failure_to_authenticate_is_logged_at_warn_with_who_and_which() {
         let mut request = request;
         let headers = request.headers_mut();
         headers.insert("x-request-id", "r-17".parse().unwrap());
-        headers.insert(admin_api::CLIENT_HEADER, "203.0.113.9".parse().unwrap());
+        headers.insert(kernel::front::CLIENT_ADDRESS, "203.0.113.9".parse().unwrap());
         let what = format!("{} {}", request.method(), request.uri().path());
         assert_eq!(house.ask(request).await.status, 401);
         let text = log.text();

@@ -80,7 +80,7 @@ async fn a_body_of_another_media_type_is_a_415_that_says_what_to_send() {
 #[tokio::test]
 async fn a_request_id_is_taken_over_if_it_is_fit_to_be_repeated() {
     let house = House::empty("").await;
-    let longest = "r".repeat(admin_api::REQUEST_ID_BYTES_MAX);
+    let longest = "r".repeat(kernel::front::REQUEST_ID_BYTES_MAX);
     let longer = format!("{longest}r");
     for (sent, kept) in
         [("abc-1", true), (&longest, true), (&longer, false), ("a b", false), ("", false)]

@@ -34,8 +34,6 @@ pub(crate) use secrets::written_problem;
 pub(crate) use urls::Origin;
 pub(crate) use urls::WebUrl;
 
-pub use path::MOUNTS;
-
 use crate::read::Node;
 use crate::report::Report;
 

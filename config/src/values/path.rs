@@ -1,5 +1,6 @@
 //! Paths of routes: canonical, and never ours.
 
+use kernel::front;
 use serde_json::Value;
 use serde_json::json;
 
@@ -9,19 +10,6 @@ use crate::read::Read;
 use crate::report::Report;
 use crate::report::shown;
 use crate::types::PathPattern;
-
-/// The paths that Doorward answers itself, with all below them.
-pub const MOUNTS: &[&str] = &[
-    "/auth",
-    "/api/auth",
-    "/status",
-    "/monitoring/health",
-    "/api/monitoring/health",
-    "/docs",
-    "/openapi.json",
-    "/.well-known/jwks.json",
-    "/.well-known/oauth-authorization-server",
-];
 
 /// The longest path of a route, in bytes.
 const PATH_BYTES_MAX: usize = 1024;
@@ -94,9 +82,7 @@ impl Read for PathPattern {
 
 /// The mount on which a route with this path would never be reached.
 pub(crate) fn overlapping_mount(path: &PathPattern) -> Option<&'static str> {
-    let path = path.as_str();
-    let below = |mount: &str| path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'));
-    MOUNTS.iter().copied().find(|mount| path == *mount || below(mount))
+    front::mount_of(path.as_str())
 }
 
 #[cfg(test)]
@@ -124,17 +110,5 @@ mod tests {
         }
         assert!(PathPattern::parse(&format!("/{}", "a".repeat(PATH_BYTES_MAX - 1))).is_ok());
         assert!(PathPattern::parse(&format!("/{}", "a".repeat(PATH_BYTES_MAX))).is_err());
-    }
-
-    #[test]
-    fn a_mount_takes_its_own_path_and_all_below_it_but_no_longer_word() {
-        let overlap = |text: &str| overlapping_mount(&PathPattern::parse(text).unwrap());
-        assert_eq!(overlap("/auth"), Some("/auth"));
-        assert_eq!(overlap("=/auth/login"), Some("/auth"));
-        assert_eq!(overlap("/api/auth/x"), Some("/api/auth"));
-        assert_eq!(overlap("/.well-known/jwks.json"), Some("/.well-known/jwks.json"));
-        for text in ["/", "/api", "/authors", "/docsX", "/.well-known", "=/monitoring"] {
-            assert_eq!(overlap(text), None, "{text}");
-        }
     }
 }

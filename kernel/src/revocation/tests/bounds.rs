@@ -107,3 +107,17 @@ fn a_set_of_no_entries_answers_until_the_first() {
     set.apply(&[session(1)], NOW);
     assert_eq!(outcome(&set), Err(RevocationError::Unavailable));
 }
+
+#[test]
+fn after_the_bound_was_passed_a_whole_snapshot_with_room_for_it_answers_again() {
+    let set = ready(2);
+    set.apply(&[session(1), session(2), session(3)], NOW);
+    assert!(!set.start_over(NOW), "nothing has expired yet");
+    assert_eq!(outcome(&set), Err(RevocationError::Unavailable));
+    let later = SOON.plus(Duration::from_secs(2));
+    assert!(set.start_over(later));
+    assert_eq!(outcome(&set), Err(RevocationError::Unavailable), "until the snapshot");
+    set.apply_snapshot(3, &[], later);
+    assert_eq!(outcome(&set), Ok(()));
+    assert!(!set.start_over(later), "nothing was lost any more");
+}

@@ -1,0 +1,72 @@
+//! What the gateway and the admin API behind it must call by the same names: mounts and headers.
+
+/// Where sign-in is mounted; the replaced system's single-page application calls the second.
+pub const AUTH_MOUNTS: [&str; 2] = ["/auth", "/api/auth"];
+
+/// Where health is found.
+pub const HEALTH_MOUNTS: [&str; 2] = ["/monitoring/health", "/api/monitoring/health"];
+
+/// The other paths that Doorward answers itself, each with all below it.
+pub const OPEN_MOUNTS: [&str; 5] = [
+    "/status",
+    "/docs",
+    "/openapi.json",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+];
+
+/// The header in which the gateway names the client's address; believed on the admin API's Unix
+/// socket alone, since nobody else reaches that.
+pub const CLIENT_ADDRESS: &str = "x-doorward-client";
+
+/// The header that carries a request's id.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// The longest request id that is taken over from somebody else, in bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The mount to which `path` belongs: its own path, and all below it by whole segment.
+pub fn mount_of(path: &str) -> Option<&'static str> {
+    let under = |mount: &&str| {
+        path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let all = AUTH_MOUNTS.iter().chain(&HEALTH_MOUNTS).chain(&OPEN_MOUNTS);
+    all.copied().find(|mount| under(mount))
+}
+
+/// Whether a request id from somebody else may be repeated in headers, bodies and log lines.
+pub fn is_request_id(id: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_takes_its_own_path_and_all_below_it_but_no_longer_word() {
+        for (path, mount) in [
+            ("/auth", Some("/auth")),
+            ("/auth/login", Some("/auth")),
+            ("/api/auth/x", Some("/api/auth")),
+            ("/.well-known/jwks.json", Some("/.well-known/jwks.json")),
+            ("/openapi.json/x", Some("/openapi.json")),
+            ("/authors", None),
+            ("/docsX", None),
+            ("/.well-known", None),
+            ("/monitoring", None),
+            ("/x/auth", None),
+            ("", None),
+        ] {
+            assert_eq!(mount_of(path), mount, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_of_128_visible_bytes_is_the_longest() {
+        assert!(is_request_id(&[b'a'; REQUEST_ID_BYTES_MAX]));
+        assert!(!is_request_id(&[b'a'; REQUEST_ID_BYTES_MAX + 1]));
+        assert!(!is_request_id(b""));
+        assert!(!is_request_id(b"a b"));
+    }
+}

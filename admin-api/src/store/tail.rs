@@ -71,7 +71,7 @@ pub(crate) async fn follow(
             () = &mut shutdown => break,
             _ = written.changed() => Cause::Written,
             _ = forget.tick() => {
-                tail.set.forget_expired(clock.now());
+                tail.tidy_up();
                 continue;
             }
             _ = poll.tick() => Cause::Poll,
@@ -117,6 +117,17 @@ struct Tail<'a> {
 }
 
 impl Tail<'_> {
+    /// Forgets what has expired; where entries were lost for want of room and there is room
+    /// again, everything is read anew.
+    fn tidy_up(&mut self) {
+        let now = self.clock.now();
+        self.set.forget_expired(now);
+        if self.set.start_over(now) {
+            tracing::warn!("the revocation set was over its bound, and is filled anew");
+            (self.at, self.version) = (None, None);
+        }
+    }
+
     /// Takes in whatever is new.
     async fn catch_up(&mut self, cause: Cause) -> Result<(), DbError> {
         let seen = self.version.filter(|_| cause == Cause::Poll);

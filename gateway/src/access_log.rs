@@ -28,7 +28,7 @@ pub const PATH_BYTES_MAX: usize = 1024;
 pub struct Line<'a> {
     /// When the request came.
     pub at: Timestamp,
-    /// `info`, or `warn` for a failure to authenticate and a spent quota.
+    /// `info`; `warn` for a failure to authenticate, and for a quota that was just found spent.
     pub level: &'static str,
     /// Its id.
     pub request_id: &'a str,

@@ -86,7 +86,8 @@ impl Gatekeeper {
     /// to somebody known: an unknown path tells nobody that it is unknown.
     ///
     /// # Errors
-    /// [`Refusal`]; then nothing was taken from any quota.
+    /// [`Refusal`]; then nothing was taken from a caller's quota, nor from a route's. (A mount's
+    /// limit by address is taken first: it is there to bound what a stranger makes us do.)
     pub async fn admit(
         &self,
         request: &Request<'_>,

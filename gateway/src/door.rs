@@ -11,11 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use bytes::BytesMut;
 use http::header::CONTENT_TYPE;
 use kernel::problem::MEDIA_TYPE;
 use pingora::apps::HttpServerApp;
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
@@ -27,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::access_log::Line;
+use crate::head::Head;
 use crate::head::HeadScan;
 use crate::metrics::Counted;
 use crate::proxy::Proxy;
@@ -54,9 +53,6 @@ const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// After a connection that could not be accepted; most often there are too many open files.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
-/// Room for a head of usual size.
-const HEAD_BYTES_USUAL: usize = 2048;
 
 /// What a connection is held to.
 #[derive(Clone, Copy, Debug)]
@@ -163,69 +159,69 @@ impl Drop for Guest {
 
 impl Guest {
     /// Request after request, until one side has enough.
-    async fn stay(self, mut stream: Stream) {
+    async fn stay(self, mut wire: Box<Wire>) {
         // A connection that was just made is expected to say something at once.
         let mut patience = self.door.bounds.header_timeout;
         loop {
-            let head = match self.read_head(&mut stream, patience).await {
+            let head = match self.read_head(&mut wire, patience).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return,
-                Err(malformed) => return self.turn_away(stream, malformed).await,
+                Err(malformed) => return self.turn_away(wire, malformed).await,
             };
-            let mut session = ServerSession::new_http1(stream);
-            session.set_pipelined_prefix(head);
+            let request = wire.hand_over(head);
+            let mut session = ServerSession::new_http1(wire);
+            session.set_pipelined_prefix(request);
             session.set_write_timeout(Some(WRITE_TIMEOUT));
             let proxy = &self.door.proxy;
             let Some(reused) = proxy.process_new_http(session, &self.door.closing).await else {
                 return;
             };
-            (stream, _) = reused.consume();
+            let (stream, _) = reused.consume();
+            wire = match stream.into_any().downcast() {
+                Ok(wire) => wire,
+                // What was handed over is what comes back.
+                Err(_) => return,
+            };
             patience = self.door.bounds.idle_timeout;
         }
     }
 
-    /// Reads the next head, and whatever came with it; `None` where the client has left, or
-    /// nothing came in time, or the door closes.
+    /// Reads the next head; `None` where the client has left, or nothing came in time, or the
+    /// door closes.
     async fn read_head(
         &self,
-        stream: &mut Stream,
+        wire: &mut Wire,
         patience: Duration,
-    ) -> Result<Option<BytesMut>, Malformed> {
-        let mut bytes = BytesMut::with_capacity(HEAD_BYTES_USUAL);
-        let mut closing = self.door.closing.clone();
-        let first = tokio::select! {
-            biased;
-            read = timeout(patience, stream.read_buf(&mut bytes)) => read,
-            _ = closing.wait_for(|closing| *closing) => return Ok(None),
-        };
-        match first {
-            Ok(Ok(1..)) => {}
-            Ok(Ok(0) | Err(_)) | Err(_) => return Ok(None),
-        }
+    ) -> Result<Option<Head>, Malformed> {
         let mut scan = HeadScan::new(self.door.bounds.headers_bytes_max);
-        if scan.read_on(&bytes)?.is_some() {
-            return Ok(Some(bytes));
+        if wire.ahead().is_empty() {
+            let mut closing = self.door.closing.clone();
+            let read = tokio::select! {
+                biased;
+                read = timeout(patience, wire.read_ahead()) => read,
+                _ = closing.wait_for(|closing| *closing) => return Ok(None),
+            };
+            if !matches!(read, Ok(Ok(1..))) {
+                return Ok(None);
+            }
+        }
+        if let Some(head) = scan.read_on(wire.ahead())? {
+            return Ok(Some(head));
         }
         let rest = async {
-            loop {
-                match stream.read_buf(&mut bytes).await {
-                    Ok(1..) => {}
-                    Ok(0) | Err(_) => return Ok(None),
-                }
-                if scan.read_on(&bytes)?.is_some() {
-                    return Ok(Some(()));
+            while let Ok(1..) = wire.read_ahead().await {
+                if let Some(head) = scan.read_on(wire.ahead())? {
+                    return Ok(Some(head));
                 }
             }
+            Ok(None)
         };
-        match timeout(self.door.bounds.header_timeout, rest).await {
-            Ok(whole) => Ok(whole?.map(|()| bytes)),
-            Err(_) => Err(Malformed::Slow),
-        }
+        timeout(self.door.bounds.header_timeout, rest).await.unwrap_or(Err(Malformed::Slow))
     }
 
     /// Answers what is no request, and closes the connection: where the next one would begin,
     /// nobody can tell.
-    async fn turn_away(&self, mut stream: Stream, malformed: Malformed) {
+    async fn turn_away(&self, mut wire: Box<Wire>, malformed: Malformed) {
         let (at, began) = (kernel::time::now(), Instant::now());
         let id = RequestId::next();
         let refusal = Refusal::from(malformed);
@@ -240,9 +236,9 @@ impl Guest {
             id.as_str(),
         );
         let answer = async {
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(body.as_bytes()).await?;
-            stream.flush().await
+            wire.write_all(head.as_bytes()).await?;
+            wire.write_all(body.as_bytes()).await?;
+            wire.flush().await
         };
         let sent = matches!(timeout(LINGER_MAX, answer).await, Ok(Ok(())));
         let status = if sent { problem.status.as_u16() } else { 0 };
@@ -266,24 +262,24 @@ impl Guest {
         if !kept {
             metrics.log_lines_dropped.inc();
         }
-        linger(stream).await;
+        linger(wire).await;
     }
 }
 
 /// Closes our side, and reads on for a while: bytes that nobody reads would reset the connection,
 /// and with it the answer that is still on its way.
-async fn linger(mut stream: Stream) {
+async fn linger(mut wire: Box<Wire>) {
+    wire.give_up();
     // The client may be gone already, and then there is nobody to be polite to.
-    let _ = stream.shutdown().await;
+    let _ = wire.shutdown().await;
     let drain = async {
-        let mut bytes = BytesMut::with_capacity(16 * 1024);
+        let mut bytes = vec![0; 16 * 1024];
         let mut left = LINGER_BYTES_MAX;
-        while let Ok(read @ 1..) = stream.read_buf(&mut bytes).await {
+        while let Ok(read @ 1..) = wire.read(&mut bytes).await {
             left = left.saturating_sub(read);
             if left == 0 {
                 return;
             }
-            bytes.clear();
         }
     };
     let _ = timeout(LINGER_MAX, drain).await;

@@ -12,6 +12,24 @@ pub const HEADERS_MAX: usize = 128;
 /// The longest method, in bytes; the longest that is registered has 17.
 pub const METHOD_BYTES_MAX: usize = 32;
 
+/// A head that was read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its length in bytes, the empty line included.
+    pub bytes: usize,
+    /// What follows.
+    pub body: Body,
+}
+
+/// How far a request goes beyond its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// So many bytes; without a body, 0.
+    Exactly(u64),
+    /// Whoever reads it finds out: it comes in chunks, or another protocol may follow.
+    Open,
+}
+
 /// Reads a head line by line, as the bytes come in.
 #[derive(Debug)]
 pub struct HeadScan {
@@ -25,7 +43,9 @@ pub struct HeadScan {
     headers: usize,
     hosts: usize,
     lengths: usize,
+    length: u64,
     codings: usize,
+    upgrades: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -46,15 +66,17 @@ impl HeadScan {
             headers: 0,
             hosts: 0,
             lengths: 0,
+            length: 0,
             codings: 0,
+            upgrades: 0,
         }
     }
 
-    /// Reads on in `bytes`, all that came so far; gives the head's length once it is whole.
+    /// Reads on in `bytes`, all that came so far; gives the head once it is whole.
     ///
     /// # Errors
     /// [`Malformed`], as soon as it shows.
-    pub fn read_on(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    pub fn read_on(&mut self, bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         while let Some(at) = memchr::memchr(b'\n', &bytes[self.searched..]) {
             let end = self.searched + at;
             if end >= self.bytes_max {
@@ -121,9 +143,14 @@ impl HeadScan {
                 self.hosts += 1;
                 is_host(value.trim_ascii()).then_some(()).ok_or(Malformed::Host)
             }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrades += 1;
+                Ok(())
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 self.lengths += 1;
-                is_length(value.trim_ascii()).then_some(()).ok_or(Malformed::Framing)
+                self.length = length(value.trim_ascii()).ok_or(Malformed::Framing)?;
+                Ok(())
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.codings += 1;
@@ -135,14 +162,18 @@ impl HeadScan {
         }
     }
 
-    fn finish(&self) -> Result<usize, Malformed> {
+    fn finish(&self) -> Result<Head, Malformed> {
         if self.hosts != 1 {
             return Err(Malformed::Host);
         }
         if self.lengths + self.codings > 1 {
             return Err(Malformed::Framing);
         }
-        Ok(self.line)
+        let body = match self.codings + self.upgrades {
+            0 => Body::Exactly(self.length),
+            _ => Body::Open,
+        };
+        Ok(Head { bytes: self.line, body })
     }
 }
 
@@ -170,9 +201,12 @@ fn is_host(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(plain)
 }
 
-/// Digits alone (§8.6); 18 of them are more than anyone sends.
-fn is_length(value: &[u8]) -> bool {
-    (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit)
+/// Digits alone (§8.6); 18 of them are more than anyone sends, and never overflow.
+fn length(value: &[u8]) -> Option<u64> {
+    if !(1..=18).contains(&value.len()) || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 static TOKEN: [bool; 256] = {
@@ -212,7 +246,8 @@ mod tests {
     const BYTES_MAX: usize = 4096;
 
     fn scan(head: &[u8]) -> Result<Option<usize>, Malformed> {
-        HeadScan::new(BYTES_MAX).read_on(head)
+        let head = HeadScan::new(BYTES_MAX).read_on(head)?;
+        Ok(head.map(|head| head.bytes))
     }
 
     #[track_caller]
@@ -233,6 +268,20 @@ mod tests {
         check(&with("transfer-encoding: Chunked"), Ok(()));
         let head = "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /second";
         assert_eq!(scan(head.as_bytes()), Ok(Some(head.len() - "GET /second".len())));
+    }
+
+    #[test]
+    fn what_follows_a_head_is_as_long_as_it_says() {
+        for (header, body) in [
+            ("X: y", Body::Exactly(0)),
+            ("Content-Length: 0", Body::Exactly(0)),
+            ("Content-Length: 999999999999999999", Body::Exactly(999_999_999_999_999_999)),
+            ("Transfer-Encoding: chunked", Body::Open),
+            ("Upgrade: websocket", Body::Open),
+        ] {
+            let head = HeadScan::new(BYTES_MAX).read_on(with(header).as_bytes());
+            assert_eq!(head.map(|head| head.map(|head| head.body)), Ok(Some(body)), "{header}");
+        }
     }
 
     #[test]
@@ -380,7 +429,7 @@ mod tests {
             let mut in_pieces = HeadScan::new(BYTES_MAX);
             let mut outcome = Ok(None);
             for cut in cuts {
-                outcome = in_pieces.read_on(&head[..cut]);
+                outcome = in_pieces.read_on(&head[..cut]).map(|head| head.map(|head| head.bytes));
                 if outcome != Ok(None) {
                     break;
                 }

@@ -38,6 +38,8 @@ pub mod metrics;
 
 pub mod access_log;
 
+pub mod sample;
+
 pub mod snapshot;
 
 pub mod proxy;

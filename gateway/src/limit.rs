@@ -136,6 +136,8 @@ pub enum LimitError {
 /// A spent quota, and when to come again.
 #[derive(Debug)]
 pub struct OverQuota {
+    /// Whose quota it is: a user's id, or an address.
+    pub subject: String,
     /// What the headers say.
     pub standing: Standing,
     /// The names of the quotas that are spent.
@@ -270,6 +272,16 @@ impl Limiter {
         Ok(Grant { taken: [Some(taken), None], ..Grant::default() })
     }
 
+    /// Drops counters that have run empty; calls do so as well as they come by.
+    pub fn sweep(&self, now: Timestamp) {
+        self.quotas.sweep(now);
+    }
+
+    /// How many counters are held, and how many had to make room while they still counted.
+    pub fn counters(&self) -> (usize, u64) {
+        (self.quotas.keys(), self.quotas.displaced())
+    }
+
     fn plan_of(&self, tier: Option<&str>) -> &TierPlan {
         tier.and_then(|tier| self.tier(tier)).unwrap_or_else(|| self.default_tier())
     }
@@ -295,7 +307,7 @@ impl Limiter {
             grant.taken[at] = Some(Taken { policy: Arc::clone(policy), outcome });
             if refused {
                 self.give_back(&grant.taken[..at], kind, id, cost, now).await?;
-                return Err(LimitError::OverQuota(Box::new(grant.over_quota(now))));
+                return Err(LimitError::OverQuota(Box::new(grant.over_quota(id, now))));
             }
         }
         Ok(grant)
@@ -354,12 +366,13 @@ impl Grant {
         }
     }
 
-    fn over_quota(self, now: Timestamp) -> OverQuota {
+    fn over_quota(self, subject: &str, now: Timestamp) -> OverQuota {
         let refused = self.taken.iter().flatten().find(|taken| !taken.outcome.admitted);
         let retry_ms = refused.and_then(|taken| taken.outcome.retry_ms());
         let violated = refused.map(Taken::violated).unwrap_or_default();
         let standing = refused.and_then(|taken| taken.standing(now));
         OverQuota {
+            subject: subject.to_owned(),
             standing: standing.unwrap_or(Standing::UNLIMITED),
             violated,
             retry_after_s: retry_ms.map(|ms| ms.div_ceil(1000).max(1)),

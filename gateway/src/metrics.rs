@@ -48,6 +48,8 @@ pub struct Metrics {
     cached_tokens: IntGauge,
     cached_token_bytes: IntGauge,
     revocations: IntGauge,
+    counters: IntGauge,
+    counters_displaced: IntGauge,
 }
 
 /// Where a request was going, for its counters.
@@ -129,6 +131,11 @@ impl Metrics {
             cached_tokens: gauge("doorward_token_cache_entries", "Verified tokens kept")?,
             cached_token_bytes: gauge("doorward_token_cache_bytes", "Bytes they take")?,
             revocations: gauge("doorward_revocations", "Revocations kept")?,
+            counters: gauge("doorward_limit_counters", "Counters of requests kept in memory")?,
+            counters_displaced: gauge(
+                "doorward_limit_counters_displaced",
+                "Counters that made room while they still counted, since the start",
+            )?,
             refusals,
             registry,
         };
@@ -156,8 +163,13 @@ impl Metrics {
     pub fn refused(&self, refusal: &Refusal) {
         self.refusals.with_label_values(&[refusal.code().as_str()]).inc();
         if refusal.is_auth_failure() {
-            self.auth_failures.inc();
+            self.auth_failed();
         }
+    }
+
+    /// Counts a failure to authenticate that somebody of ours found.
+    pub fn auth_failed(&self) {
+        self.auth_failures.inc();
     }
 
     /// Counts a token whose tier is missing or not configured.
@@ -176,10 +188,12 @@ impl Metrics {
     }
 
     /// Notes how full the tables are; called when somebody reads the metrics.
-    pub fn note_tables(&self, cached: (usize, usize), revocations: usize) {
+    pub fn note_tables(&self, cached: (usize, usize), revocations: usize, counters: (usize, u64)) {
         self.cached_tokens.set(cached.0 as i64);
         self.cached_token_bytes.set(cached.1 as i64);
         self.revocations.set(revocations as i64);
+        self.counters.set(counters.0 as i64);
+        self.counters_displaced.set(counters.1 as i64);
     }
 
     /// All of it, in the text format.

@@ -19,6 +19,7 @@ use http::header::CACHE_CONTROL;
 use http::header::CONTENT_TYPE;
 use http::header::EXPECT;
 use http::header::HOST;
+use kernel::front;
 use kernel::problem::MEDIA_TYPE;
 use kernel::time::Timestamp;
 use pingora::ErrorSource;
@@ -48,16 +49,18 @@ use crate::refusal::UpstreamFault;
 use crate::request_id;
 use crate::request_id::RequestId;
 use crate::revocation::Visitor;
+use crate::sample::Sample;
 use crate::snapshot::Snapshot;
 
 /// How long the body of a refused request is read and thrown away to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static(front::REQUEST_ID);
 
 /// The proxy, as pingora asks it.
 pub struct Proxy {
     snapshot: Arc<Snapshot>,
+    over_quota: Sample,
 }
 
 /// One request, from its head to its last byte.
@@ -114,7 +117,7 @@ impl VisitId {
 impl Proxy {
     /// A proxy by what `snapshot` says.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot }
+        Self { snapshot, over_quota: Sample::default() }
     }
 
     /// Asks the gatekeeper; `Ok(true)` where the answer was given right here.
@@ -185,6 +188,9 @@ impl Proxy {
         headers.push((CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)));
         if let Some(over) = refusal.over_quota() {
             visit.standing = Some(over.standing.clone());
+            if self.over_quota.is_news(&over.subject, visit.at) {
+                visit.level = "warn";
+            }
         }
         // Who waits for `100 Continue` has sent no body yet, and will not send one now.
         if !session.req_header().headers.contains_key(EXPECT) {
@@ -198,7 +204,7 @@ impl Proxy {
     fn note(&self, visit: &mut Visit, refusal: &Refusal) {
         self.snapshot.metrics.refused(refusal);
         visit.refusal = refusal.code().as_str();
-        if refusal.is_auth_failure() || refusal.over_quota().is_some() {
+        if refusal.is_auth_failure() {
             visit.level = "warn";
         }
     }
@@ -277,7 +283,7 @@ impl ProxyHttp for Proxy {
             Way::Route { visitor, .. } => self.name_caller(request, visitor)?,
             Way::Mount => {
                 let client = header_text(&visit.client.to_string());
-                request.insert_header(forward::CLIENT_ADDRESS, client)?;
+                request.insert_header(front::CLIENT_ADDRESS, client)?;
             }
             Way::Nowhere => {}
         }
@@ -369,6 +375,11 @@ impl ProxyHttp for Proxy {
             Way::Nowhere => (Counted::Nowhere, "", ""),
         };
         let metrics = &self.snapshot.metrics;
+        // The admin API's own; a back end's 401 is its own business.
+        if matches!(visit.way, Way::Mount) && status == 401 && visit.refusal.is_empty() {
+            metrics.auth_failed();
+            visit.level = "warn";
+        }
         metrics.request_done(counted, status, took);
         let request = session.req_header();
         let kept = self.snapshot.access_log.write(&Line {
@@ -435,7 +446,7 @@ impl Visit {
         let proto = headers.get("x-forwarded-proto");
         self.forwarded.is_https = proto.is_some_and(|proto| proto.as_bytes() == b"https");
         if let Some(id) = headers.get(X_REQUEST_ID)
-            && request_id::is_fit(id.as_bytes())
+            && front::is_request_id(id.as_bytes())
         {
             self.id = VisitId::Theirs(id.clone());
         }

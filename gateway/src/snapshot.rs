@@ -22,6 +22,9 @@ use crate::routing::RouteTable;
 /// How long the admin API may be silent: a little longer than it gives itself.
 const ADMIN_READ_TIMEOUT: Duration = Duration::from_secs(35);
 
+/// How often names are looked up again and expired counters are swept out.
+const FRESHEN_EVERY: Duration = Duration::from_secs(30);
+
 /// A configuration, made ready for requests.
 pub struct Snapshot {
     /// Who is admitted where.
@@ -87,10 +90,37 @@ impl Snapshot {
         })
     }
 
+    /// Looks names up again and sweeps out what has expired, for as long as it runs.
+    pub async fn keep_fresh(self: Arc<Self>) {
+        let mut minutes = tokio::time::interval(FRESHEN_EVERY);
+        loop {
+            minutes.tick().await;
+            self.gatekeeper.limiter.sweep(kernel::time::now());
+            let snapshot = Arc::clone(&self);
+            // The system's resolver blocks.
+            let looked_up = tokio::task::spawn_blocking(move || snapshot.look_up());
+            if looked_up.await.is_err() {
+                tracing::error!("names of back ends could not be looked up");
+            }
+        }
+    }
+
+    fn look_up(&self) {
+        for pool in self.pools.iter().filter(|pool| pool.has_names()) {
+            if let Err(error) = pool.resolve() {
+                tracing::warn!("{error}; the addresses found before go on being used");
+            }
+        }
+    }
+
     /// The metrics as text, tables measured at this moment.
     pub fn render_metrics(&self) -> String {
         let gatekeeper = &self.gatekeeper;
-        self.metrics.note_tables(gatekeeper.authenticator.cached(), gatekeeper.revocations.len());
+        self.metrics.note_tables(
+            gatekeeper.authenticator.cached(),
+            gatekeeper.revocations.len(),
+            gatekeeper.limiter.counters(),
+        );
         self.metrics.render()
     }
 }

@@ -1,10 +1,12 @@
 //! A client's connection, as pingora meets it: a socket that gathers what is written until it is
-//! flushed, so that a short answer leaves in one piece.
+//! flushed, so that a short answer leaves in one piece, and that ends each request where its head
+//! said it would, so that nobody takes the next one for a part of it.
 //!
 //! pingora's own listener would do this too, but it reads no head within our bounds and answers
 //! what is malformed in its own words.
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
@@ -14,6 +16,7 @@ use std::task::Poll;
 use std::task::ready;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use pingora::protocols::GetProxyDigest;
 use pingora::protocols::GetSocketDigest;
 use pingora::protocols::GetTimingDigest;
@@ -26,22 +29,39 @@ use pingora::protocols::UniqueID;
 use pingora::protocols::UniqueIDType;
 use pingora::protocols::raw_connect::ProxyDigest;
 use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
+use crate::head::Body;
+use crate::head::Head;
+
 /// How much is gathered before it is written in any case, in bytes: an answer's head and a short
 /// body.
 pub const GATHERED_BYTES_MAX: usize = 8 * 1024;
+
+/// Room for a head of usual size.
+const HEAD_BYTES_USUAL: usize = 2048;
 
 /// A client's connection.
 #[derive(Debug)]
 pub struct Wire {
     socket: TcpStream,
+    /// What was read and belongs to nobody yet: the head under way, or requests sent ahead.
+    ahead: BytesMut,
+    /// How much more of the socket belongs to the request that was handed over.
+    rest: Rest,
     gathered: Vec<u8>,
     written: usize,
     digest: Arc<SocketDigest>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Bytes(u64),
+    All,
 }
 
 impl Wire {
@@ -50,7 +70,69 @@ impl Wire {
         let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
         // Known already: pingora would ask the system for it.
         let _ = digest.peer_addr.set(Some(peer.into()));
-        Self { socket, gathered: Vec::new(), written: 0, digest: Arc::new(digest) }
+        Self {
+            socket,
+            ahead: BytesMut::new(),
+            rest: Rest::Bytes(0),
+            gathered: Vec::new(),
+            written: 0,
+            digest: Arc::new(digest),
+        }
+    }
+
+    /// What came and belongs to no request yet.
+    pub fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    /// Reads more of what belongs to no request yet; 0 at the end of the connection.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn read_ahead(&mut self) -> io::Result<usize> {
+        if self.ahead.capacity() == self.ahead.len() {
+            self.ahead.reserve(HEAD_BYTES_USUAL);
+        }
+        self.socket.read_buf(&mut self.ahead).await
+    }
+
+    /// Hands over a request: its head, with as much of its body as came, and from now on nothing
+    /// of the socket but the rest of it.
+    pub fn hand_over(&mut self, head: Head) -> BytesMut {
+        let came = self.ahead.len() - head.bytes;
+        let (bytes, rest) = match head.body {
+            Body::Open => (self.ahead.len(), Rest::All),
+            Body::Exactly(length) => {
+                let with_head = usize::try_from(length).unwrap_or(usize::MAX).min(came);
+                (head.bytes + with_head, Rest::Bytes(length - with_head as u64))
+            }
+        };
+        self.rest = rest;
+        if bytes == self.ahead.len() {
+            // Nothing to share the memory with.
+            return mem::take(&mut self.ahead);
+        }
+        self.ahead.split_to(bytes)
+    }
+
+    /// Throws away what came ahead, and lets the rest be read to its end.
+    pub fn give_up(&mut self) {
+        self.ahead = BytesMut::new();
+        self.rest = Rest::All;
+    }
+
+    /// After a request's last byte: whether the client has left meanwhile; never the next request.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            return Poll::Pending;
+        }
+        let mut byte = [0];
+        match ready!(self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(0) => Poll::Ready(Ok(())),
+            // Woken by nothing but the answer: who sends ahead is not watched for leaving.
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
     /// Writes what was gathered.
@@ -75,7 +157,24 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, into)
+        let left = match self.rest {
+            Rest::All => return Pin::new(&mut self.socket).poll_read(cx, into),
+            Rest::Bytes(0) => return self.poll_gone(cx),
+            Rest::Bytes(left) => left,
+        };
+        let before = into.filled().len();
+        if into.remaining() as u64 <= left {
+            ready!(Pin::new(&mut self.socket).poll_read(cx, into))?;
+        } else {
+            // Less than there is room for, so the cast loses nothing.
+            let mut some = ReadBuf::new(into.initialize_unfilled_to(left as usize));
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut some))?;
+            let read = some.filled().len();
+            into.advance(read);
+        }
+        let read = into.filled().len() - before;
+        self.rest = Rest::Bytes(left - read as u64);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -150,7 +249,6 @@ impl GetSocketDigest for Wire {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -185,6 +283,61 @@ mod tests {
         client.read_to_end(&mut received).await.expect("read");
         writing.await.expect("written");
         assert!(received == bytes);
+    }
+
+    fn head(bytes: usize, body: Body) -> Head {
+        Head { bytes, body }
+    }
+
+    #[tokio::test]
+    async fn a_request_ends_where_its_head_says_and_the_next_one_waits() {
+        let (mut wire, mut client) = pair().await;
+        client.write_all(b"HEAD1bodyHEAD2").await.expect("sent");
+        while wire.ahead().len() < 6 {
+            wire.read_ahead().await.expect("read");
+        }
+        let first = wire.hand_over(head(5, Body::Exactly(4)));
+        let mut body = first[5..].to_vec();
+        while body.len() < 4 {
+            wire.read_buf(&mut body).await.expect("read");
+        }
+        assert_eq!(body, b"body");
+        while wire.ahead().len() < 5 {
+            wire.read_ahead().await.expect("read");
+        }
+        assert_eq!(wire.ahead(), b"HEAD2");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_to_its_last_byte_whatever_the_room_for_it() {
+        for room in [1, 7, 64, 4096] {
+            let (mut wire, mut client) = pair().await;
+            client.write_all(b"HEAD").await.expect("sent");
+            while wire.ahead().len() < 4 {
+                wire.read_ahead().await.expect("read");
+            }
+            wire.hand_over(head(4, Body::Exactly(1000)));
+            client.write_all(&[b'x'; 1500]).await.expect("sent");
+            let mut read = 0;
+            while read < 1000 {
+                let mut piece = vec![0; room];
+                read += wire.read(&mut piece).await.expect("read");
+            }
+            assert_eq!(read, 1000);
+            assert_eq!(wire.read_ahead().await.expect("read"), 500);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_while_it_waits_is_noticed() {
+        let (mut wire, mut client) = pair().await;
+        client.write_all(b"HEAD").await.expect("sent");
+        while wire.ahead().len() < 4 {
+            wire.read_ahead().await.expect("read");
+        }
+        wire.hand_over(head(4, Body::Exactly(0)));
+        drop(client);
+        assert_eq!(wire.read(&mut [0; 8]).await.expect("the end"), 0);
     }
 
     #[tokio::test]

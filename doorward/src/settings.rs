@@ -6,6 +6,7 @@ use anyhow::bail;
 use config::Config;
 use config::Endpoint;
 use config::Faults;
+use config::Mode;
 use kernel::secret::environment;
 
 use crate::arguments::Place;
@@ -61,4 +62,27 @@ pub(crate) fn apply(run: &Run, config: &mut Config) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What of `config` is read, and not acted upon by this Doorward: better said than found out.
+pub(crate) fn notes(config: &Config) -> Vec<String> {
+    let oauth = &config.auth.oauth;
+    let signs_in_by_others =
+        oauth.google.is_some() || oauth.github.is_some() || !oauth.oidc.is_empty();
+    let unused = [
+        ("[redis]", config.redis.is_some(), "limits and revocations are kept in this process"),
+        ("[celery]", config.celery.is_some(), "no worker is watched"),
+        ("[[issuers]]", !config.issuers.is_empty(), "only tokens of our own are accepted"),
+        ("[auth.oauth]", signs_in_by_others, "people sign in with a password"),
+        (
+            "listen.expose_management",
+            config.listen.expose_management,
+            "the command line manages people",
+        ),
+        ("limits.mode = \"leased\"", config.limits.mode == Mode::Leased, "every limit is exact"),
+    ];
+    let given = unused.into_iter().filter(|(_, given, _)| *given);
+    given
+        .map(|(key, _, instead)| format!("`{key}` is not acted upon by this version: {instead}"))
+        .collect()
 }

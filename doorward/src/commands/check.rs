@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
+use admin_api::OpenError;
 use anyhow::Context;
+use config::Config;
+use config::Database;
 use serde_json::json;
 
 use crate::arguments::Check;
@@ -21,19 +24,25 @@ pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
     let place = Place { config: Some(file.clone()), data_dir: place.data_dir.clone() };
     let loaded = settings::load(&place).map_err(|faults| (faults.to_json(), faults.to_string()));
     let outcome = loaded.and_then(|config| {
-        keys::configured(&config).map_err(|error| {
+        let usable = usable_database(&config).and_then(|()| keys::configured(&config));
+        usable.map(|_| settings::notes(&config)).map_err(|error| {
             let message = format!("{error:#}");
             let text = format!("{}: {message}", file.display());
             let problem = json!({
-                "line": null, "column": null, "path": "auth.keys", "message": message,
+                "line": null, "column": null, "path": "", "message": message,
             });
             (json!({ "file": file, "problems": [problem] }), text)
         })
     });
     match (outcome, check.format) {
-        (Ok(_), Format::Text) => println!("{}: no problems", file.display()),
-        (Ok(_), Format::Json) => {
-            println!("{}", json!({ "file": file, "problems": [] }));
+        (Ok(notes), Format::Text) => {
+            println!("{}: no problems", file.display());
+            for note in notes {
+                println!(" note: {note}");
+            }
+        }
+        (Ok(notes), Format::Json) => {
+            println!("{}", json!({ "file": file, "problems": [], "notes": notes }));
         }
         (Err((_, text)), Format::Text) => {
             eprintln!("{text}");
@@ -45,4 +54,12 @@ pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the start would refuse once it comes to opening the database.
+fn usable_database(config: &Config) -> anyhow::Result<()> {
+    match config.database {
+        Database::Sqlite(_) | Database::SqliteMemory => Ok(()),
+        Database::Postgres { .. } => Err(OpenError::NotSqlite.into()),
+    }
 }

@@ -8,7 +8,12 @@ use std::net::SocketAddr;
 use super::first_admin::Password;
 
 /// Three commands that work when pasted: sign in, call through, be refused.
-pub(crate) fn greeting(public: SocketAddr, ops: SocketAddr, password: &Password) -> String {
+pub(crate) fn greeting(
+    public: SocketAddr,
+    ops: SocketAddr,
+    path: &str,
+    password: &Password,
+) -> String {
     let url = format!("http://{}", reachable(public));
     let (note, field) = match password {
         Password::Theirs => (String::new(), "--data-urlencode password=YOUR-PASSWORD".to_owned()),
@@ -35,8 +40,8 @@ pub(crate) fn greeting(public: SocketAddr, ops: SocketAddr, password: &Password)
         "Doorward is ready at {url} (probes and metrics at http://{ops})\n\n{note}\
          Sign in:       TOKEN=$(curl -s {url}/auth/login -d username=admin {field} | \
          sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n\
-         Call through:  curl -i -H \"Authorization: Bearer $TOKEN\" {url}/hello\n\
-         Be refused:    curl -i {url}/hello\n"
+         Call through:  curl -i -H \"Authorization: Bearer $TOKEN\" {url}{path}\n\
+         Be refused:    curl -i {url}{path}\n"
     )
 }
 

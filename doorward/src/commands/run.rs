@@ -18,8 +18,11 @@ use std::time::Duration;
 use admin_api::AdminApi;
 use admin_api::Clock;
 use anyhow::Context;
+use config::Access;
 use config::Config;
 use config::Endpoint;
+use config::PathPattern;
+use config::Route;
 use gateway::access_log::AccessLog;
 use gateway::door::Bounds;
 use gateway::door::Door;
@@ -142,15 +145,20 @@ async fn serve(
 
     let ops = tokio::net::TcpListener::from_std(ops_listener)?;
     let ops_address = ops.local_addr()?;
-    let ops_routes = ops::routes(snapshot, Arc::clone(&readiness));
+    let ops_routes = ops::routes(Arc::clone(&snapshot), Arc::clone(&readiness));
     tokio::spawn(async { axum::serve(ops, ops_routes).await });
+
+    tokio::spawn(Arc::clone(&snapshot).keep_fresh());
 
     let mut signals = Signals::listen()?;
     announce_test_mode(&config);
+    for note in settings::notes(&config) {
+        tracing::warn!("{note}");
+    }
     readiness.started();
     data_dir.publish(&addresses, ops_address)?;
     if let Some(first) = addresses.first() {
-        println!("{}", greeting(*first, ops_address, &password));
+        println!("{}", greeting(*first, ops_address, example_path(&config), &password));
     }
     tracing::info!(
         "serving {} at {}, probes and metrics at {ops_address}",
@@ -200,18 +208,26 @@ struct Office {
 }
 
 impl Office {
+    /// Works until it is told to close, and finishes what is under way.
     async fn work(self, listener: tokio::net::UnixListener) {
         let tail = self.api.tail_revocations(self.revocations, closed(self.closes.clone()));
         let served = Arc::clone(&self.api).serve(listener, closed(self.closes.clone()));
-        let ended = tokio::select! {
-            () = tail => Ok(()),
-            served = served => served,
+        // Without either nobody signs in or no revocation arrives: nothing may be sent here.
+        let ended = |part: &str, error: Option<io::Error>| {
+            self.alive.store(false, Ordering::Release);
+            if !*self.closes.borrow() {
+                tracing::error!(?error, "{part} ended by itself");
+            }
         };
-        // Without it nobody signs in and no revocation arrives: nothing may be sent here.
-        self.alive.store(false, Ordering::Release);
-        if !*self.closes.borrow() {
-            tracing::error!(error = ?ended.err(), "the admin API ended by itself");
-        }
+        tokio::join!(
+            async {
+                ended("the feed of revocations", {
+                    tail.await;
+                    None
+                })
+            },
+            async { ended("the admin API", served.await.err()) },
+        );
     }
 }
 
@@ -248,6 +264,19 @@ fn start_workers(
         threads.push(thread.context("the system gives no more threads")?);
     }
     Ok(threads)
+}
+
+/// A path that a caller with a token may ask for.
+fn example_path(config: &Config) -> &str {
+    let takes_get = |route: &&Route| {
+        let get = route.methods.is_empty() || route.methods.iter().any(|method| method == "GET");
+        get && route.access == Access::Token && route.hosts.is_empty()
+    };
+    match config.routes.iter().find(takes_get).map(|route| &route.path) {
+        Some(PathPattern::Exact(path)) => path,
+        Some(PathPattern::Prefix(path)) if path != "/" => path,
+        _ => "/hello",
+    }
 }
 
 fn announce_test_mode(config: &Config) {

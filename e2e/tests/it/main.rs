@@ -53,3 +53,5 @@ mod lifecycle;
 mod leaks;
 
 mod compose;
+
+mod tidy;

@@ -6,8 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -32,6 +30,8 @@ use crate::proxy::Proxy;
 use crate::refusal::Malformed;
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
+use crate::roster::Name;
+use crate::roster::Roster;
 use crate::snapshot::Snapshot;
 use crate::wire::Wire;
 
@@ -84,7 +84,7 @@ pub struct Door {
     snapshot: Arc<Snapshot>,
     bounds: Bounds,
     closing: watch::Receiver<bool>,
-    inside: AtomicUsize,
+    roster: Arc<Roster>,
 }
 
 impl Door {
@@ -97,7 +97,8 @@ impl Door {
         };
         let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&snapshot)), Arc::new(conf));
         proxy.handle_init_modules();
-        Self { proxy: Arc::new(proxy), snapshot, bounds, closing, inside: AtomicUsize::new(0) }
+        let roster = Arc::new(Roster::default());
+        Self { proxy: Arc::new(proxy), snapshot, bounds, closing, roster }
     }
 
     /// Lets clients in from `listener` until the door closes.
@@ -121,38 +122,45 @@ impl Door {
 
     /// How many connections are open.
     pub fn inside(&self) -> usize {
-        self.inside.load(Ordering::Acquire)
+        self.roster.inside()
     }
 
-    /// Tells the proxy behind that the house is closing, so that it starts nothing new.
+    /// Sends away who is silent for too long, for as long as it runs. Without it nobody is.
+    pub async fn keep_moving(&self) {
+        Arc::clone(&self.roster).keep().await;
+    }
+
+    /// Tells everybody that the house is closing: nothing new is begun, and who only waits leaves.
     pub async fn close(&self) {
+        self.roster.close();
         self.proxy.http_cleanup().await;
     }
 
     fn let_in(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let metrics = &self.snapshot.metrics;
-        if self.inside.fetch_add(1, Ordering::AcqRel) >= self.bounds.connections_max {
-            self.inside.fetch_sub(1, Ordering::AcqRel);
+        let Some(name) = self.roster.enter(self.bounds.connections_max) else {
             metrics.connections_refused.inc();
             return;
-        }
+        };
         metrics.connections.inc();
         // Else a short answer waits for the acknowledgement of the one before.
         let _ = socket.set_nodelay(true);
-        let guest = Guest { door: Arc::clone(self), peer };
-        tokio::spawn(guest.stay(Box::new(Wire::new(socket, peer))));
+        let placed = name.placed();
+        let guest = Guest { door: Arc::clone(self), name, peer };
+        let task = tokio::spawn(guest.stay(Box::new(Wire::new(socket, peer))));
+        Name::belongs_to(&placed, task.abort_handle());
     }
 }
 
 /// One connection.
 struct Guest {
     door: Arc<Door>,
+    name: Name,
     peer: SocketAddr,
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.door.inside.fetch_sub(1, Ordering::AcqRel);
         self.door.snapshot.metrics.connections.dec();
     }
 }
@@ -195,13 +203,11 @@ impl Guest {
     ) -> Result<Option<Head>, Malformed> {
         let mut scan = HeadScan::new(self.door.bounds.headers_bytes_max);
         if wire.ahead().is_empty() {
-            let mut closing = self.door.closing.clone();
-            let read = tokio::select! {
-                biased;
-                read = timeout(patience, wire.read_ahead()) => read,
-                _ = closing.wait_for(|closing| *closing) => return Ok(None),
-            };
-            if !matches!(read, Ok(Ok(1..))) {
+            if !self.name.waits(patience) {
+                return Ok(None);
+            }
+            let read = wire.read_ahead().await;
+            if !self.name.is_busy() || !matches!(read, Ok(1..)) {
                 return Ok(None);
             }
         }
@@ -224,6 +230,7 @@ impl Guest {
     async fn turn_away(&self, mut wire: Box<Wire>, malformed: Malformed) {
         let (at, began) = (kernel::time::now(), Instant::now());
         let id = RequestId::next();
+        let client = self.peer.ip().to_canonical().to_string();
         let refusal = Refusal::from(malformed);
         let problem = refusal.answer("", id.as_str()).problem;
         let body = problem.to_json();
@@ -255,7 +262,7 @@ impl Guest {
             took: began.elapsed(),
             route: "",
             user_id: "",
-            client: self.peer.ip().to_canonical(),
+            client: &client,
             bytes_sent: body.len(),
             refusal: refusal.code().as_str(),
         });

@@ -5,9 +5,6 @@
 //! server takes for the same name (CVE-2025-64484). What `Connection` names goes before ours are
 //! added, so that it cannot make a later hop drop them (CVE-2026-105299).
 
-use std::fmt::Write;
-use std::net::IpAddr;
-
 use config::Authorization;
 use http::HeaderName;
 use http::HeaderValue;
@@ -21,6 +18,7 @@ use kernel::front::CLIENT_ADDRESS;
 use kernel::front::REQUEST_ID;
 
 use crate::auth::Known;
+use crate::auth::header_text;
 use crate::limit::Standing;
 
 /// The headers that only we may set, lower case.
@@ -43,13 +41,11 @@ pub const IDENTITY_HEADERS: [&str; 14] = [
 
 /// What is told of a request beside who sent it.
 #[derive(Debug)]
-pub struct Facts<'a> {
-    /// `X-Request-Id`, 32 hexadecimal digits.
-    pub request_id: &'a HeaderValue,
+pub struct Facts {
+    /// `X-Request-Id`.
+    pub request_id: HeaderValue,
     /// `traceparent`, where the client sent none that holds.
     pub traceparent: Option<HeaderValue>,
-    /// The client's address.
-    pub client: IpAddr,
     /// The chain of addresses that trusted proxies vouch for, ours last.
     pub forwarded_for: HeaderValue,
     /// `X-Forwarded-Proto`.
@@ -148,8 +144,8 @@ pub fn name_caller(
 ///
 /// # Errors
 /// As [`name_caller`].
-pub fn state_facts(request: &mut RequestHeader, facts: Facts<'_>) -> Result<()> {
-    request.insert_header("X-Request-Id", facts.request_id.clone())?;
+pub fn state_facts(request: &mut RequestHeader, facts: Facts) -> Result<()> {
+    request.insert_header("X-Request-Id", facts.request_id)?;
     if let Some(traceparent) = facts.traceparent {
         request.insert_header("traceparent", traceparent)?;
     }
@@ -183,15 +179,11 @@ pub fn state_standing(response: &mut ResponseHeader, standing: Standing) -> Resu
 }
 
 /// The chain for `X-Forwarded-For`: what trusted proxies said, then the peer itself.
-pub fn forwarded_for(said: Option<&str>, peer: IpAddr) -> HeaderValue {
-    let mut chain = String::with_capacity(48);
-    if let Some(said) = said {
-        chain.push_str(said);
-        chain.push_str(", ");
+pub fn forwarded_for(said: Option<&str>, peer: &HeaderValue) -> HeaderValue {
+    match said {
+        None => peer.clone(),
+        Some(said) => header_text(&format!("{said}, {}", peer.to_str().unwrap_or_default())),
     }
-    // Writing to a String cannot fail.
-    let _ = write!(chain, "{peer}");
-    crate::auth::header_text(&chain)
 }
 
 /// Whether a `traceparent` is one (W3C Trace Context §3.2): version 00, lower-case hexadecimal,

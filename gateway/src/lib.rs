@@ -42,11 +42,13 @@ pub mod sample;
 
 pub mod snapshot;
 
-pub mod proxy;
-
 pub mod head;
 
 pub mod wire;
+
+pub mod proxy;
+
+pub mod roster;
 
 pub mod door;
 

@@ -51,6 +51,7 @@ use crate::request_id::RequestId;
 use crate::revocation::Visitor;
 use crate::sample::Sample;
 use crate::snapshot::Snapshot;
+use crate::wire::Wire;
 
 /// How long the body of a refused request is read and thrown away to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -69,7 +70,9 @@ pub struct Visit {
     began: Instant,
     id: VisitId,
     client: IpAddr,
-    peer: IpAddr,
+    /// The client's address as text; `None` where it is the peer's.
+    client_text: Option<String>,
+    peer: HeaderValue,
     way: Way,
     standing: Option<Standing>,
     forwarded: Forwarded,
@@ -227,28 +230,29 @@ impl Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Visit;
+    type CTX = Box<Visit>;
 
-    fn new_ctx(&self) -> Visit {
-        Visit {
+    fn new_ctx(&self) -> Box<Visit> {
+        Box::new(Visit {
             at: kernel::time::now(),
             began: Instant::now(),
             id: VisitId::Ours(RequestId::next()),
             client: client::UNKNOWN,
-            peer: client::UNKNOWN,
+            client_text: None,
+            peer: HeaderValue::from_static("unknown"),
             way: Way::Nowhere,
             standing: None,
             forwarded: Forwarded::default(),
             tries: 0,
             refusal: "",
             level: "info",
-        }
+        })
     }
 
     /// None: pingora's default would look into every answer for something to compress.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, visit: &mut Self::CTX) -> Result<bool> {
         visit.recognise(session, &self.snapshot);
         match self.admit(session, visit).await {
             Ok(answered) => Ok(answered),
@@ -259,7 +263,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, visit: &mut Visit) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, visit: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         visit.tries += 1;
         let pool = match &visit.way {
             Way::Route { index, .. } => {
@@ -277,12 +281,13 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         request: &mut RequestHeader,
-        visit: &mut Visit,
+        visit: &mut Self::CTX,
     ) -> Result<()> {
         match &visit.way {
             Way::Route { visitor, .. } => self.name_caller(request, visitor)?,
             Way::Mount => {
-                let client = header_text(&visit.client.to_string());
+                let client = visit.client_text.as_deref().map(header_text);
+                let client = client.unwrap_or_else(|| visit.peer.clone());
                 request.insert_header(front::CLIENT_ADDRESS, client)?;
             }
             Way::Nowhere => {}
@@ -290,10 +295,9 @@ impl ProxyHttp for Proxy {
         let traced = request.headers.get("traceparent");
         let is_traced = traced.is_some_and(|value| forward::is_traceparent(value.as_bytes()));
         let facts = Facts {
-            request_id: &visit.id.to_header(),
+            request_id: visit.id.to_header(),
             traceparent: (!is_traced).then(request_id::new_traceparent),
-            client: visit.client,
-            forwarded_for: forward::forwarded_for(visit.forwarded.chain.as_deref(), visit.peer),
+            forwarded_for: forward::forwarded_for(visit.forwarded.chain.as_deref(), &visit.peer),
             proto: HeaderValue::from_static(if visit.forwarded.is_https {
                 "https"
             } else {
@@ -308,7 +312,7 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         response: &mut ResponseHeader,
-        visit: &mut Visit,
+        visit: &mut Self::CTX,
     ) -> Result<()> {
         visit.sign(response)
     }
@@ -317,7 +321,7 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        visit: &mut Visit,
+        visit: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
         let endpoints = match &visit.way {
@@ -339,7 +343,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        visit: &mut Visit,
+        visit: &mut Self::CTX,
     ) -> FailToProxy {
         let code = match refusal_of(error) {
             Some(refusal) if session.response_written().is_none() => {
@@ -359,7 +363,7 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code: code, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, visit: &mut Visit) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, visit: &mut Self::CTX) {
         let took = visit.began.elapsed();
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let (counted, route, user_id) = match &visit.way {
@@ -392,7 +396,7 @@ impl ProxyHttp for Proxy {
             took,
             route,
             user_id,
-            client: visit.client,
+            client: visit.client(),
             bytes_sent: session.body_bytes_sent(),
             refusal: visit.refusal,
         });
@@ -402,14 +406,14 @@ impl ProxyHttp for Proxy {
     }
 
     /// pingora's own lines name the target with its query, which may hold what nobody should read.
-    fn suppress_error_log(&self, _: &Session, _: &Visit, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Visit,
+        _: &Self::CTX,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
@@ -434,15 +438,20 @@ impl Visit {
     /// Reads off who is at the other end of the wire.
     fn recognise(&mut self, session: &Session, snapshot: &Snapshot) {
         let peer = session.client_addr().and_then(|addr| addr.as_inet());
-        self.peer = peer.map_or(client::UNKNOWN, |addr| addr.ip().to_canonical());
-        self.client = self.peer;
+        let peer = peer.map_or(client::UNKNOWN, |addr| addr.ip().to_canonical());
+        self.client = peer;
+        let wire = session.stream().and_then(|stream| stream.as_ref().as_any().downcast_ref());
+        if let Some(wire) = wire {
+            self.peer = Wire::peer(wire).clone();
+        }
         let trusted = &snapshot.trusted_proxies;
-        if trusted.is_empty() || !client::is_trusted(self.peer, trusted) {
+        if trusted.is_empty() || !client::is_trusted(peer, trusted) {
             return;
         }
         let headers = &session.req_header().headers;
-        self.client = client::address(self.peer, headers, trusted);
-        self.forwarded.chain = client::vouched_chain(self.peer, headers, trusted);
+        self.client = client::address(peer, headers, trusted);
+        self.client_text = (self.client != peer).then(|| self.client.to_string());
+        self.forwarded.chain = client::vouched_chain(peer, headers, trusted);
         let proto = headers.get("x-forwarded-proto");
         self.forwarded.is_https = proto.is_some_and(|proto| proto.as_bytes() == b"https");
         if let Some(id) = headers.get(X_REQUEST_ID)
@@ -450,6 +459,11 @@ impl Visit {
         {
             self.id = VisitId::Theirs(id.clone());
         }
+    }
+
+    /// The client's address as text.
+    fn client(&self) -> &str {
+        self.client_text.as_deref().or(self.peer.to_str().ok()).unwrap_or_default()
     }
 
     /// Puts our own headers on an answer.

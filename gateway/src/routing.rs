@@ -172,7 +172,7 @@ impl Paths {
             if let Some(found) = self.prefix.get(prefix) {
                 return Some(found);
             }
-            prefix = &prefix[..prefix.rfind('/')?];
+            prefix = &prefix[..memchr::memrchr(b'/', prefix.as_bytes())?];
         }
     }
 }

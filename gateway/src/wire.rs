@@ -17,6 +17,7 @@ use std::task::ready;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use http::HeaderValue;
 use pingora::protocols::GetProxyDigest;
 use pingora::protocols::GetSocketDigest;
 use pingora::protocols::GetTimingDigest;
@@ -35,6 +36,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
+use crate::auth::header_text;
 use crate::head::Body;
 use crate::head::Head;
 
@@ -56,6 +58,7 @@ pub struct Wire {
     gathered: Vec<u8>,
     written: usize,
     digest: Arc<SocketDigest>,
+    peer: HeaderValue,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,13 @@ impl Wire {
             gathered: Vec::new(),
             written: 0,
             digest: Arc::new(digest),
+            peer: header_text(&peer.ip().to_canonical().to_string()),
         }
+    }
+
+    /// The peer's address as text, written once for all requests.
+    pub fn peer(&self) -> &HeaderValue {
+        &self.peer
     }
 
     /// What came and belongs to no request yet.

@@ -149,6 +149,8 @@ async fn serve(
     tokio::spawn(async { axum::serve(ops, ops_routes).await });
 
     tokio::spawn(Arc::clone(&snapshot).keep_fresh());
+    let keeper = Arc::clone(&door);
+    tokio::spawn(async move { keeper.keep_moving().await });
 
     let mut signals = Signals::listen()?;
     announce_test_mode(&config);

@@ -4,6 +4,13 @@
 //! them in a [`RevocationSet`] and asks no store about a request. Applying is idempotent and does
 //! not depend on order, so feeds may run side by side.
 
+pub mod feed;
+
+pub mod follower;
+
+#[doc(hidden)]
+pub mod conformance;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -85,6 +92,19 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// From when it can refuse nothing any more; `None`: it always can.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Token { until, .. }
+            | Self::Session { until, .. }
+            | Self::UserEpoch { until, .. }
+            | Self::UserOverride { until, .. } => Some(*until),
+            Self::Key { .. } => None,
+        }
+    }
+}
+
 /// A revocation with its place in the log: contiguous, from 1, in the order of commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
@@ -162,7 +182,7 @@ impl RevocationSet {
     /// [`RevocationError::Revoked`]; [`RevocationError::Unavailable`] before the first snapshot
     /// and after the bound was passed.
     pub fn check(&self, token: Arc<VerifiedToken>) -> Result<Caller, RevocationError> {
-        if !self.has_snapshot.load(Ordering::Acquire) || self.overflowed.load(Ordering::Relaxed) {
+        if !self.has_snapshot() || self.overflowed.load(Ordering::Relaxed) {
             return Err(RevocationError::Unavailable);
         }
         if self.marks_len.load(Ordering::Acquire) > 0 {
@@ -205,6 +225,15 @@ impl RevocationSet {
         }
     }
 
+    /// Prepares for the rows of another log, whose numbers say nothing of whether its acts came
+    /// before or after those of the last one: its word on a user's tier, scopes and activity
+    /// counts, however low its number. Everything else that was revoked stays revoked.
+    pub fn begin_another_log(&self) {
+        for user in self.users.write().values_mut() {
+            user.active_seq = 0;
+        }
+    }
+
     /// The highest sequence number that was taken in.
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
@@ -212,7 +241,7 @@ impl RevocationSet {
 
     /// Whether a first snapshot was taken in and the bound holds.
     pub fn is_ready(&self) -> bool {
-        self.has_snapshot.load(Ordering::Acquire) && !self.overflowed.load(Ordering::Relaxed)
+        self.has_snapshot() && !self.overflowed.load(Ordering::Relaxed)
     }
 
     /// How many entries it holds, those included that may be forgotten.
@@ -255,6 +284,10 @@ impl RevocationSet {
             self.overflowed.store(false, Ordering::Release);
         }
         has_room
+    }
+
+    fn has_snapshot(&self) -> bool {
+        self.has_snapshot.load(Ordering::Acquire)
     }
 
     fn apply_one(&self, row: &Row, now: Timestamp) {

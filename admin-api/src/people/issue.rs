@@ -26,6 +26,9 @@ use crate::store::users::User;
 /// The longest that a session lives, however often it is refreshed; a longer `refresh_ttl` wins.
 const SESSION_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// An end that no token outlives: 9999-12-31T23:59:59Z.
+const NEVER: Timestamp = Timestamp::from_secs(253_402_300_799);
+
 /// Both tokens of a session, for its owner.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -118,6 +121,11 @@ impl Issuer {
 
     /// Until when any token that was ever made, whatever made it, is accepted anywhere.
     pub(crate) fn all_until(&self, now: Timestamp) -> Timestamp {
+        // A token of the replaced system does not say how long it was to live: one that is refused
+        // today as too long-lived begins to be accepted when the rest of it is short enough.
+        if self.profile.accept_legacy {
+            return NEVER;
+        }
         now.plus(self.profile.lifetime_max).plus(self.profile.leeway)
     }
 

@@ -128,8 +128,8 @@ impl Database {
         self.readers.run(move |connection| look(connection)).await?
     }
 
-    /// Runs `look` in one read transaction on the connection that does nothing but watch, so that
-    /// `PRAGMA data_version` there speaks of every other connection.
+    /// Runs `look` on the connection that does nothing but watch, so that `PRAGMA data_version`
+    /// there speaks of every other connection.
     pub(crate) async fn watch<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,

@@ -2,6 +2,8 @@
 
 use kernel::revocation::Entry;
 use kernel::revocation::Row;
+use kernel::revocation::feed::Position;
+use kernel::revocation::feed::ROWS_READ_MAX;
 use kernel::time::Timestamp;
 use kernel::token::TokenKey;
 use rusqlite::Connection;
@@ -12,18 +14,6 @@ use rusqlite::params;
 use super::fault::DbError;
 use super::values::Millis;
 use super::values::Number;
-
-/// The most rows that are read in one go.
-pub(crate) const ROWS_READ_MAX: usize = 1000;
-
-/// Where the log is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// Which log: random, and another after a restored backup.
-    pub(crate) log_id: String,
-    /// The number of its last row.
-    pub(crate) seq: u64,
-}
 
 /// Adds `entry` to the log, within the transaction of the act that calls for it.
 ///
@@ -43,22 +33,12 @@ pub(crate) fn record(tx: &Transaction<'_>, entry: &Entry, now: Timestamp) -> Res
         params![
             Number(seq),
             Millis(now),
-            until(entry).map(Millis),
+            entry.until().map(Millis),
             json,
             token_key(entry).map(|key| key.to_string())
         ],
     )?;
     Ok(seq)
-}
-
-fn until(entry: &Entry) -> Option<Timestamp> {
-    match entry {
-        Entry::Token { until, .. }
-        | Entry::Session { until, .. }
-        | Entry::UserEpoch { until, .. }
-        | Entry::UserOverride { until, .. } => Some(*until),
-        Entry::Key { .. } => None,
-    }
 }
 
 fn token_key(entry: &Entry) -> Option<TokenKey> {

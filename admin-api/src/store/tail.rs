@@ -1,22 +1,27 @@
-//! Carries the table of revocations into a [`RevocationSet`]: a snapshot first, then the tail.
+//! The table of revocations as a feed, and the loop that follows it.
 //!
-//! Writes of this process wake it at once; those of another process (the command line) show in
-//! `PRAGMA data_version`, asked often enough that an act is seen within a tenth of a second.
+//! Writes of this process wake the loop at once; those of another process (the command line) show
+//! in `PRAGMA data_version`, asked often enough that an act is seen within a tenth of a second.
 
+use std::error::Error;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::revocation::RevocationSet;
+use kernel::revocation::Row;
+use kernel::revocation::feed::FeedLost;
+use kernel::revocation::feed::Position;
+use kernel::revocation::feed::RevocationFeed;
+use kernel::revocation::follower::Follower;
+use kernel::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 
 use super::database::Database;
 use super::fault::DbError;
-use super::revocations::Position;
-use super::revocations::ROWS_READ_MAX;
 use super::revocations::position;
 use super::revocations::rows_after;
 use crate::clock::Clock;
@@ -58,7 +63,8 @@ pub(crate) async fn follow(
     progress: &Progress,
     shutdown: impl Future<Output = ()>,
 ) {
-    let mut tail = Tail { database, clock, set, at: None, version: None };
+    let mut feed = SqlFeed::of(database);
+    let mut follower = Follower::new(set);
     let mut shutdown = pin!(shutdown);
     let mut written = database.written();
     let mut poll = interval(POLL_EVERY);
@@ -66,19 +72,21 @@ pub(crate) async fn follow(
     let mut forget = interval(FORGET_EVERY);
     let mut failing = false;
     loop {
-        let cause = tokio::select! {
+        tokio::select! {
             biased;
             () = &mut shutdown => break,
-            _ = written.changed() => Cause::Written,
+            _ = written.changed() => {}
             _ = forget.tick() => {
-                tail.tidy_up();
+                if follower.tidy_up(clock.now()) {
+                    tracing::warn!("the revocation set was over its bound, and is filled anew");
+                }
                 continue;
             }
-            _ = poll.tick() => Cause::Poll,
-        };
-        match tail.catch_up(cause).await {
+            _ = poll.tick() => {}
+        }
+        match follower.catch_up(&mut feed, clock.now()).await {
             Ok(()) => {
-                progress.0.send_replace(tail.at.as_ref().map(|at| at.seq));
+                progress.0.send_replace(follower.position().map(|at| at.seq));
                 if failing {
                     tracing::info!("revocations are followed again");
                 }
@@ -88,7 +96,8 @@ pub(crate) async fn follow(
                 // Once per outage: at this pace a line each time would fill the disk.
                 if !failing {
                     tracing::error!(
-                        error = &error as &dyn std::error::Error,
+                        // The database's own words, where it has any: they say more.
+                        error = error.source().unwrap_or(&error),
                         "revocations cannot be read; those in force stay in force"
                     );
                 }
@@ -99,75 +108,54 @@ pub(crate) async fn follow(
     progress.0.send_replace(None);
 }
 
-/// Why the tail looks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// This process wrote.
-    Written,
-    /// It is time.
-    Poll,
+/// The table as one edge reads it.
+pub(crate) struct SqlFeed {
+    database: Database,
+    written: watch::Receiver<()>,
+    /// What the watching connection saw at its last look, by the version of the data.
+    seen: Option<(i64, Position)>,
 }
 
-struct Tail<'a> {
-    database: &'a Database,
-    clock: &'a Clock,
-    set: Arc<RevocationSet>,
-    at: Option<Position>,
-    version: Option<i64>,
-}
-
-impl Tail<'_> {
-    /// Forgets what has expired; where entries were lost for want of room and there is room
-    /// again, everything is read anew.
-    fn tidy_up(&mut self) {
-        let now = self.clock.now();
-        self.set.forget_expired(now);
-        if self.set.start_over(now) {
-            tracing::warn!("the revocation set was over its bound, and is filled anew");
-            (self.at, self.version) = (None, None);
-        }
+impl SqlFeed {
+    pub(crate) fn of(database: &Database) -> Self {
+        Self { database: database.clone(), written: database.written(), seen: None }
     }
+}
 
-    /// Takes in whatever is new.
-    async fn catch_up(&mut self, cause: Cause) -> Result<(), DbError> {
-        let seen = self.version.filter(|_| cause == Cause::Poll);
+impl RevocationFeed for SqlFeed {
+    /// Reads the table only where somebody wrote since the last look.
+    async fn position(&mut self) -> Result<Position, FeedLost> {
+        // Asked for itself: a database in memory has one connection, and the version speaks of
+        // others. Marked before the look: what is written during it is looked for the next time.
+        let is_written = self.written.has_changed().unwrap_or(true);
+        self.written.mark_unchanged();
+        // Taken away: after a look that fails, the next one reads.
+        let seen = self.seen.take().filter(|_| !is_written);
         let look = self.database.watch(move |connection| {
+            // The version first: what is committed in between is looked for again.
             let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
-            if seen == Some(version) {
-                return Ok(None);
+            match seen {
+                Some((seen, at)) if seen == version => Ok((version, at)),
+                _ => Ok((version, position(connection)?)),
             }
-            Ok(Some((version, position(connection)?)))
         });
-        let Some((version, target)) = look.await? else {
-            return Ok(());
-        };
-        self.take_in(self.start(&target), &target).await?;
-        self.version = Some(version);
-        self.at = Some(target);
-        Ok(())
+        let (version, at) = look.await.map_err(lost)?;
+        self.seen = Some((version, at.clone()));
+        Ok(at)
     }
 
-    /// Where to read from: after what was taken in, or from the beginning where the log is
-    /// another one or shorter than it was, as after a restored backup.
-    fn start(&self, target: &Position) -> u64 {
-        match &self.at {
-            Some(at) if at.log_id == target.log_id && at.seq <= target.seq => at.seq,
-            _ => 0,
-        }
-    }
-
-    async fn take_in(&self, mut from: u64, target: &Position) -> Result<(), DbError> {
-        let now = self.clock.now();
-        while from < target.seq {
-            let read = move |connection: &_| rows_after(connection, from, now);
-            let rows = self.database.watch(read).await?;
-            self.set.apply(&rows, now);
-            match rows.last() {
-                Some(last) if rows.len() == ROWS_READ_MAX => from = last.seq,
-                _ => break,
-            }
-        }
-        self.set.apply_snapshot(target.seq, &[], now);
-        Ok(())
+    async fn rows_after(&mut self, after: u64, now: Timestamp) -> Result<Vec<Row>, FeedLost> {
+        let read = move |connection: &_| rows_after(connection, after, now);
+        self.database.watch(read).await.map_err(lost)
     }
 }
+
+fn lost(error: DbError) -> FeedLost {
+    match error {
+        DbError::Busy | DbError::Lost | DbError::Sqlite(_) => FeedLost::Unreachable(error.into()),
+        DbError::Row(_) => FeedLost::Answer(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

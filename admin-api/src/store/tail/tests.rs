@@ -1,0 +1,139 @@
+//! The table as a feed: against the kernel's suite, and what is its own.
+
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use kernel::revocation::Entry;
+use kernel::revocation::conformance::Truth;
+use rusqlite::Transaction;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::revocations::record;
+
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// A database, as one or several processes have it open.
+struct Table {
+    open: Vec<Database>,
+    turn: AtomicUsize,
+    _dir: TempDir,
+}
+
+impl Table {
+    /// A file that two processes have open; the first is followed.
+    fn in_a_file() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let open = [(); 2].map(|()| database_at(&dir.path().join("doorward.db")));
+        Self { open: open.into(), turn: AtomicUsize::new(0), _dir: dir }
+    }
+
+    fn in_memory() -> Self {
+        let only = Database::open(&config::Database::SqliteMemory, NOW).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        Self { open: vec![only], turn: AtomicUsize::new(0), _dir: dir }
+    }
+
+    /// One process writes after the other.
+    async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Transaction<'_>) -> Result<T, DbError> + Send + 'static,
+    ) -> T {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.open[turn % self.open.len()].write(act).await.unwrap()
+    }
+
+    async fn sql(&self, statements: &'static str) {
+        self.act(move |tx| Ok(tx.execute_batch(statements)?)).await;
+    }
+}
+
+fn database_at(path: &Path) -> Database {
+    Database::open(&config::Database::Sqlite(path.to_owned()), NOW).unwrap()
+}
+
+impl Truth for Table {
+    type Feed = SqlFeed;
+
+    fn feed(&self) -> SqlFeed {
+        SqlFeed::of(&self.open[0])
+    }
+
+    async fn write(&self, entry: Entry) -> u64 {
+        self.act(move |tx| record(tx, &entry, NOW)).await
+    }
+
+    async fn restore(&self, log_id: &str, entries: Vec<Entry>) {
+        let log_id = log_id.to_owned();
+        let restore = move |tx: &Transaction<'_>| {
+            tx.execute("DELETE FROM revocations", [])?;
+            tx.execute("UPDATE revocation_log SET seq = 0, log_id = ?1", [log_id])?;
+            entries.iter().try_for_each(|entry| record(tx, entry, NOW).map(|_| ()))
+        };
+        self.act(restore).await;
+    }
+}
+
+mod in_a_file {
+    kernel::revocation_feed_conformance!(super::Table::in_a_file());
+}
+
+mod in_memory {
+    kernel::revocation_feed_conformance!(super::Table::in_memory());
+}
+
+#[tokio::test]
+async fn nothing_is_read_where_nobody_wrote() {
+    let table = Table::in_a_file();
+    table.write(Entry::Key { kid: "k1".to_owned() }).await;
+    let mut feed = table.feed();
+    let at = feed.position().await.unwrap();
+    assert_eq!(at.seq, 1);
+    // By the watching connection itself, which its version does not speak of.
+    let watcher = &table.open[0];
+    let rename = "ALTER TABLE revocation_log RENAME TO gone";
+    watcher.watch(|connection| Ok(connection.execute_batch(rename)?)).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(feed.position().await.unwrap(), at);
+    }
+    table.sql("UPDATE gone SET seq = 2").await;
+    assert!(matches!(feed.position().await, Err(FeedLost::Unreachable(_))));
+}
+
+#[tokio::test]
+async fn after_a_look_that_failed_the_next_one_reads() {
+    for (lose, find) in [
+        ("ALTER TABLE revocations RENAME TO r", "ALTER TABLE r RENAME TO revocations"),
+        ("ALTER TABLE revocation_log RENAME TO l", "ALTER TABLE l RENAME TO revocation_log"),
+    ] {
+        for table in [Table::in_a_file(), Table::in_memory()] {
+            let mut feed = table.feed();
+            let mut follower = Follower::new(Arc::default());
+            follower.catch_up(&mut feed, NOW).await.unwrap();
+            table.write(Entry::Key { kid: "k1".to_owned() }).await;
+            table.sql(lose).await;
+            for _ in 0..2 {
+                let error = follower.catch_up(&mut feed, NOW).await.unwrap_err();
+                assert!(matches!(error, FeedLost::Unreachable(_)), "{error}");
+                assert_eq!(follower.position().unwrap().seq, 0);
+            }
+            table.sql(find).await;
+            follower.catch_up(&mut feed, NOW).await.unwrap();
+            assert_eq!(follower.position().unwrap().seq, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_told_apart_from_a_database_that_is_away() {
+    let table = Table::in_a_file();
+    table.write(Entry::Key { kid: "k1".to_owned() }).await;
+    table.sql(r#"UPDATE revocations SET entry = '{"kind":"weather"}'"#).await;
+    let error = table.feed().rows_after(0, NOW).await.unwrap_err();
+    assert!(matches!(error, FeedLost::Answer(_)), "{error}");
+    assert_eq!(
+        error.source().unwrap().to_string(),
+        "the database holds a row that cannot be read: a revocation"
+    );
+}

@@ -1,0 +1,98 @@
+//! Follows a log through a feed: a snapshot first, then the tail. When to look is its caller's.
+
+use std::sync::Arc;
+
+use crate::revocation::RevocationSet;
+use crate::revocation::Row;
+use crate::revocation::feed::FeedLost;
+use crate::revocation::feed::Position;
+use crate::revocation::feed::RevocationFeed;
+use crate::time::Timestamp;
+
+/// Keeps a [`RevocationSet`] as a log says, and remembers how far it has come.
+///
+/// One set may have several, each with a feed of its own.
+pub struct Follower {
+    set: Arc<RevocationSet>,
+    at: Option<Position>,
+}
+
+impl Follower {
+    /// A follower that has read nothing yet and fills `set`.
+    pub fn new(set: Arc<RevocationSet>) -> Self {
+        Self { set, at: None }
+    }
+
+    /// How far it has come: what stands up to there is in the set. `None` before the first look.
+    pub fn position(&self) -> Option<&Position> {
+        self.at.as_ref()
+    }
+
+    /// Takes in whatever is new; from the first time that this succeeds, the set answers.
+    ///
+    /// Where the log is another one, or shorter than it was, and after [`Self::tidy_up`] said so,
+    /// everything is read from the beginning.
+    ///
+    /// # Errors
+    /// [`FeedLost`]: what was taken in stays in force, and the next call reads on from where the
+    /// last one that succeeded ended.
+    pub async fn catch_up(
+        &mut self,
+        feed: &mut impl RevocationFeed,
+        now: Timestamp,
+    ) -> Result<(), FeedLost> {
+        // Fixed before the first read: whatever is written meanwhile, the snapshot has an end.
+        let target = feed.position().await?;
+        let mut from = self.start(&target);
+        while from < target.seq {
+            let rows = feed.rows_after(from, now).await?;
+            let reached = in_order(&rows, from)?;
+            self.set.apply(&rows, now);
+            if reached == from {
+                // What is left up to the target can refuse nothing.
+                break;
+            }
+            from = reached;
+        }
+        self.set.apply_snapshot(target.seq, &[], now);
+        self.at = Some(target);
+        Ok(())
+    }
+
+    /// Forgets what has expired. Run it now and then.
+    ///
+    /// Says whether entries had been lost for want of room and there is room again: then the set
+    /// answers nothing until everything was read anew.
+    pub fn tidy_up(&self, now: Timestamp) -> bool {
+        self.set.forget_expired(now);
+        self.set.start_over(now)
+    }
+
+    /// After which number to read.
+    fn start(&mut self, target: &Position) -> u64 {
+        let at = match self.at.take() {
+            Some(at) if at.log_id == target.log_id && at.seq <= target.seq => at,
+            other => {
+                if other.is_some() {
+                    self.set.begin_another_log();
+                }
+                // Remembered at once: if the read breaks off, some of its rows are in the set.
+                Position { log_id: target.log_id.clone(), seq: 0 }
+            }
+        };
+        let seq = at.seq;
+        self.at = Some(at);
+        // The set itself says that entries were lost, whoever noticed it.
+        if self.set.has_snapshot() { seq } else { 0 }
+    }
+}
+
+/// The number of the last of `rows`, which must ascend from `after`; `after` where there is none.
+///
+/// Otherwise a feed that repeats itself would be asked for ever.
+fn in_order(rows: &[Row], after: u64) -> Result<u64, FeedLost> {
+    rows.iter().try_fold(after, |after, row| match row.seq {
+        seq if seq > after => Ok(seq),
+        seq => Err(FeedLost::Order { after, seq }),
+    })
+}

@@ -1,0 +1,131 @@
+//! What a follower does with feeds that do as they please.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::memory::to_its_end;
+use crate::revocation::Entry;
+use crate::revocation::RevocationSet;
+use crate::revocation::Row;
+use crate::revocation::feed::FeedLost;
+use crate::revocation::feed::Position;
+use crate::revocation::feed::RevocationFeed;
+use crate::revocation::follower::Follower;
+use crate::specimen::NOW;
+use crate::time::Timestamp;
+
+const SOON: Timestamp = NOW.plus(Duration::from_secs(10));
+
+fn session(seq: u64) -> Row {
+    let id = format!("session {seq}");
+    Row { seq, entry: Entry::Session { id, until: SOON } }
+}
+
+/// Gives pages of two rows, notes what it was asked for, and grows by a row at each read.
+#[derive(Default)]
+struct Feed {
+    numbers: Vec<u64>,
+    grows: bool,
+    asked: Vec<u64>,
+    was_ready: Vec<bool>,
+    set: Arc<RevocationSet>,
+}
+
+impl Feed {
+    fn of(numbers: impl IntoIterator<Item = u64>) -> Self {
+        Self { numbers: numbers.into_iter().collect(), ..Self::default() }
+    }
+
+    fn catch_up(&mut self, follower: &mut Follower, now: Timestamp) -> Result<(), FeedLost> {
+        to_its_end(follower.catch_up(self, now))
+    }
+
+    fn last(&self) -> u64 {
+        self.numbers.last().copied().unwrap_or_default()
+    }
+}
+
+impl RevocationFeed for Feed {
+    async fn position(&mut self) -> Result<Position, FeedLost> {
+        Ok(Position { log_id: "log".to_owned(), seq: self.last() })
+    }
+
+    async fn rows_after(&mut self, after: u64, _: Timestamp) -> Result<Vec<Row>, FeedLost> {
+        self.asked.push(after);
+        self.was_ready.push(self.set.is_ready());
+        if self.grows {
+            self.numbers.push(self.last() + 1);
+        }
+        // By place, not by number: a script may say its numbers in any order.
+        let numbers = self.numbers.iter().skip(after as usize).take(2);
+        Ok(numbers.map(|seq| session(*seq)).collect())
+    }
+}
+
+#[test]
+fn the_first_snapshot_is_read_piece_by_piece_and_answers_after_the_last() {
+    let mut feed = Feed::of(1..=5);
+    let mut follower = Follower::new(Arc::clone(&feed.set));
+    assert_eq!(follower.position(), None);
+    feed.catch_up(&mut follower, NOW).unwrap();
+    assert_eq!(feed.asked, [0, 2, 4]);
+    assert_eq!(feed.was_ready, [false; 3]);
+    assert!(feed.set.is_ready());
+    assert_eq!(feed.set.len(), 5);
+    assert_eq!(follower.position().unwrap().seq, 5);
+
+    feed.catch_up(&mut follower, NOW).unwrap();
+    assert_eq!(feed.asked.len(), 3, "nothing is read where nothing is new");
+}
+
+#[test]
+fn a_log_that_grows_faster_than_it_is_read_has_an_end_all_the_same() {
+    let mut feed = Feed { grows: true, ..Feed::of(1..=4) };
+    let mut follower = Follower::new(Arc::clone(&feed.set));
+    feed.catch_up(&mut follower, NOW).unwrap();
+    assert_eq!(feed.asked, [0, 2]);
+    assert!(feed.set.is_ready());
+    assert_eq!(follower.position().unwrap().seq, 4, "what came later is read the next time");
+    feed.catch_up(&mut follower, NOW).unwrap();
+    assert_eq!(feed.asked, [0, 2, 4]);
+}
+
+#[test]
+fn rows_in_another_order_than_their_numbers_are_refused_and_not_asked_for_for_ever() {
+    for (numbers, fault) in [
+        (vec![1, 1, 3], "row 1 where one after 1"),
+        (vec![2, 1, 3], "row 1 where one after 2"),
+        (vec![0, 1, 3], "row 0 where one after 0"),
+        (vec![1, 2, 2, 3], "row 2 where one after 2"),
+    ] {
+        let mut feed = Feed::of(numbers);
+        let mut follower = Follower::new(Arc::clone(&feed.set));
+        let error = feed.catch_up(&mut follower, NOW).unwrap_err().to_string();
+        assert!(error.contains(fault), "{error}");
+        assert!(!feed.set.is_ready());
+        assert_eq!(follower.position().unwrap().seq, 0);
+    }
+}
+
+#[test]
+fn after_a_set_was_over_its_bound_everything_is_read_anew() {
+    let set = Arc::new(RevocationSet::with_entries_max(2));
+    let mut feed = Feed { set: Arc::clone(&set), ..Feed::of(1..=3) };
+    let mut follower = Follower::new(Arc::clone(&set));
+    let mut other = Follower::new(Arc::clone(&set));
+    feed.catch_up(&mut follower, NOW).unwrap();
+    feed.catch_up(&mut other, NOW).unwrap();
+    assert!(!set.is_ready(), "one entry did not fit");
+    assert!(!follower.tidy_up(NOW), "nothing has expired yet");
+
+    let later = SOON.plus(Duration::from_secs(2));
+    assert!(follower.tidy_up(later));
+    assert!(!other.tidy_up(later), "said once");
+    assert!(!set.is_ready());
+    feed.asked.clear();
+    feed.catch_up(&mut other, later).unwrap();
+    assert_eq!(feed.asked, [0, 2], "whoever comes first reads everything, told or not");
+    assert!(set.is_ready());
+    feed.catch_up(&mut follower, later).unwrap();
+    assert_eq!(feed.asked, [0, 2], "once is enough");
+}

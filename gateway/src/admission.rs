@@ -4,8 +4,14 @@ use std::net::IpAddr;
 
 use config::Access;
 use http::HeaderMap;
+use http::HeaderName;
 use http::header::ACCESS_CONTROL_REQUEST_METHOD;
+use http::header::AUTHORIZATION;
+use http::header::CONTENT_LENGTH;
+use http::header::COOKIE;
 use http::header::ORIGIN;
+use http::header::TRANSFER_ENCODING;
+use http::header::UPGRADE;
 use kernel::revocation::RevocationSet;
 use kernel::time::Timestamp;
 use std::sync::Arc;
@@ -145,11 +151,20 @@ fn needs(place: &Place<'_>, request: &Request<'_>) -> Needed {
     }
 }
 
+/// Whether a browser would send this before a request across origins, and nothing beside it: what
+/// has a body, a credential or another protocol in mind is a request like all others.
 fn is_preflight(request: &Request<'_>) -> bool {
+    let headers = request.headers;
+    let has_both =
+        headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     request.method == "OPTIONS"
-        && request.headers.contains_key(ORIGIN)
-        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && has_both
+        && NOT_IN_A_PREFLIGHT.iter().all(|name| !headers.contains_key(name))
 }
+
+/// What no browser puts into a preflight (Fetch §4.8).
+static NOT_IN_A_PREFLIGHT: [HeaderName; 5] =
+    [AUTHORIZATION, COOKIE, TRANSFER_ENCODING, UPGRADE, CONTENT_LENGTH];
 
 /// The route of a place, if it is one and `visitor` may use it.
 fn open_to<'a>(place: Place<'a>, visitor: &Visitor) -> Result<&'a Route, Refusal> {

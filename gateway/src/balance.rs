@@ -13,9 +13,6 @@ use config::Endpoint;
 use config::Upstream;
 use pingora::upstreams::peer::HttpPeer;
 
-/// How long an unused connection to a back end is kept.
-pub const IDLE_CONNECTION: Duration = Duration::from_secs(60);
-
 /// The longest Unix socket path, in bytes (`sun_path`, less its terminator).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -171,9 +168,10 @@ impl Pool {
     fn tuned(&self, mut peer: HttpPeer) -> HttpPeer {
         peer.options.connection_timeout = Some(self.options.connect);
         peer.options.total_connection_timeout = Some(self.options.connect);
+        // An answer is waited for while a body is still being sent, so this covers both ways.
         peer.options.read_timeout = Some(self.options.read);
-        peer.options.write_timeout = Some(self.options.read);
-        peer.options.idle_timeout = Some(IDLE_CONNECTION);
+        // Unused connections are bounded by their number; a timer on each would cost every request.
+        peer.options.idle_timeout = None;
         peer
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
+use std::net::SocketAddr;
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -62,8 +63,11 @@ pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
 
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let text = text.trim();
-    let bare = text.strip_prefix('[').and_then(|t| t.split(']').next()).unwrap_or(text);
-    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().ok();
+    // Some proxies add the port.
+    let address = address.or_else(|| text.parse::<SocketAddr>().ok().map(|addr| addr.ip()));
+    address.map(|address| address.to_canonical())
 }
 
 /// The key under which an address is limited: v4 as it is, v6 by its /64, since one customer is
@@ -106,6 +110,8 @@ mod tests {
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["10.0.0.2"]), "10.0.0.2");
         assert_eq!(client("fd00::1", &["[2001:db8::7]:443"]), "2001:db8::7");
+        assert_eq!(client("fd00::1", &["[2001:db8::7]"]), "2001:db8::7");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7:5555"]), "198.51.100.7");
     }
 
     #[test]

@@ -41,9 +41,6 @@ pub const IDLE_UPSTREAM_CONNECTIONS_MAX: usize = 4096;
 /// How often a request may be tried: an endpoint that refuses is followed by the next one.
 pub const TRIES_MAX: usize = 16;
 
-/// How long a client may take nothing of an answer before it is given up.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How much of what a refused client goes on sending is read and thrown away, in bytes, so that
 /// its end of the connection is not reset before it has read the answer.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
@@ -179,7 +176,6 @@ impl Guest {
             let request = wire.hand_over(head);
             let mut session = ServerSession::new_http1(wire);
             session.set_pipelined_prefix(request);
-            session.set_write_timeout(Some(WRITE_TIMEOUT));
             let proxy = &self.door.proxy;
             let Some(reused) = proxy.process_new_http(session, &self.door.closing).await else {
                 return;

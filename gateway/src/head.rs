@@ -26,8 +26,10 @@ pub struct Head {
 pub enum Body {
     /// So many bytes; without a body, 0.
     Exactly(u64),
-    /// Whoever reads it finds out: it comes in chunks, or another protocol may follow.
-    Open,
+    /// Whoever reads it finds out.
+    Chunked,
+    /// Another protocol may follow.
+    Upgrade,
 }
 
 /// Reads a head line by line, as the bytes come in.
@@ -169,9 +171,10 @@ impl HeadScan {
         if self.lengths + self.codings > 1 {
             return Err(Malformed::Framing);
         }
-        let body = match self.codings + self.upgrades {
-            0 => Body::Exactly(self.length),
-            _ => Body::Open,
+        let body = match (self.upgrades, self.codings) {
+            (0, 0) => Body::Exactly(self.length),
+            (0, _) => Body::Chunked,
+            _ => Body::Upgrade,
         };
         Ok(Head { bytes: self.line, body })
     }
@@ -276,8 +279,8 @@ mod tests {
             ("X: y", Body::Exactly(0)),
             ("Content-Length: 0", Body::Exactly(0)),
             ("Content-Length: 999999999999999999", Body::Exactly(999_999_999_999_999_999)),
-            ("Transfer-Encoding: chunked", Body::Open),
-            ("Upgrade: websocket", Body::Open),
+            ("Transfer-Encoding: chunked", Body::Chunked),
+            ("Upgrade: websocket", Body::Upgrade),
         ] {
             let head = HeadScan::new(BYTES_MAX).read_on(with(header).as_bytes());
             assert_eq!(head.map(|head| head.map(|head| head.body)), Ok(Some(body)), "{header}");

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::mem;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::num::NonZeroUsize;
@@ -295,8 +296,14 @@ impl Limiter {
         now: Timestamp,
     ) -> Result<Grant, LimitError> {
         let mut grant = Grant::default();
-        for (at, policy) in policies.into_iter().enumerate() {
-            let Some(policy) = policy else { continue };
+        // What is given back is the oldest, so a quota that gives and takes back at every refusal
+        // of the other would never recover: one without room is asked first.
+        let order = match policies {
+            [Some(_), Some(last)] if !self.has_room(last, kind, id, cost, now).await? => [1, 0],
+            _ => [0, 1],
+        };
+        for at in order {
+            let Some(policy) = policies[at] else { continue };
             let Allowance::Limited(quotas) = &policy.allowance else {
                 grant.unlimited = true;
                 continue;
@@ -304,13 +311,30 @@ impl Limiter {
             let subject = Subject { policy: &policy.name, kind, id };
             let outcome = self.quotas.acquire(subject, quotas, cost, now).await?;
             let refused = !outcome.admitted;
+            let before = refused.then(|| mem::take(&mut grant.taken));
             grant.taken[at] = Some(Taken { policy: Arc::clone(policy), outcome });
-            if refused {
-                self.give_back(&grant.taken[..at], kind, id, cost, now).await?;
+            if let Some(before) = before {
+                self.give_back(&before, kind, id, cost, now).await?;
                 return Err(LimitError::OverQuota(Box::new(grant.over_quota(id, now))));
             }
         }
         Ok(grant)
+    }
+
+    async fn has_room(
+        &self,
+        policy: &Policy,
+        kind: SubjectKind,
+        id: &str,
+        cost: NonZeroU32,
+        now: Timestamp,
+    ) -> Result<bool, StoreLost> {
+        let Allowance::Limited(quotas) = &policy.allowance else {
+            return Ok(true);
+        };
+        let subject = Subject { policy: &policy.name, kind, id };
+        let outcome = self.quotas.peek(subject, quotas, now).await?;
+        Ok(outcome.windows().iter().all(|window| window.remaining >= cost.get()))
     }
 
     /// A later policy refused: what the earlier ones gave was not used.

@@ -452,8 +452,10 @@ impl Visit {
         self.client = client::address(peer, headers, trusted);
         self.client_text = (self.client != peer).then(|| self.client.to_string());
         self.forwarded.chain = client::vouched_chain(peer, headers, trusted);
-        let proto = headers.get("x-forwarded-proto");
-        self.forwarded.is_https = proto.is_some_and(|proto| proto.as_bytes() == b"https");
+        // A proxy that appends puts its own word last.
+        let said = headers.get_all("x-forwarded-proto").iter().next_back();
+        let last = said.and_then(|said| said.as_bytes().rsplit(|b| *b == b',').next());
+        self.forwarded.is_https = last.is_some_and(|proto| proto.trim_ascii() == b"https");
         if let Some(id) = headers.get(X_REQUEST_ID)
             && front::is_request_id(id.as_bytes())
         {

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -35,6 +37,8 @@ use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
+use tokio::time::sleep;
 
 use crate::auth::header_text;
 use crate::head::Body;
@@ -43,6 +47,15 @@ use crate::head::Head;
 /// How much is gathered before it is written in any case, in bytes: an answer's head and a short
 /// body.
 pub const GATHERED_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a client may take not a byte of an answer before it is given up.
+pub const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// How long a body may come as slowly as it likes.
+pub const BODY_GRACE: Duration = Duration::from_secs(30);
+
+/// How fast it must come after that, on the whole, in bytes a second.
+pub const BODY_BYTES_PER_SECOND_MIN: u64 = 100;
 
 /// Room for a head of usual size.
 const HEAD_BYTES_USUAL: usize = 2048;
@@ -57,6 +70,9 @@ pub struct Wire {
     rest: Rest,
     gathered: Vec<u8>,
     written: usize,
+    /// Until when some of what waits must have been taken.
+    stalled: Option<Pin<Box<Sleep>>>,
+    body: BodyPace,
     digest: Arc<SocketDigest>,
     peer: HeaderValue,
 }
@@ -64,7 +80,8 @@ pub struct Wire {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     Bytes(u64),
-    All,
+    Chunks,
+    Anything,
 }
 
 impl Wire {
@@ -79,6 +96,8 @@ impl Wire {
             rest: Rest::Bytes(0),
             gathered: Vec::new(),
             written: 0,
+            stalled: None,
+            body: BodyPace::default(),
             digest: Arc::new(digest),
             peer: header_text(&peer.ip().to_canonical().to_string()),
         }
@@ -110,13 +129,15 @@ impl Wire {
     pub fn hand_over(&mut self, head: Head) -> BytesMut {
         let came = self.ahead.len() - head.bytes;
         let (bytes, rest) = match head.body {
-            Body::Open => (self.ahead.len(), Rest::All),
+            Body::Chunked => (self.ahead.len(), Rest::Chunks),
+            Body::Upgrade => (self.ahead.len(), Rest::Anything),
             Body::Exactly(length) => {
                 let with_head = usize::try_from(length).unwrap_or(usize::MAX).min(came);
                 (head.bytes + with_head, Rest::Bytes(length - with_head as u64))
             }
         };
         self.rest = rest;
+        self.body = BodyPace::default();
         if bytes == self.ahead.len() {
             // Nothing to share the memory with.
             return mem::take(&mut self.ahead);
@@ -127,7 +148,13 @@ impl Wire {
     /// Throws away what came ahead, and lets the rest be read to its end.
     pub fn give_up(&mut self) {
         self.ahead = BytesMut::new();
-        self.rest = Rest::All;
+        self.rest = Rest::Anything;
+    }
+
+    /// Nothing more is taken just now: gives up after [`STALL_MAX`] without a byte.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// After a request's last byte: whether the client has left meanwhile; never the next request.
@@ -148,9 +175,13 @@ impl Wire {
     fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.gathered.len() {
             let rest = &self.gathered[self.written..];
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => self.written += n,
+            match Pin::new(&mut self.socket).poll_write(cx, rest)? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(n) => {
+                    self.written += n;
+                    self.stalled = None;
+                }
+                Poll::Pending => return self.poll_stalled(cx),
             }
         }
         self.written = 0;
@@ -160,18 +191,45 @@ impl Wire {
     }
 }
 
+/// How fast a body comes.
+#[derive(Debug, Default)]
+struct BodyPace {
+    began: Option<Instant>,
+    bytes: u64,
+}
+
+impl BodyPace {
+    /// Notes that more came.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] where it comes so slowly that it only holds a connection.
+    fn more(&mut self, bytes: usize) -> io::Result<()> {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        self.bytes += bytes as u64;
+        let took = began.elapsed();
+        if took > BODY_GRACE && self.bytes < took.as_secs() * BODY_BYTES_PER_SECOND_MIN {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
         let left = match self.rest {
-            Rest::All => return Pin::new(&mut self.socket).poll_read(cx, into),
+            Rest::Anything => return Pin::new(&mut self.socket).poll_read(cx, into),
+            Rest::Chunks => {
+                ready!(Pin::new(&mut self.socket).poll_read(cx, into))?;
+                return Poll::Ready(self.body.more(into.filled().len() - before));
+            }
             Rest::Bytes(0) => return self.poll_gone(cx),
             Rest::Bytes(left) => left,
         };
-        let before = into.filled().len();
         if into.remaining() as u64 <= left {
             ready!(Pin::new(&mut self.socket).poll_read(cx, into))?;
         } else {
@@ -183,7 +241,7 @@ impl AsyncRead for Wire {
         }
         let read = into.filled().len() - before;
         self.rest = Rest::Bytes(left - read as u64);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.body.more(read))
     }
 }
 
@@ -197,7 +255,12 @@ impl AsyncWrite for Wire {
             ready!(self.poll_gathered(cx))?;
         }
         if bytes.len() >= GATHERED_BYTES_MAX {
-            return Pin::new(&mut self.socket).poll_write(cx, bytes);
+            let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+            if written.is_pending() {
+                return self.poll_stalled(cx).map(|stalled| stalled.map(|()| 0));
+            }
+            self.stalled = None;
+            return written;
         }
         if self.gathered.capacity() == 0 {
             self.gathered.reserve_exact(bytes.len().next_power_of_two().max(2048));
@@ -335,6 +398,35 @@ mod tests {
             assert_eq!(read, 1000);
             assert_eq!(wire.read_ahead().await.expect("read"), 500);
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
+        let (mut wire, mut client) = pair().await;
+        let answer = vec![b'x'; 32 << 20];
+        tokio::time::pause();
+        let began = tokio::time::Instant::now();
+        // More than the system holds for somebody who does not read.
+        let (written, ()) = tokio::join!(wire.write_all(&answer), async {
+            sleep(STALL_MAX / 2).await;
+            let mut some = vec![0; 4 << 20];
+            client.read_exact(&mut some).await.expect("read");
+        });
+        assert_eq!(written.expect_err("given up").kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() > STALL_MAX, "what was taken in between counts");
+    }
+
+    #[test]
+    fn a_body_may_be_slow_for_a_while_and_then_has_a_least_pace() {
+        let at = |seconds: u64, bytes: u64| {
+            let began = Instant::now().checked_sub(Duration::from_secs(seconds));
+            let mut pace = BodyPace { began, bytes: bytes - 1 };
+            pace.more(1).is_ok()
+        };
+        assert!(at(BODY_GRACE.as_secs() - 1, 1));
+        let least = (BODY_GRACE.as_secs() + 1) * BODY_BYTES_PER_SECOND_MIN;
+        assert!(at(BODY_GRACE.as_secs() + 1, least));
+        assert!(!at(BODY_GRACE.as_secs() + 1, least - 1));
     }
 
     #[tokio::test]

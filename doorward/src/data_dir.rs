@@ -12,6 +12,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -55,6 +56,14 @@ impl DataDir {
             bail!("{}: it is no directory; name another with --data-dir", named());
         }
         let absolute = path.canonicalize().with_context(named)?;
+        let mode = fs::metadata(&absolute).with_context(named)?.permissions().mode();
+        if mode & 0o022 != 0 {
+            bail!(
+                "{}: others than its owner may write to it, and so could choose its secrets; \
+                 `chmod go-w` it, or name another with --data-dir",
+                named()
+            );
+        }
         // Found out here, rather than by SQLite in its own words.
         let probe = absolute.join(".writable");
         let written = private(&probe).and_then(|_| fs::remove_file(&probe));
@@ -87,13 +96,36 @@ impl DataDir {
             Ok(text) if text.trim().is_empty() => {
                 bail!("{}: it is empty; remove the file to have a new one made", named())
             }
-            Ok(text) => return Ok(Secret::new(text.trim())),
+            Ok(text) => {
+                let mode = fs::metadata(&path).with_context(named)?.permissions().mode();
+                if mode & 0o077 != 0 {
+                    bail!("{}: others can read it; make a new one, or `chmod 600` it", named());
+                }
+                return Ok(Secret::new(text.trim()));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(named),
         }
         let secret = make()?;
-        self.keep(name, secret.expose())?;
-        Ok(secret)
+        match self.keep_first(name, secret.expose()) {
+            Ok(()) => Ok(secret),
+            // Another process was faster, and its secret is the one.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.secret(name, make_no_other)
+            }
+            Err(error) => Err(error).with_context(named),
+        }
+    }
+
+    /// Writes `text` as `name`, whole, unless there is one.
+    fn keep_first(&self, name: &str, text: &str) -> io::Result<()> {
+        let fresh = self.join(&format!(".{name}.{}", std::process::id()));
+        let mut file = private(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        let linked = fs::hard_link(&fresh, self.join(name));
+        fs::remove_file(&fresh)?;
+        linked
     }
 
     /// Writes `text` as `name`, whole or not at all.
@@ -166,6 +198,10 @@ impl Drop for Tenancy {
     }
 }
 
+fn make_no_other() -> anyhow::Result<Secret> {
+    bail!("the secret that another process just made is gone again")
+}
+
 const FACTS: &str = "run.json";
 
 /// A new, empty file that only its owner can read, in the place of what was there.
@@ -186,8 +222,6 @@ fn read(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -212,6 +246,34 @@ mod tests {
         fs::write(dir.join("s"), "\n").expect("written");
         let error = dir.secret("s", || Ok(Secret::new("made"))).expect_err("empty");
         assert!(error.to_string().contains("it is empty"), "{error:#}");
+    }
+
+    #[test]
+    fn a_place_or_a_secret_that_others_can_touch_is_refused() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let open_to = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        let dir = DataDir::open(parent.path()).expect("opened");
+        dir.secret("s", || Ok(Secret::new("made"))).expect("made");
+        open_to(&dir.join("s"), 0o640);
+        let error = dir.secret("s", make_no_other).expect_err("readable by others");
+        assert!(error.to_string().contains("others can read it"), "{error:#}");
+        open_to(parent.path(), 0o777);
+        let error = DataDir::open(parent.path()).expect_err("writable by others");
+        assert!(error.to_string().contains("others than its owner may write"), "{error:#}");
+    }
+
+    #[test]
+    fn of_two_that_make_a_secret_at_once_one_is_kept_and_both_have_it() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let dir = DataDir::open(parent.path()).expect("opened");
+        let faster = dir.clone();
+        let secret = dir.secret("s", move || {
+            faster.secret("s", || Ok(Secret::new("first")))?;
+            Ok(Secret::new("second"))
+        });
+        assert_eq!(secret.expect("made").expose(), "first");
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod keys;
 
 mod log;
 
+mod open_files;
+
 mod commands;
 
 use std::process::ExitCode;

@@ -38,6 +38,7 @@ use tokio::sync::watch;
 
 use super::echo;
 use super::first_admin;
+use super::first_admin::Password;
 use super::greeting::greeting;
 use super::listeners;
 use crate::arguments::Place;
@@ -45,6 +46,7 @@ use crate::arguments::Run;
 use crate::data_dir::DataDir;
 use crate::keys;
 use crate::log;
+use crate::open_files;
 use crate::settings;
 
 /// How many threads the admin API, the feed and the ops listener share.
@@ -68,6 +70,15 @@ pub(crate) fn run(place: &Place, run: &Run) -> anyhow::Result<ExitCode> {
     };
     settings::apply(run, &mut config)?;
     log::start();
+    let connections_max = open_files::make_room(config.listen.connections_max);
+    if connections_max < config.listen.connections_max {
+        tracing::warn!(
+            "there is room for {connections_max} of {} connections: raise the limit of open files \
+             (`ulimit -n`), or lower `listen.connections_max`",
+            config.listen.connections_max
+        );
+        config.listen.connections_max = connections_max;
+    }
     let data_dir = DataDir::open(&config.data_dir)?;
     config.move_data_dir(&data_dir.join(""));
     let tenancy = data_dir.move_in()?;
@@ -160,7 +171,12 @@ async fn serve(
     readiness.started();
     data_dir.publish(&addresses, ops_address)?;
     if let Some(first) = addresses.first() {
-        println!("{}", greeting(*first, ops_address, example_path(&config), &password));
+        let greeting = greeting(*first, ops_address, example_path(&config), &password);
+        match password {
+            // To the terminal that was asked about, and into no file.
+            Password::Shown(_) => eprintln!("{greeting}"),
+            _ => println!("{greeting}"),
+        }
     }
     tracing::info!(
         "serving {} at {}, probes and metrics at {ops_address}",
@@ -298,6 +314,7 @@ fn list(addresses: &[SocketAddr]) -> String {
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -305,6 +322,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -312,6 +330,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct HeadScan {
     line: usize,
     /// Up to where the end of that line was looked for.
     searched: usize,
+    /// How many lines have ended.
+    lines: usize,
     bytes_max: usize,
     stage: Stage,
     is_http_10: bool,
@@ -62,6 +64,7 @@ impl HeadScan {
         Self {
             line: 0,
             searched: 0,
+            lines: 0,
             bytes_max,
             stage: Stage::RequestLine,
             is_http_10: false,
@@ -90,9 +93,10 @@ impl HeadScan {
             let line = &bytes[self.line..end - 1];
             self.line = end + 1;
             self.searched = end + 1;
+            self.lines += 1;
             match self.stage {
                 Stage::RequestLine => self.request_line(line)?,
-                Stage::Headers if line.is_empty() => return self.finish().map(Some),
+                Stage::Headers if line.is_empty() => return self.finish(&bytes[..=end]).map(Some),
                 Stage::Headers => self.header(line)?,
             }
         }
@@ -137,7 +141,7 @@ impl HeadScan {
         }
         let colon = memchr::memchr(b':', line).ok_or(Malformed::Syntax)?;
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        if name.is_empty() || !is_token(name) || !is_text(value) {
+        if name.is_empty() || !is_token(name) {
             return Err(Malformed::Syntax);
         }
         match name.len() {
@@ -164,7 +168,12 @@ impl HeadScan {
         }
     }
 
-    fn finish(&self) -> Result<Head, Malformed> {
+    fn finish(&self, head: &[u8]) -> Result<Head, Malformed> {
+        // All lines at once, which is a fraction of the cost of one at a time: each has one CR, at
+        // its end, and there is no other control character but the tab.
+        if has_controls(head) || count(head, b'\r') != self.lines {
+            return Err(Malformed::Syntax);
+        }
         if self.hosts != 1 {
             return Err(Malformed::Host);
         }
@@ -190,11 +199,17 @@ fn is_target(bytes: &[u8]) -> bool {
     !bytes.is_empty() && !bytes.iter().fold(false, |found, &b| found | (b <= b' ') | (b == 0x7f))
 }
 
-/// No control characters but the tab.
-fn is_text(bytes: &[u8]) -> bool {
+/// Whether there is a control character but tab, CR and LF.
+fn has_controls(bytes: &[u8]) -> bool {
     // Without a branch in it, so that the compiler looks at many bytes at a time.
-    let control = |b: u8| (b < 0x20 && b != b'\t') || b == 0x7f;
-    !bytes.iter().fold(false, |found, &b| found | control(b))
+    let control = |b: u8| ((b < 0x20) & (b != b'\t') & (b != b'\r') & (b != b'\n')) | (b == 0x7f);
+    bytes.iter().fold(false, |found, &b| found | control(b))
+}
+
+fn count(bytes: &[u8], wanted: u8) -> usize {
+    // Sums of bytes, short enough not to overflow: the compiler adds many at a time.
+    let of_chunk = |chunk: &[u8]| chunk.iter().fold(0_u8, |sum, &b| sum + u8::from(b == wanted));
+    bytes.chunks(usize::from(u8::MAX)).map(|chunk| usize::from(of_chunk(chunk))).sum()
 }
 
 /// A name or an address and perhaps a port (§7.2), without user, path or anything clever.
@@ -437,7 +452,8 @@ mod tests {
                     break;
                 }
             }
-            prop_assert_eq!(outcome, at_once);
+            // Which of several faults is found first may depend on it.
+            prop_assert_eq!(outcome.ok(), at_once.ok());
         }
 
         #[test]

@@ -504,3 +504,6 @@ fn rate_limit_field(name: &str, remaining: u32, reset_s: u64) -> Option<HeaderVa
     field.extend_from_slice(itoa::Buffer::new().format(reset_s).as_bytes());
     HeaderValue::from_maybe_shared(bytes::Bytes::from(field)).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ use crate::wire::Wire;
 /// How long the body of a refused request is read and thrown away to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static(front::REQUEST_ID);
 
 /// The proxy, as pingora asks it.
@@ -292,7 +294,7 @@ impl ProxyHttp for Proxy {
             }
             Way::Nowhere => {}
         }
-        let traced = request.headers.get("traceparent");
+        let traced = request.headers.get(&TRACEPARENT);
         let is_traced = traced.is_some_and(|value| forward::is_traceparent(value.as_bytes()));
         let facts = Facts {
             request_id: visit.id.to_header(),
@@ -474,7 +476,7 @@ impl Visit {
         if response.status.is_informational() {
             return Ok(());
         }
-        response.insert_header(X_REQUEST_ID, self.id.to_header())?;
+        response.insert_header("X-Request-Id", self.id.to_header())?;
         match self.standing.take() {
             Some(standing) => forward::state_standing(response, standing),
             None => Ok(()),

@@ -118,7 +118,9 @@ impl Wire {
     /// # Errors
     /// The socket's.
     pub async fn read_ahead(&mut self) -> io::Result<usize> {
-        if self.ahead.capacity() == self.ahead.len() {
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::with_capacity(HEAD_BYTES_USUAL);
+        } else if self.ahead.capacity() == self.ahead.len() {
             self.ahead.reserve(HEAD_BYTES_USUAL);
         }
         self.socket.read_buf(&mut self.ahead).await

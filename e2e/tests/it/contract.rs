@@ -151,14 +151,39 @@ fn a_preflight_is_forwarded_without_a_token_and_without_an_identity() {
         .header("Access-Control-Request-Headers", "authorization")
         .header("X-User-Id", "1")
         .header("X-User-Tier", "admin");
-    for request in [preflight.clone(), preflight.bearer(&token())] {
-        let echo = scene.echo(&request);
-        assert_eq!((echo.method(), echo.path()), ("OPTIONS", "/api/x"));
-        assert_eq!(echo.header("origin"), Some("https://app.example.com"));
-        for name in ["x-user-id", "x-username", "x-user-tier", "x-user-scopes", "x-session-id"] {
-            assert_eq!(echo.header(name), None, "{echo:?}");
-        }
+    let echo = scene.echo(&preflight);
+    assert_eq!((echo.method(), echo.path()), ("OPTIONS", "/api/x"));
+    assert_eq!(echo.header("origin"), Some("https://app.example.com"));
+    for name in ["x-user-id", "x-username", "x-user-tier", "x-user-scopes", "x-session-id"] {
+        assert_eq!(echo.header(name), None, "{echo:?}");
     }
+}
+
+#[test]
+fn what_only_looks_like_a_preflight_needs_a_token_like_all_others() {
+    let scene = Scene::usual();
+    let preflight = || {
+        Request::new("OPTIONS", "/api/x")
+            .header("Origin", "https://app.example.com")
+            .header("Access-Control-Request-Method", "POST")
+    };
+    for request in [
+        preflight().body("{\"delete\":\"everything\"}"),
+        preflight().header("Transfer-Encoding", "chunked").header("Connection", "close"),
+        preflight().header("Connection", "Upgrade").header("Upgrade", "websocket"),
+        preflight().header("Cookie", "session=1"),
+        preflight().bearer("not.a.token"),
+    ] {
+        let answer = scene.ask(&request);
+        assert_eq!(answer.status, 401, "{}: {answer}", request.line());
+    }
+    assert_eq!(scene.reached(), 0);
+    let named = scene.echo(&preflight().bearer(&token()));
+    assert_eq!(named.header("x-user-id"), Some("u-1"));
+    let dropping = preflight().header("Connection", "origin, access-control-request-method");
+    let echo = scene.echo(&dropping);
+    assert_eq!(echo.header("origin"), Some("https://app.example.com"), "still a preflight there");
+    assert_eq!(echo.header("access-control-request-method"), Some("POST"));
 }
 
 #[test]

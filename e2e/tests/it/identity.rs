@@ -202,3 +202,35 @@ fn a_trace_goes_on_if_it_is_one_and_begins_otherwise() {
     let replaced = with("00-zz-1-1");
     assert!(replaced.header("traceparent").is_some_and(|value| value.len() == 55), "{replaced:?}");
 }
+
+#[test]
+fn a_name_that_some_server_reads_as_an_identity_header_stays_here() {
+    let scene = Scene::with(
+        "[[routes]]\nname = \"lenient\"\npath = \"/lenient\"\nupstream = \"echo\"\nallow_underscore_headers = true",
+    );
+    for path in ["/api/x", "/lenient/x"] {
+        let mut request = Request::get(path).bearer(&token());
+        for name in ["X.User.Id", "X!User!Id", "x-user.id", "X_User-Id", "X~User~Tier"] {
+            request = request.header(name, SPOOFED);
+        }
+        assert_nothing_spoofed(&scene.echo(&request));
+    }
+}
+
+#[test]
+fn headers_by_which_others_are_told_a_caller_a_path_or_a_method_stay_here() {
+    let scene = Scene::usual();
+    for name in [
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-HTTP-Method-Override",
+        "X-Forwarded-User",
+        "Remote-User",
+        "True-Client-IP",
+        "X-Client-IP",
+        "Proxy",
+    ] {
+        let echo = scene.echo(&Request::get("/open/x").header(name, SPOOFED));
+        assert_nothing_spoofed(&echo);
+    }
+}

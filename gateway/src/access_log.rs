@@ -142,7 +142,7 @@ impl Line<'_> {
         out.extend_from_slice(b"{\"ts_ms\":");
         out.extend_from_slice(number.format(self.at.as_millis()).as_bytes());
         out.extend_from_slice(b",\"level\":\"");
-        append_escaped(out, self.level);
+        out.extend_from_slice(self.level.as_bytes());
         out.extend_from_slice(b"\",\"request_id\":\"");
         append_escaped(out, self.request_id);
         out.extend_from_slice(b"\",\"method\":\"");
@@ -154,11 +154,12 @@ impl Line<'_> {
         out.extend_from_slice(b",\"duration_us\":");
         out.extend_from_slice(number.format(self.took.as_micros() as u64).as_bytes());
         out.extend_from_slice(b",\"route\":\"");
-        append_escaped(out, self.route);
+        // Names of the configuration and addresses need no escape.
+        out.extend_from_slice(self.route.as_bytes());
         out.extend_from_slice(b"\",\"user_id\":\"");
         append_escaped(out, self.user_id);
         out.extend_from_slice(b"\",\"client\":\"");
-        append_escaped(out, self.client);
+        out.extend_from_slice(self.client.as_bytes());
         out.extend_from_slice(b"\",\"bytes_sent\":");
         out.extend_from_slice(number.format(self.bytes_sent).as_bytes());
         if !self.refusal.is_empty() {

@@ -10,6 +10,7 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http::header::CONNECTION;
+use http::header::UPGRADE;
 use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
@@ -80,37 +81,34 @@ pub struct Facts {
 
 /// Removes what a client may not say.
 pub fn strip(request: &mut RequestHeader, allow_underscores: bool, authorization: Authorization) {
-    let mut doomed = Doomed::default();
-    for name in request.headers.keys() {
-        if is_reserved(name.as_str(), allow_underscores) {
-            doomed.push(name);
-        }
-    }
-    for value in request.headers.get_all(CONNECTION) {
-        for token in value.as_bytes().split(|b| *b == b',') {
-            let named = HeaderName::from_bytes(token.trim_ascii()).ok();
-            // Framing, routing and the upgrade itself are not a client's to drop.
-            if let Some(name) = named
-                && !NOT_TO_DROP.contains(&name.as_str())
-            {
-                doomed.push(&name);
-            }
-        }
-    }
-    for name in doomed.names {
-        request.remove_header(&name);
+    let names = request.headers.keys();
+    let reserved = names.filter(|name| is_reserved(name.as_str(), allow_underscores));
+    let mut doomed: Vec<HeaderName> = reserved.cloned().collect();
+    let mut upgrades = false;
+    if request.headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = named_in_connection(request).collect();
+        // Both are needed (RFC 9110 §7.8); who sends one of them asks for nothing.
+        upgrades = named.contains(&UPGRADE) && request.headers.contains_key(UPGRADE);
+        doomed.extend(named.into_iter().filter(|name| !NOT_TO_DROP.contains(&name.as_str())));
+        doomed.push(CONNECTION);
     }
     if authorization == Authorization::Strip {
         request.remove_header(&AUTHORIZATION);
     }
-    if request.headers.contains_key(CONNECTION) {
-        let upgrade = request.headers.contains_key(http::header::UPGRADE);
-        request.remove_header(&CONNECTION);
-        if upgrade {
-            // A name and a value of ours: it cannot fail.
-            let _ = request.insert_header(CONNECTION, "Upgrade");
-        }
+    for name in doomed {
+        request.remove_header(&name);
     }
+    if upgrades {
+        // A name and a value of ours: it cannot fail.
+        let _ = request.insert_header(CONNECTION, "Upgrade");
+    }
+}
+
+/// The headers that `Connection` says are for this hop alone (RFC 9110 §7.6.1).
+fn named_in_connection(request: &RequestHeader) -> impl Iterator<Item = HeaderName> {
+    let values = request.headers.get_all(CONNECTION).into_iter();
+    let tokens = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
 }
 
 /// What `Connection` may not take away: framing, routing, the upgrade itself, and what makes a
@@ -124,17 +122,6 @@ const NOT_TO_DROP: [&str; 7] = [
     "origin",
     "access-control-request-method",
 ];
-
-#[derive(Default)]
-struct Doomed {
-    names: Vec<HeaderName>,
-}
-
-impl Doomed {
-    fn push(&mut self, name: &HeaderName) {
-        self.names.push(name.clone());
-    }
-}
 
 /// Whether a header of this (lower-case) name stays here: it is ours to set or nobody's, in any
 /// spelling; or it has a character that some server reads as `-`. CGI makes `_` of all but letters
@@ -273,6 +260,17 @@ mod tests {
             request.headers.get(CONNECTION).map(HeaderValue::as_bytes),
             Some(&b"Upgrade"[..])
         );
+    }
+
+    #[test]
+    fn an_upgrade_that_connection_does_not_name_is_none() {
+        for headers in
+            [&[("Upgrade", "websocket")][..], &[("Upgrade", "x"), ("Connection", "close")]]
+        {
+            let mut request = request(headers);
+            strip(&mut request, false, Authorization::Strip);
+            assert_eq!(request.headers.get(CONNECTION), None);
+        }
     }
 
     #[test]

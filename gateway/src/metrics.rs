@@ -1,6 +1,7 @@
 //! Metrics, in Prometheus' text format. Every label set is bounded by the configuration.
 
 use prometheus::Encoder;
+use prometheus::Gauge;
 use prometheus::Histogram;
 use prometheus::HistogramOpts;
 use prometheus::HistogramVec;
@@ -48,6 +49,7 @@ pub struct Metrics {
     cached_tokens: IntGauge,
     cached_token_bytes: IntGauge,
     revocations: IntGauge,
+    revocations_age: Gauge,
     counters: IntGauge,
     counters_displaced: IntGauge,
 }
@@ -93,6 +95,11 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
+        let age = Gauge::new(
+            "doorward_revocation_age_seconds",
+            "Time since the revocations were known to be complete; grows while they cannot be read",
+        )?;
+        registry.register(Box::new(age.clone()))?;
         let refusals = IntCounterVec::new(
             Opts::new("doorward_refusals_total", "Requests refused, by the code of the answer"),
             &["code"],
@@ -131,6 +138,7 @@ impl Metrics {
             cached_tokens: gauge("doorward_token_cache_entries", "Verified tokens kept")?,
             cached_token_bytes: gauge("doorward_token_cache_bytes", "Bytes they take")?,
             revocations: gauge("doorward_revocations", "Revocations kept")?,
+            revocations_age: age,
             counters: gauge("doorward_limit_counters", "Counters of requests kept in memory")?,
             counters_displaced: gauge(
                 "doorward_limit_counters_displaced",
@@ -188,10 +196,17 @@ impl Metrics {
     }
 
     /// Notes how full the tables are; called when somebody reads the metrics.
-    pub fn note_tables(&self, cached: (usize, usize), revocations: usize, counters: (usize, u64)) {
+    pub fn note_tables(
+        &self,
+        cached: (usize, usize),
+        revocations: usize,
+        revocations_age: Duration,
+        counters: (usize, u64),
+    ) {
         self.cached_tokens.set(cached.0 as i64);
         self.cached_token_bytes.set(cached.1 as i64);
         self.revocations.set(revocations as i64);
+        self.revocations_age.set(revocations_age.as_secs_f64());
         self.counters.set(counters.0 as i64);
         self.counters_displaced.set(counters.1 as i64);
     }

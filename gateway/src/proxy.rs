@@ -111,6 +111,13 @@ impl VisitId {
         }
     }
 
+    fn new_traceparent(&self) -> HeaderValue {
+        match self {
+            Self::Ours(id) => request_id::new_traceparent(id),
+            Self::Theirs(_) => request_id::new_traceparent(&RequestId::next()),
+        }
+    }
+
     fn to_header(&self) -> HeaderValue {
         match self {
             Self::Ours(id) => id.to_header(),
@@ -298,7 +305,7 @@ impl ProxyHttp for Proxy {
         let is_traced = traced.is_some_and(|value| forward::is_traceparent(value.as_bytes()));
         let facts = Facts {
             request_id: visit.id.to_header(),
-            traceparent: (!is_traced).then(request_id::new_traceparent),
+            traceparent: (!is_traced).then(|| visit.id.new_traceparent()),
             forwarded_for: forward::forwarded_for(visit.forwarded.chain.as_deref(), &visit.peer),
             proto: HeaderValue::from_static(if visit.forwarded.is_https {
                 "https"

@@ -34,14 +34,13 @@ impl RequestId {
     }
 }
 
-/// A new trace, not sampled (W3C Trace Context §3.2): version, trace, span, flags.
-pub fn new_traceparent() -> HeaderValue {
-    let (high, low) = next_pair();
+/// The trace that begins with a request, not sampled (W3C Trace Context §3.2): version, trace,
+/// span, flags. The trace has the request's id, so that one of them finds the other.
+pub fn new_traceparent(request: &RequestId) -> HeaderValue {
     let (span, _) = next_pair();
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    // Neither id may be zero.
-    write_hex(&mut text[3..19], high | 1);
-    write_hex(&mut text[19..35], low);
+    text[3..35].copy_from_slice(&request.0);
+    // A span may not be zero, and neither may a trace: of 2^128 ids one is.
     write_hex(&mut text[36..52], span | 1);
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
@@ -94,7 +93,7 @@ mod tests {
     #[test]
     fn a_new_trace_is_one() {
         for _ in 0..1000 {
-            assert!(is_traceparent(new_traceparent().as_bytes()));
+            assert!(is_traceparent(new_traceparent(&RequestId::next()).as_bytes()));
         }
     }
 }

@@ -119,6 +119,7 @@ impl Snapshot {
         self.metrics.note_tables(
             gatekeeper.authenticator.cached(),
             gatekeeper.revocations.len(),
+            kernel::time::now().since(gatekeeper.revocations.heard_at()),
             gatekeeper.limiter.counters(),
         );
         self.metrics.render()

@@ -137,6 +137,7 @@ pub struct RevocationSet {
     kids: RwLock<Vec<String>>,
     kids_len: AtomicUsize,
     applied: AtomicU64,
+    heard_ms: AtomicU64,
     has_snapshot: AtomicBool,
     overflowed: AtomicBool,
 }
@@ -171,6 +172,7 @@ impl RevocationSet {
             kids: RwLock::default(),
             kids_len: AtomicUsize::new(0),
             applied: AtomicU64::new(0),
+            heard_ms: AtomicU64::new(0),
             has_snapshot: AtomicBool::new(false),
             overflowed: AtomicBool::new(false),
         }
@@ -214,6 +216,7 @@ impl RevocationSet {
     pub fn apply_snapshot(&self, seq: u64, rows: &[Row], now: Timestamp) {
         self.apply(rows, now);
         self.applied.fetch_max(seq, Ordering::AcqRel);
+        self.heard_ms.fetch_max(now.as_millis(), Ordering::AcqRel);
         self.has_snapshot.store(true, Ordering::Release);
     }
 
@@ -237,6 +240,11 @@ impl RevocationSet {
     /// The highest sequence number that was taken in.
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
+    }
+
+    /// When the set was last known to be complete; the epoch itself before the first snapshot.
+    pub fn heard_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.heard_ms.load(Ordering::Acquire))
     }
 
     /// Whether a first snapshot was taken in and the bound holds.

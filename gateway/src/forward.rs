@@ -128,8 +128,9 @@ const NOT_TO_DROP: [&str; 7] = [
 /// and digits, so `x.user.id` and `x_user_id` arrive as `x-user-id` does.
 fn is_reserved(name: &str, allow_underscores: bool) -> bool {
     let bytes = name.as_bytes();
-    let odd = |b: u8| !b.is_ascii_alphanumeric() & (b != b'-') & !(allow_underscores & (b == b'_'));
-    if bytes.iter().fold(false, |found, &b| found | odd(b)) {
+    let plain =
+        |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || (allow_underscores && *b == b'_');
+    if !bytes.iter().all(plain) {
         return true;
     }
     if !matches!(bytes.first(), Some(b'x' | b'f' | b'r' | b't' | b'p')) {

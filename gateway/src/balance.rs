@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use config::Endpoint;
 use config::Upstream;
+use parking_lot::RwLock;
 use pingora::upstreams::peer::HttpPeer;
 
 /// The longest Unix socket path, in bytes (`sun_path`, less its terminator).
@@ -42,7 +41,7 @@ pub struct Pool {
     name: String,
     endpoints: Vec<Endpoint>,
     options: Timeouts,
-    peers: Mutex<Vec<HttpPeer>>,
+    peers: RwLock<Vec<HttpPeer>>,
     turn: AtomicUsize,
 }
 
@@ -62,7 +61,7 @@ impl Pool {
             name: upstream.name.clone(),
             endpoints: upstream.endpoints.clone(),
             options: Timeouts { connect: upstream.connect_timeout, read: upstream.read_timeout },
-            peers: Mutex::default(),
+            peers: RwLock::default(),
             turn: AtomicUsize::new(0),
         };
         pool.resolve()?;
@@ -84,7 +83,7 @@ impl Pool {
 
     /// How many endpoints there are: so often a failed connection is worth another try.
     pub fn len(&self) -> usize {
-        self.peers().len()
+        self.peers.read().len()
     }
 
     /// Never: an upstream without endpoints is refused by the configuration.
@@ -94,7 +93,7 @@ impl Pool {
 
     /// The endpoint whose turn it is.
     pub fn next(&self) -> Option<Box<HttpPeer>> {
-        let peers = self.peers();
+        let peers = self.peers.read();
         let turn = match peers.len() {
             0 | 1 => 0,
             many => self.turn.fetch_add(1, Ordering::Relaxed) % many,
@@ -111,7 +110,7 @@ impl Pool {
         for endpoint in &self.endpoints {
             self.add(endpoint, &mut peers)?;
         }
-        *self.peers() = peers;
+        *self.peers.write() = peers;
         Ok(())
     }
 
@@ -173,9 +172,5 @@ impl Pool {
         // Unused connections are bounded by their number; a timer on each would cost every request.
         peer.options.idle_timeout = None;
         peer
-    }
-
-    fn peers(&self) -> std::sync::MutexGuard<'_, Vec<HttpPeer>> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -173,13 +173,9 @@ impl Guest {
                 Ok(None) => return,
                 Err(malformed) => return self.turn_away(wire, malformed).await,
             };
-            let request = wire.hand_over(head);
-            let mut session = ServerSession::new_http1(wire);
-            session.set_pipelined_prefix(request);
             let proxy = &self.door.proxy;
-            let Some(reused) = proxy.process_new_http(session, &self.door.closing).await else {
-                return;
-            };
+            let served = proxy.process_new_http(session(wire, head), &self.door.closing);
+            let Some(reused) = served.await else { return };
             let (stream, _) = reused.consume();
             wire = match stream.into_any().downcast() {
                 Ok(wire) => wire,
@@ -267,6 +263,16 @@ impl Guest {
         }
         linger(wire).await;
     }
+}
+
+/// A request as pingora is to meet it: nothing of the connection but this one.
+#[inline(always)]
+fn session(mut wire: Box<Wire>, head: Head) -> ServerSession {
+    let request = wire.hand_over(head);
+    // Made where it is handed over: it is large, and moving it costs more than filling it in.
+    let mut session = ServerSession::new_http1(wire);
+    session.set_pipelined_prefix(request);
+    session
 }
 
 /// Closes our side, and reads on for a while: bytes that nobody reads would reset the connection,

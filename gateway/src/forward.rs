@@ -184,9 +184,9 @@ pub fn state_facts(request: &mut RequestHeader, facts: Facts) -> Result<()> {
 /// # Errors
 /// As [`name_caller`].
 pub fn state_standing(response: &mut ResponseHeader, standing: Standing) -> Result<()> {
-    response.insert_header("X-RateLimit-Limit", HeaderValue::from(standing.limit))?;
-    response.insert_header("X-RateLimit-Remaining", HeaderValue::from(standing.remaining))?;
-    response.insert_header("X-RateLimit-Reset", HeaderValue::from(standing.reset_s))?;
+    response.insert_header("X-RateLimit-Limit", number(standing.limit))?;
+    response.insert_header("X-RateLimit-Remaining", number(standing.remaining))?;
+    response.insert_header("X-RateLimit-Reset", number(standing.reset_s))?;
     match standing.fields {
         Some((policy, limit)) => {
             response.insert_header("RateLimit-Policy", policy)?;
@@ -198,6 +198,14 @@ pub fn state_standing(response: &mut ResponseHeader, standing: Standing) -> Resu
         }
     }
     Ok(())
+}
+
+fn number(number: impl itoa::Integer) -> HeaderValue {
+    let mut digits = itoa::Buffer::new();
+    match digits.format(number) {
+        "0" => HeaderValue::from_static("0"),
+        digits => HeaderValue::from_str(digits).unwrap_or_else(|_| HeaderValue::from_static("0")),
+    }
 }
 
 /// The chain for `X-Forwarded-For`: what trusted proxies said, then the peer itself.

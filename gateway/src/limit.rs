@@ -495,14 +495,16 @@ fn advertise(quotas: &[Quota]) -> HeaderValue {
 
 /// `"minute";r=57;t=12` (§4).
 fn rate_limit_field(name: &str, remaining: u32, reset_s: u64) -> Option<HeaderValue> {
-    let mut field = Vec::with_capacity(64);
-    field.push(b'"');
-    field.extend_from_slice(name.as_bytes());
-    field.extend_from_slice(b"\";r=");
-    field.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
-    field.extend_from_slice(b";t=");
-    field.extend_from_slice(itoa::Buffer::new().format(reset_s).as_bytes());
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(field)).ok()
+    // A quota's name has at most 32 bytes and the numbers 30 digits: put together on the stack.
+    let mut field = [0; 80];
+    let mut length = 0;
+    let (mut left, mut after) = (itoa::Buffer::new(), itoa::Buffer::new());
+    for part in ["\"", name, "\";r=", left.format(remaining), ";t=", after.format(reset_s)] {
+        let end = length + part.len();
+        field.get_mut(length..end)?.copy_from_slice(part.as_bytes());
+        length = end;
+    }
+    HeaderValue::from_bytes(&field[..length]).ok()
 }
 
 #[cfg(test)]

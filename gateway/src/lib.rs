@@ -9,8 +9,8 @@
 //!
 //! Modules in reading order; each uses only those above it.
 //!
-//! Architecture Invariant: decisions take plain request parts; only `forward`, `balance`, `proxy`,
-//! `wire` and `door` name pingora.
+//! Architecture Invariant: decisions take plain request parts; only `forward`, `balance`, `wire`,
+//! `visit`, `proxy` and `door` name pingora.
 
 pub mod target;
 
@@ -45,6 +45,8 @@ pub mod snapshot;
 pub mod head;
 
 pub mod wire;
+
+pub mod visit;
 
 pub mod proxy;
 

@@ -4,10 +4,8 @@
 //! the caller to the back end; `response_filter` tells the client how it stands; `fail_to_proxy`
 //! answers for a back end that did not; `logging` counts and writes down.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +19,6 @@ use http::header::EXPECT;
 use http::header::HOST;
 use kernel::front;
 use kernel::problem::MEDIA_TYPE;
-use kernel::time::Timestamp;
 use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::http::RequestHeader;
@@ -39,91 +36,26 @@ use crate::access_log::Line;
 use crate::admission::Admission;
 use crate::admission::Request;
 use crate::auth::header_text;
-use crate::client;
 use crate::forward;
 use crate::forward::Facts;
-use crate::limit::Standing;
 use crate::metrics::Counted;
 use crate::refusal::Refusal;
 use crate::refusal::UpstreamFault;
-use crate::request_id;
-use crate::request_id::RequestId;
 use crate::revocation::Visitor;
 use crate::sample::Sample;
 use crate::snapshot::Snapshot;
-use crate::wire::Wire;
+use crate::visit::Visit;
+use crate::visit::Way;
 
 /// How long the body of a refused request is read and thrown away to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static(front::REQUEST_ID);
-
 /// The proxy, as pingora asks it.
 pub struct Proxy {
     snapshot: Arc<Snapshot>,
     over_quota: Sample,
-}
-
-/// One request, from its head to its last byte.
-pub struct Visit {
-    at: Timestamp,
-    began: Instant,
-    id: VisitId,
-    client: IpAddr,
-    /// The client's address as text; `None` where it is the peer's.
-    client_text: Option<String>,
-    peer: HeaderValue,
-    way: Way,
-    standing: Option<Standing>,
-    forwarded: Forwarded,
-    tries: usize,
-    refusal: &'static str,
-    level: &'static str,
-}
-
-/// What `X-Request-Id` says.
-enum VisitId {
-    Ours(RequestId),
-    Theirs(HeaderValue),
-}
-
-/// What trusted proxies say of the client.
-#[derive(Default)]
-struct Forwarded {
-    chain: Option<String>,
-    is_https: bool,
-}
-
-/// Where a request goes.
-enum Way {
-    Nowhere,
-    Mount,
-    Route { index: usize, visitor: Visitor },
-}
-
-impl VisitId {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Ours(id) => id.as_str(),
-            Self::Theirs(id) => id.to_str().unwrap_or_default(),
-        }
-    }
-
-    fn new_traceparent(&self) -> HeaderValue {
-        match self {
-            Self::Ours(id) => request_id::new_traceparent(id),
-            Self::Theirs(_) => request_id::new_traceparent(&RequestId::next()),
-        }
-    }
-
-    fn to_header(&self) -> HeaderValue {
-        match self {
-            Self::Ours(id) => id.to_header(),
-            Self::Theirs(id) => id.clone(),
-        }
-    }
 }
 
 impl Proxy {
@@ -242,20 +174,7 @@ impl ProxyHttp for Proxy {
     type CTX = Box<Visit>;
 
     fn new_ctx(&self) -> Box<Visit> {
-        Box::new(Visit {
-            at: kernel::time::now(),
-            began: Instant::now(),
-            id: VisitId::Ours(RequestId::next()),
-            client: client::UNKNOWN,
-            client_text: None,
-            peer: HeaderValue::from_static("unknown"),
-            way: Way::Nowhere,
-            standing: None,
-            forwarded: Forwarded::default(),
-            tries: 0,
-            refusal: "",
-            level: "info",
-        })
+        Box::new(Visit::new(kernel::time::now()))
     }
 
     /// None: pingora's default would look into every answer for something to compress.
@@ -440,54 +359,6 @@ impl Proxy {
         self.refuse(session, visit, refusal).await?;
         session.set_keepalive(None);
         Ok(())
-    }
-}
-
-impl Visit {
-    /// Reads off who is at the other end of the wire.
-    fn recognise(&mut self, session: &Session, snapshot: &Snapshot) {
-        let peer = session.client_addr().and_then(|addr| addr.as_inet());
-        let peer = peer.map_or(client::UNKNOWN, |addr| addr.ip().to_canonical());
-        self.client = peer;
-        let wire = session.stream().and_then(|stream| stream.as_ref().as_any().downcast_ref());
-        if let Some(wire) = wire {
-            self.peer = Wire::peer(wire).clone();
-        }
-        let trusted = &snapshot.trusted_proxies;
-        if trusted.is_empty() || !client::is_trusted(peer, trusted) {
-            return;
-        }
-        let headers = &session.req_header().headers;
-        self.client = client::address(peer, headers, trusted);
-        self.client_text = (self.client != peer).then(|| self.client.to_string());
-        self.forwarded.chain = client::vouched_chain(peer, headers, trusted);
-        // A proxy that appends puts its own word last.
-        let said = headers.get_all("x-forwarded-proto").iter().next_back();
-        let last = said.and_then(|said| said.as_bytes().rsplit(|b| *b == b',').next());
-        self.forwarded.is_https = last.is_some_and(|proto| proto.trim_ascii() == b"https");
-        if let Some(id) = headers.get(X_REQUEST_ID)
-            && front::is_request_id(id.as_bytes())
-        {
-            self.id = VisitId::Theirs(id.clone());
-        }
-    }
-
-    /// The client's address as text.
-    fn client(&self) -> &str {
-        self.client_text.as_deref().or(self.peer.to_str().ok()).unwrap_or_default()
-    }
-
-    /// Puts our own headers on an answer.
-    fn sign(&mut self, response: &mut ResponseHeader) -> Result<()> {
-        // An interim answer is about the request's body only.
-        if response.status.is_informational() {
-            return Ok(());
-        }
-        response.insert_header("X-Request-Id", self.id.to_header())?;
-        match self.standing.take() {
-            Some(standing) => forward::state_standing(response, standing),
-            None => Ok(()),
-        }
     }
 }
 

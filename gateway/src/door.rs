@@ -266,10 +266,8 @@ impl Guest {
 }
 
 /// A request as pingora is to meet it: nothing of the connection but this one.
-#[inline(always)]
 fn session(mut wire: Box<Wire>, head: Head) -> ServerSession {
     let request = wire.hand_over(head);
-    // Made where it is handed over: it is large, and moving it costs more than filling it in.
     let mut session = ServerSession::new_http1(wire);
     session.set_pipelined_prefix(request);
     session

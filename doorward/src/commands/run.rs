@@ -231,21 +231,38 @@ impl Office {
         let tail = self.api.tail_revocations(self.revocations, closed(self.closes.clone()));
         let served = Arc::clone(&self.api).serve(listener, closed(self.closes.clone()));
         // Without either nobody signs in or no revocation arrives: nothing may be sent here.
-        let ended = |part: &str, error: Option<io::Error>| {
-            self.alive.store(false, Ordering::Release);
-            if !*self.closes.borrow() {
-                tracing::error!(?error, "{part} ended by itself");
+        let post =
+            |part| Post { part, alive: Arc::clone(&self.alive), closes: self.closes.clone() };
+        tokio::join!(post("the feed of revocations").held(tail), async {
+            if let Err(error) = post("the admin API").held(served).await {
+                tracing::error!(%error, "the admin API cannot be served");
             }
-        };
-        tokio::join!(
-            async {
-                ended("the feed of revocations", {
-                    tail.await;
-                    None
-                })
-            },
-            async { ended("the admin API", served.await.err()) },
-        );
+        });
+    }
+}
+
+/// A place in the office that may not be left: whatever ends the work, by return or by panic,
+/// ends the readiness.
+struct Post {
+    part: &'static str,
+    alive: Arc<AtomicBool>,
+    closes: watch::Receiver<bool>,
+}
+
+impl Post {
+    /// Does the work that is done here.
+    async fn held<T>(self, work: impl Future<Output = T>) -> T {
+        let _left_with_the_work = self;
+        work.await
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.alive.store(false, Ordering::Release);
+        if !*self.closes.borrow() {
+            tracing::error!("{} ended by itself", self.part);
+        }
     }
 }
 
@@ -332,5 +349,39 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.hangup.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether requests may still be sent here after `work` is no longer done.
+    async fn is_ready_after(work: impl Future<Output = ()> + Send + 'static) -> bool {
+        let alive = Arc::new(AtomicBool::new(true));
+        let (_closes, closes) = watch::channel(false);
+        let post = Post { part: "a part", alive: Arc::clone(&alive), closes };
+        let readiness =
+            Readiness::new(vec![("a part", Box::new(move || alive.load(Ordering::Acquire)))]);
+        readiness.started();
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(post.held(async {
+            let _ = begun.await;
+            work.await;
+        }));
+        assert!(readiness.is_ready(), "ready while the work is done");
+        begin.send(()).expect("the work waits");
+        let _ = task.await;
+        readiness.is_ready()
+    }
+
+    #[tokio::test]
+    async fn an_office_that_returns_takes_the_readiness_with_it() {
+        assert!(!is_ready_after(async {}).await);
+    }
+
+    #[tokio::test]
+    async fn an_office_that_panics_takes_the_readiness_with_it() {
+        assert!(!is_ready_after(async { panic!("as a defect would") }).await);
     }
 }

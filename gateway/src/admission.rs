@@ -1,6 +1,7 @@
 //! The request's path, in one paragraph.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use config::Access;
 use http::HeaderMap;
@@ -14,7 +15,6 @@ use http::header::TRANSFER_ENCODING;
 use http::header::UPGRADE;
 use kernel::revocation::RevocationSet;
 use kernel::time::Timestamp;
-use std::sync::Arc;
 
 use crate::auth::Authenticator;
 use crate::auth::Identity;
@@ -59,8 +59,6 @@ pub enum Admission<'a> {
     },
     /// To one of our own mounts, whose endpoints guard themselves.
     Mount {
-        /// Which.
-        mount: Mount,
         /// What was taken for it.
         grant: Grant,
     },
@@ -124,7 +122,7 @@ impl Gatekeeper {
     ) -> Result<Admission<'_>, Refusal> {
         let grant = self.limiter.take_for_mount(mount, request.client, now).await?;
         if mount != Mount::RateLimit {
-            return Ok(Admission::Mount { mount, grant });
+            return Ok(Admission::Mount { grant });
         }
         let identity = self.authenticator.identify(Needs::Token, request.headers, now)?;
         let visitor = revocation::check(&self.revocations, identity)?;

@@ -82,13 +82,8 @@ impl Pool {
     }
 
     /// How many endpoints there are: so often a failed connection is worth another try.
-    pub fn len(&self) -> usize {
+    pub fn endpoints(&self) -> usize {
         self.peers.read().len()
-    }
-
-    /// Never: an upstream without endpoints is refused by the configuration.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The endpoint whose turn it is.

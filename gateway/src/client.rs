@@ -11,53 +11,57 @@ use ipnet::IpNet;
 /// The most hops of a forwarded chain that are looked at.
 pub const HOPS_MAX: usize = 32;
 
-/// The client's address: the peer's, or, where the peer is a trusted proxy, the right-most address
-/// in `X-Forwarded-For` that is not one itself. Garbage in the chain ends the walk at the last
-/// address that could be read.
-pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let mut client = peer.to_canonical();
-    if trusted.is_empty() || !is_trusted(client, trusted) {
-        return client;
-    }
-    let lines = headers.get_all("x-forwarded-for");
-    // Several lines are one list, in order (RFC 9110 §5.3).
-    let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
-    for hop in hops.take(HOPS_MAX) {
-        let Some(hop) = std::str::from_utf8(hop).ok().and_then(parse_hop) else {
-            break;
-        };
-        client = hop;
-        if !is_trusted(client, trusted) {
-            break;
-        }
-    }
-    client
+/// What a proxy of ours says of a request that it passes on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The client: the right-most address in `X-Forwarded-For` that is no proxy of ours. Garbage
+    /// in the chain ends the walk at the last address that could be read, at first the peer's.
+    pub client: IpAddr,
+    /// `X-Forwarded-For` from the client on, the part that our proxies vouch for.
+    pub chain: Option<String>,
+    /// Whether the client came by TLS.
+    pub is_https: bool,
 }
 
-/// The part of `X-Forwarded-For` that a trusted peer vouches for: from the client's own address
-/// on, as [`address`] found it. Nothing where the peer is no proxy of ours.
-pub fn vouched_chain(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<String> {
-    if trusted.is_empty() || !is_trusted(peer.to_canonical(), trusted) {
-        return None;
+impl Forwarded {
+    /// Reads what `peer` says; `None` where it is no proxy of ours, and may say nothing.
+    pub fn read(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<Self> {
+        let peer = peer.to_canonical();
+        if trusted.is_empty() || !is_trusted(peer, trusted) {
+            return None;
+        }
+        let hops = vouched_hops(headers, trusted);
+        let chain: Vec<String> = hops.iter().rev().map(IpAddr::to_string).collect();
+        // A proxy that appends puts its own word last.
+        let said = headers.get_all("x-forwarded-proto").iter().next_back();
+        let proto = said.and_then(|said| said.as_bytes().rsplit(|b| *b == b',').next());
+        Some(Self {
+            client: hops.last().copied().unwrap_or(peer),
+            chain: (!chain.is_empty()).then(|| chain.join(", ")),
+            is_https: proto.is_some_and(|proto| proto.trim_ascii() == b"https"),
+        })
     }
-    let mut chain = Vec::new();
+}
+
+/// The hops that our proxies vouch for, last one first: up to the first that is none of ours.
+fn vouched_hops(headers: &HeaderMap, trusted: &[IpNet]) -> Vec<IpAddr> {
     let lines = headers.get_all("x-forwarded-for");
-    let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
-    for hop in hops.take(HOPS_MAX) {
+    // Several lines are one list, in order (RFC 9110 §5.3).
+    let sent = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
+    let mut hops = Vec::new();
+    for hop in sent.take(HOPS_MAX) {
         let Some(hop) = std::str::from_utf8(hop).ok().and_then(parse_hop) else {
             break;
         };
-        chain.push(hop.to_string());
+        hops.push(hop);
         if !is_trusted(hop, trusted) {
             break;
         }
     }
-    chain.reverse();
-    (!chain.is_empty()).then(|| chain.join(", "))
+    hops
 }
 
-/// Whether `address` is one of our own proxies.
-pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&address))
 }
 
@@ -89,13 +93,17 @@ mod tests {
 
     use super::*;
 
-    fn client(peer: &str, forwarded: &[&str]) -> String {
+    fn forwarded(peer: &str, lines: &[&str]) -> Option<Forwarded> {
         let mut headers = HeaderMap::new();
-        for line in forwarded {
+        for line in lines {
             headers.append("x-forwarded-for", HeaderValue::from_str(line).expect("header"));
         }
         let trusted = ["10.0.0.0/8".parse().expect("net"), "fd00::/8".parse().expect("net")];
-        address(peer.parse().expect("peer"), &headers, &trusted).to_string()
+        Forwarded::read(peer.parse().expect("peer"), &headers, &trusted)
+    }
+
+    fn client(peer: &str, lines: &[&str]) -> String {
+        forwarded(peer, lines).map_or(peer.to_owned(), |forwarded| forwarded.client.to_string())
     }
 
     #[test]
@@ -116,16 +124,21 @@ mod tests {
 
     #[test]
     fn only_what_trusted_proxies_vouch_for_is_passed_on() {
-        let chain = |peer: &str, line: &str| {
-            let mut headers = HeaderMap::new();
-            headers.append("x-forwarded-for", HeaderValue::from_str(line).expect("header"));
-            let trusted = ["10.0.0.0/8".parse().expect("net")];
-            vouched_chain(peer.parse().expect("peer"), &headers, &trusted)
-        };
+        let chain = |peer: &str, line: &str| forwarded(peer, &[line])?.chain;
         let vouched = Some("198.51.100.7, 10.0.0.9".to_owned());
         assert_eq!(chain("10.0.0.1", "1.1.1.1, 198.51.100.7, 10.0.0.9"), vouched);
         assert_eq!(chain("192.0.2.1", "1.1.1.1, 198.51.100.7"), None);
         assert_eq!(chain("10.0.0.1", "unknown"), None);
+    }
+
+    #[test]
+    fn the_client_is_found_behind_31_proxies_and_behind_one_more_is_not() {
+        let behind = |proxies: usize| {
+            let line = format!("198.51.100.7{}", ", 10.0.0.9".repeat(proxies));
+            client("10.0.0.1", &[&line])
+        };
+        assert_eq!(behind(HOPS_MAX - 1), "198.51.100.7");
+        assert_eq!(behind(HOPS_MAX), "10.0.0.9");
     }
 
     #[test]

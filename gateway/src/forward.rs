@@ -20,7 +20,7 @@ use kernel::front::REQUEST_ID;
 
 use crate::auth::Known;
 use crate::auth::header_text;
-use crate::limit::Standing;
+use crate::limit::standing::Standing;
 
 /// The headers that only we may set, lower case.
 pub const IDENTITY_HEADERS: [&str; 14] = [

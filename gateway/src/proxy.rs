@@ -39,6 +39,7 @@ use crate::auth::header_text;
 use crate::forward;
 use crate::forward::Facts;
 use crate::metrics::Counted;
+use crate::refusal::Malformed;
 use crate::refusal::Refusal;
 use crate::refusal::UpstreamFault;
 use crate::revocation::Visitor;
@@ -85,7 +86,7 @@ impl Proxy {
                 visit.way = Way::Route { index: route.index, visitor };
                 Ok(false)
             }
-            Admission::Mount { grant, .. } => {
+            Admission::Mount { grant } => {
                 visit.standing = grant.standing(visit.at);
                 forward::strip(session.req_header_mut(), false, Authorization::Original);
                 visit.way = Way::Mount;
@@ -112,8 +113,7 @@ impl Proxy {
             Visitor::Anonymous => String::new(),
             Visitor::Caller(caller, _) => {
                 let limiter = &self.snapshot.gatekeeper.limiter;
-                let plan = caller.tier().and_then(|tier| limiter.tier(tier));
-                plan.unwrap_or_else(|| limiter.default_tier()).as_str().to_owned()
+                limiter.plan_of(caller.tier()).as_str().to_owned()
             }
         }
     }
@@ -225,12 +225,8 @@ impl ProxyHttp for Proxy {
         let facts = Facts {
             request_id: visit.id.to_header(),
             traceparent: (!is_traced).then(|| visit.id.new_traceparent()),
-            forwarded_for: forward::forwarded_for(visit.forwarded.chain.as_deref(), &visit.peer),
-            proto: HeaderValue::from_static(if visit.forwarded.is_https {
-                "https"
-            } else {
-                "http"
-            }),
+            forwarded_for: forward::forwarded_for(visit.chain.as_deref(), &visit.peer),
+            proto: HeaderValue::from_static(if visit.is_https { "https" } else { "http" }),
             host: request.headers.get(HOST).cloned(),
         };
         forward::state_facts(request, facts)
@@ -255,7 +251,7 @@ impl ProxyHttp for Proxy {
         let endpoints = match &visit.way {
             Way::Route { index, .. } => {
                 let route = &self.snapshot.gatekeeper.routes.routes()[*index];
-                self.snapshot.pools.get(route.upstream).map_or(0, |pool| pool.len())
+                self.snapshot.pools.get(route.upstream).map_or(0, |pool| pool.endpoints())
             }
             Way::Mount | Way::Nowhere => 1,
         };
@@ -276,7 +272,7 @@ impl ProxyHttp for Proxy {
         let code = match refusal_of(error) {
             Some(refusal) if session.response_written().is_none() => {
                 session.set_keepalive(None);
-                match self.refuse_and_close(session, visit, &refusal).await {
+                match self.refuse(session, visit, &refusal).await {
                     Ok(()) => refusal.status().as_u16(),
                     Err(_) => 0,
                 }
@@ -349,19 +345,6 @@ impl ProxyHttp for Proxy {
     }
 }
 
-impl Proxy {
-    async fn refuse_and_close(
-        &self,
-        session: &mut Session,
-        visit: &mut Visit,
-        refusal: &Refusal,
-    ) -> Result<()> {
-        self.refuse(session, visit, refusal).await?;
-        session.set_keepalive(None);
-        Ok(())
-    }
-}
-
 /// Writes an answer of ours.
 async fn respond(
     session: &mut Session,
@@ -396,10 +379,8 @@ fn refusal_of(error: &Error) -> Option<Refusal> {
             Some(UpstreamFault::Unreachable.into())
         }
         (ErrorSource::Upstream, _) => Some(UpstreamFault::Broken.into()),
-        (ErrorSource::Downstream, InvalidHTTPHeader) => {
-            Some(crate::refusal::Malformed::Syntax.into())
-        }
-        (ErrorSource::Downstream, ReadTimedout) => Some(crate::refusal::Malformed::Slow.into()),
+        (ErrorSource::Downstream, InvalidHTTPHeader) => Some(Malformed::Syntax.into()),
+        (ErrorSource::Downstream, ReadTimedout) => Some(Malformed::Slow.into()),
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
     }

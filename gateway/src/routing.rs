@@ -15,7 +15,6 @@ use config::Config;
 use config::PathPattern;
 use foldhash::fast::RandomState;
 use kernel::front;
-use kernel::limit::Allowance;
 
 /// A route as a request meets it.
 #[derive(Debug)]
@@ -30,10 +29,6 @@ pub struct Route {
     pub access: Access,
     /// Which upstream, by its place in the configuration.
     pub upstream: usize,
-    /// A limit of its own beside the tier's, per caller.
-    pub allowance: Option<Allowance>,
-    /// Under which name its own limit counts; routes that share the name share the count.
-    pub policy: Arc<str>,
     /// How many requests one request counts for.
     pub cost: std::num::NonZeroU32,
     /// Count and report, refuse nobody.
@@ -95,8 +90,6 @@ impl RouteTable {
                 methods: route.methods.iter().cloned().collect(),
                 access: route.access.clone(),
                 upstream: route.upstream,
-                allowance: route.limits.clone(),
-                policy: format!("route:{}", route.policy.as_ref().unwrap_or(&route.name)).into(),
                 cost: route.cost,
                 shadow: route.shadow,
                 authorization: route.authorization,

@@ -14,8 +14,9 @@ use pingora::prelude::Result;
 use pingora::proxy::Session;
 
 use crate::client;
+use crate::client::Forwarded;
 use crate::forward;
-use crate::limit::Standing;
+use crate::limit::standing::Standing;
 use crate::request_id;
 use crate::request_id::RequestId;
 use crate::revocation::Visitor;
@@ -35,7 +36,9 @@ pub struct Visit {
     pub(crate) peer: HeaderValue,
     pub(crate) way: Way,
     pub(crate) standing: Option<Standing>,
-    pub(crate) forwarded: Forwarded,
+    /// `X-Forwarded-For` as far as proxies of ours vouch for it.
+    pub(crate) chain: Option<String>,
+    pub(crate) is_https: bool,
     pub(crate) tries: usize,
     pub(crate) refusal: &'static str,
     pub(crate) level: &'static str,
@@ -45,13 +48,6 @@ pub struct Visit {
 pub(crate) enum VisitId {
     Ours(RequestId),
     Theirs(HeaderValue),
-}
-
-/// What trusted proxies say of the client.
-#[derive(Default)]
-pub(crate) struct Forwarded {
-    pub(crate) chain: Option<String>,
-    pub(crate) is_https: bool,
 }
 
 /// Where a request goes.
@@ -96,7 +92,8 @@ impl Visit {
             peer: HeaderValue::from_static("unknown"),
             way: Way::Nowhere,
             standing: None,
-            forwarded: Forwarded::default(),
+            chain: None,
+            is_https: false,
             tries: 0,
             refusal: "",
             level: "info",
@@ -112,18 +109,14 @@ impl Visit {
         if let Some(wire) = wire {
             self.peer = Wire::peer(wire).clone();
         }
-        let trusted = &snapshot.trusted_proxies;
-        if trusted.is_empty() || !client::is_trusted(peer, trusted) {
-            return;
-        }
         let headers = &session.req_header().headers;
-        self.client = client::address(peer, headers, trusted);
+        let Some(forwarded) = Forwarded::read(peer, headers, &snapshot.trusted_proxies) else {
+            return;
+        };
+        self.client = forwarded.client;
         self.client_text = (self.client != peer).then(|| self.client.to_string());
-        self.forwarded.chain = client::vouched_chain(peer, headers, trusted);
-        // A proxy that appends puts its own word last.
-        let said = headers.get_all("x-forwarded-proto").iter().next_back();
-        let last = said.and_then(|said| said.as_bytes().rsplit(|b| *b == b',').next());
-        self.forwarded.is_https = last.is_some_and(|proto| proto.trim_ascii() == b"https");
+        self.chain = forwarded.chain;
+        self.is_https = forwarded.is_https;
         if let Some(id) = headers.get(X_REQUEST_ID)
             && front::is_request_id(id.as_bytes())
         {

@@ -36,6 +36,9 @@ async fn an_address_without_both_sides_is_none() {
         let email = Some(email.to_owned());
         check(NewUser { email, ..named("bob") }, "is no e-mail address").await;
     }
+    let house = House::empty("").await;
+    let longest = Some(format!("{}@b", "a".repeat(253)));
+    house.add(NewUser { email: longest, ..named("bob") }).await;
 }
 
 #[tokio::test]

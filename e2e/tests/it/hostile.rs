@@ -133,6 +133,7 @@ fn a_chunk_that_is_none_ends_the_connection_and_smuggles_nothing() {
         while let Ok(answer) = connection.try_answer() {
             assert!(matches!(answer.status, 400 | 502), "{chunks:?}: {answer}");
         }
+        assert!(connection.is_closed_by_the_other_side(), "{chunks:?}");
     }
     assert_eq!(scene.upstream.seen().of("/open/smuggled"), 0);
     assert_eq!(scene.ask(&Request::get("/api/x").bearer(&token())).status, 200);
@@ -292,6 +293,7 @@ fn the_preface_of_another_protocol_is_refused() {
         while let Ok(answer) = connection.try_answer() {
             assert!(matches!(answer.status, 400 | 408 | 501 | 505), "{preface:?}: {answer}");
         }
+        assert!(connection.is_closed_by_the_other_side(), "{preface:?}");
     }
     assert_nothing_came_through(&scene);
 }

@@ -14,27 +14,12 @@ use crate::scene::Scene;
 use crate::scene::assert_fault;
 use crate::scene::token;
 
-/// A back end that may take its time.
-fn patient(listen: &str) -> Scene {
-    Scene::of(&format!(
-        "[listen]\n{listen}\n\
-         [upstreams.echo]\nendpoints = [\"UPSTREAM\"]\nread_timeout = \"60s\"\n\
-         [[routes]]\nname = \"api\"\npath = \"/api\"\nupstream = \"echo\""
-    ))
-}
-
 /// A request that has reached the back end and is not answered.
 fn held(scene: &Scene) -> Connection {
     let mut connection = scene.connect();
     connection.send(&Request::get("/api/hold").bearer(&token()).to_bytes());
     wait_until(START_MAX, || scene.upstream.seen().of("/api/hold") == 1);
     connection
-}
-
-fn is_ready(scene: &Scene) -> bool {
-    Connection::try_open(scene.doorward.ops())
-        .and_then(|mut connection| connection.try_ask(&Request::get("/readyz")))
-        .is_ok_and(|answer| answer.status == 200)
 }
 
 #[test]
@@ -65,10 +50,10 @@ fn open_connections_on_which_nothing_happens_keep_it_from_nothing() {
 
 #[test]
 fn a_request_under_way_is_finished_and_nobody_else_is_let_in() {
-    let mut scene = patient("");
+    let mut scene = Scene::patient("");
     let mut connection = held(&scene);
     scene.doorward.terminate();
-    wait_until(START_MAX, || !is_ready(&scene));
+    wait_until(START_MAX, || !scene.doorward.is_ready());
     let public = scene.doorward.public();
     wait_until(START_MAX, || {
         Connection::try_open(public)
@@ -87,7 +72,7 @@ fn a_request_under_way_is_finished_and_nobody_else_is_let_in() {
 
 #[test]
 fn a_request_under_way_is_waited_for_only_so_long() {
-    let mut scene = patient("drain_timeout = \"300ms\"");
+    let mut scene = Scene::patient("drain_timeout = \"300ms\"");
     let mut connection = held(&scene);
     let began = Instant::now();
     let (status, _) = scene.doorward.sigterm_and_wait();
@@ -99,10 +84,10 @@ fn a_request_under_way_is_waited_for_only_so_long() {
 
 #[test]
 fn asked_a_second_time_it_ends_at_once() {
-    let mut scene = patient("");
+    let mut scene = Scene::patient("");
     let mut connection = held(&scene);
     scene.doorward.terminate();
-    wait_until(START_MAX, || !is_ready(&scene));
+    wait_until(START_MAX, || !scene.doorward.is_ready());
     let began = Instant::now();
     scene.doorward.terminate();
     let status = scene.doorward.wait_for_end(START_MAX);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Barrier;
 use std::thread;
 
+use serde_json::json;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 use test_support::http1;
@@ -87,6 +88,15 @@ impl Scene {
         Self::built(USUAL, prepare)
     }
 
+    /// A back end that may take its time; `listen` is what `[listen]` says.
+    pub(crate) fn patient(listen: &str) -> Self {
+        Self::of(&format!(
+            "[listen]\n{listen}\n\
+             [upstreams.echo]\nendpoints = [\"UPSTREAM\"]\nread_timeout = \"60s\"\n\
+             [[routes]]\nname = \"api\"\npath = \"/api\"\nupstream = \"echo\""
+        ))
+    }
+
     /// A configuration, started otherwise than usual.
     pub(crate) fn built(config: &str, prepare: impl FnOnce(Builder) -> Builder) -> Self {
         let upstream = Upstream::start();
@@ -99,6 +109,18 @@ impl Scene {
     #[track_caller]
     pub(crate) fn ask(&self, request: &Request) -> Answer {
         self.doorward.ask(request)
+    }
+
+    /// Calls a proxied route with an access token.
+    #[track_caller]
+    pub(crate) fn call(&self, access: &str) -> Answer {
+        self.ask(&Request::get("/api/x").bearer(access))
+    }
+
+    /// Exchanges a refresh token.
+    #[track_caller]
+    pub(crate) fn refresh(&self, token: &str) -> Answer {
+        self.ask(&Request::post("/auth/refresh").json(&json!({ "refresh_token": token })))
     }
 
     /// Sends bytes on a connection of their own.
@@ -207,6 +229,12 @@ pub(crate) const PASSWORD: &str = "seven-herons-by-the-weir";
 pub(crate) fn assert_problem(answer: &Answer, status: u16, code: &str, detail: &str) {
     assert_fault(answer, status, code);
     assert_eq!(answer.json()["detail"], detail, "{answer}");
+}
+
+/// Checks that a token was refused because it was taken back.
+#[track_caller]
+pub(crate) fn assert_revoked(answer: &Answer) {
+    assert_problem(answer, 401, "TOKEN_REVOKED", "Could not validate credentials");
 }
 
 /// Checks a refusal whose `detail` is for people alone.

@@ -14,6 +14,7 @@ use crate::scene::PASSWORD;
 use crate::scene::Scene;
 use crate::scene::assert_fault;
 use crate::scene::assert_problem;
+use crate::scene::assert_revoked;
 use crate::scene::in_parallel;
 use crate::tokens::claims_of;
 
@@ -25,21 +26,6 @@ fn scene_with_ann() -> Scene {
     let scene = Scene::usual();
     scene.doorward.create_user("ann", "free", PASSWORD);
     scene
-}
-
-#[track_caller]
-fn call(scene: &Scene, access: &str) -> Answer {
-    scene.ask(&Request::get("/api/x").bearer(access))
-}
-
-#[track_caller]
-fn refresh(scene: &Scene, token: &str) -> Answer {
-    scene.ask(&Request::post("/auth/refresh").json(&json!({ "refresh_token": token })))
-}
-
-#[track_caller]
-fn assert_revoked(answer: &Answer) {
-    assert_problem(answer, 401, "TOKEN_REVOKED", "Could not validate credentials");
 }
 
 #[track_caller]
@@ -69,19 +55,19 @@ fn a_refresh_token_is_exchanged_as_json_as_a_form_or_as_a_bearer() {
         assert_eq!(answer.status, 200, "{answer}");
         let next = Tokens::of(&answer);
         assert_ne!(next.refresh, tokens.refresh);
-        assert_eq!(call(&scene, &next.access).status, 200);
+        assert_eq!(scene.call(&next.access).status, 200);
         tokens = next;
     }
     let sid = |token: &str| claims_of(token)["sid"].clone();
     assert_eq!(sid(&tokens.access), sid(&first.access));
-    assert_eq!(call(&scene, &first.access).status, 200, "it lives until it expires");
+    assert_eq!(scene.call(&first.access).status, 200, "it lives until it expires");
 }
 
 #[test]
 fn an_access_token_does_not_refresh_and_a_refresh_token_does_not_let_through() {
     let scene = scene_with_ann();
     let tokens = scene.doorward.login("ann", PASSWORD);
-    let wrong = refresh(&scene, &tokens.access);
+    let wrong = scene.refresh(&tokens.access);
     assert_problem(&wrong, 401, "INVALID_TOKEN", "Invalid token type");
     for path in ["/api/x", "/open/x", "/auth/me", "/auth/rate-limit", "/nowhere"] {
         let answer = scene.ask(&Request::get(path).bearer(&tokens.refresh));
@@ -89,22 +75,22 @@ fn an_access_token_does_not_refresh_and_a_refresh_token_does_not_let_through() {
     }
     assert_eq!(scene.reached(), 0);
     for token in ["x", "a.b.c", &tokens.refresh[..tokens.refresh.len() - 1]] {
-        assert_over(&refresh(&scene, token));
+        assert_over(&scene.refresh(token));
     }
-    assert_eq!(refresh(&scene, &tokens.refresh).status, 200);
+    assert_eq!(scene.refresh(&tokens.refresh).status, 200);
 }
 
 #[test]
 fn twenty_refreshes_at_one_time_get_one_successor_and_nobody_is_signed_out() {
     let scene = scene_with_ann();
     let first = scene.doorward.login("ann", PASSWORD);
-    let pairs = in_parallel(20, |_| Tokens::of(&refresh(&scene, &first.refresh)));
+    let pairs = in_parallel(20, |_| Tokens::of(&scene.refresh(&first.refresh)));
     let successors: HashSet<&str> = pairs.iter().map(|pair| pair.refresh.as_str()).collect();
     assert_eq!(successors.len(), 1);
     for pair in &pairs {
-        assert_eq!(call(&scene, &pair.access).status, 200);
+        assert_eq!(scene.call(&pair.access).status, 200);
     }
-    assert_eq!(refresh(&scene, &pairs[0].refresh).status, 200);
+    assert_eq!(scene.refresh(&pairs[0].refresh).status, 200);
 }
 
 #[test]
@@ -112,16 +98,16 @@ fn a_refresh_token_of_two_turns_ago_is_a_copy_and_ends_its_session_alone() {
     let scene = scene_with_ann();
     let other = scene.doorward.login("ann", PASSWORD);
     let first = scene.doorward.login("ann", PASSWORD);
-    let second = Tokens::of(&refresh(&scene, &first.refresh));
-    let third = Tokens::of(&refresh(&scene, &second.refresh));
-    assert_eq!(call(&scene, &third.access).status, 200);
-    assert_over(&refresh(&scene, &first.refresh));
+    let second = Tokens::of(&scene.refresh(&first.refresh));
+    let third = Tokens::of(&scene.refresh(&second.refresh));
+    assert_eq!(scene.call(&third.access).status, 200);
+    assert_over(&scene.refresh(&first.refresh));
     for access in [&first.access, &second.access, &third.access] {
-        assert_revoked(&call(&scene, access));
+        assert_revoked(&scene.call(access));
     }
-    assert_over(&refresh(&scene, &third.refresh));
-    assert_eq!(call(&scene, &other.access).status, 200);
-    assert_eq!(refresh(&scene, &other.refresh).status, 200);
+    assert_over(&scene.refresh(&third.refresh));
+    assert_eq!(scene.call(&other.access).status, 200);
+    assert_eq!(scene.refresh(&other.refresh).status, 200);
 }
 
 #[test]
@@ -139,10 +125,10 @@ fn after_signing_out_the_next_request_is_refused_even_with_a_token_just_used() {
         assert_eq!(answer.json(), json!({ "message": "Successfully logged out" }));
         assert_revoked(&connection.ask(&request));
         assert_revoked(&scene.ask(&Request::get("/open/x").bearer(&tokens.access)));
-        assert_over(&refresh(&scene, &tokens.refresh));
+        assert_over(&scene.refresh(&tokens.refresh));
         assert_eq!(scene.reached(), reached);
     }
-    assert_eq!(call(&scene, &other.access).status, 200);
+    assert_eq!(scene.call(&other.access).status, 200);
 }
 
 #[test]
@@ -153,28 +139,28 @@ fn signing_out_everywhere_ends_every_session_of_that_user_and_of_nobody_else() {
     let sessions = [(); 3].map(|()| scene.doorward.login("ann", PASSWORD));
     let minted = scene.doorward.mint("ann", &[]);
     for tokens in &sessions {
-        assert_eq!(call(&scene, &tokens.access).status, 200);
+        assert_eq!(scene.call(&tokens.access).status, 200);
     }
     let logout = Request::post("/auth/logout?all=true").bearer(&sessions[0].access);
     assert_eq!(scene.ask(&logout).status, 200);
     for tokens in &sessions {
-        assert_revoked(&call(&scene, &tokens.access));
-        assert_over(&refresh(&scene, &tokens.refresh));
+        assert_revoked(&scene.call(&tokens.access));
+        assert_over(&scene.refresh(&tokens.refresh));
     }
-    assert_revoked(&call(&scene, &minted));
-    assert_eq!(call(&scene, &bob.access).status, 200);
+    assert_revoked(&scene.call(&minted));
+    assert_eq!(scene.call(&bob.access).status, 200);
     let anew = scene.doorward.login("ann", PASSWORD);
-    assert_eq!(call(&scene, &anew.access).status, 200);
+    assert_eq!(scene.call(&anew.access).status, 200);
 }
 
 #[test]
 fn a_token_without_a_session_is_signed_out_by_itself() {
     let scene = scene_with_ann();
     let [one, two] = [(); 2].map(|()| scene.doorward.mint("ann", &[]));
-    assert_eq!(call(&scene, &one).status, 200);
+    assert_eq!(scene.call(&one).status, 200);
     assert_eq!(scene.ask(&Request::post("/auth/logout").bearer(&one)).status, 200);
-    assert_revoked(&call(&scene, &one));
-    assert_eq!(call(&scene, &two).status, 200);
+    assert_revoked(&scene.call(&one));
+    assert_eq!(scene.call(&two).status, 200);
 }
 
 #[test]
@@ -182,14 +168,14 @@ fn a_user_disabled_on_the_command_line_is_refused_while_it_runs() {
     let scene = scene_with_ann();
     let tokens = scene.doorward.login("ann", PASSWORD);
     let minted = scene.doorward.mint("ann", &[]);
-    assert_eq!(call(&scene, &tokens.access).status, 200);
+    assert_eq!(scene.call(&tokens.access).status, 200);
     scene.doorward.must(&["user", "disable", "ann"]);
     let disabled = Instant::now();
-    wait_until(REACHES_MAX * 2, || call(&scene, &tokens.access).status == 401);
+    wait_until(REACHES_MAX * 2, || scene.call(&tokens.access).status == 401);
     assert!(disabled.elapsed() < REACHES_MAX, "it took {:?}", disabled.elapsed());
-    assert_revoked(&call(&scene, &tokens.access));
-    assert_revoked(&call(&scene, &minted));
-    assert_over(&refresh(&scene, &tokens.refresh));
+    assert_revoked(&scene.call(&tokens.access));
+    assert_revoked(&scene.call(&minted));
+    assert_over(&scene.refresh(&tokens.refresh));
 
     scene.doorward.must(&["user", "enable", "ann"]);
     let signs_in = || {
@@ -198,10 +184,10 @@ fn a_user_disabled_on_the_command_line_is_refused_while_it_runs() {
         (answer.status == 200).then(|| Tokens::of(&answer))
     };
     wait_until(REACHES_MAX, || {
-        signs_in().is_some_and(|anew| call(&scene, &anew.access).status == 200)
+        signs_in().is_some_and(|anew| scene.call(&anew.access).status == 200)
     });
-    assert_revoked(&call(&scene, &tokens.access));
-    assert_over(&refresh(&scene, &tokens.refresh));
+    assert_revoked(&scene.call(&tokens.access));
+    assert_over(&scene.refresh(&tokens.refresh));
 }
 
 #[test]
@@ -214,8 +200,8 @@ fn a_tier_set_on_the_command_line_holds_for_a_token_from_before() {
     let set = Instant::now();
     wait_until(REACHES_MAX * 2, || scene.echo(&request).header("x-user-tier") == Some("premium"));
     assert!(set.elapsed() < REACHES_MAX, "it took {:?}", set.elapsed());
-    assert_eq!(call(&scene, &tokens.access).number("x-ratelimit-limit"), 1000);
-    let next = Tokens::of(&refresh(&scene, &tokens.refresh));
+    assert_eq!(scene.call(&tokens.access).number("x-ratelimit-limit"), 1000);
+    let next = Tokens::of(&scene.refresh(&tokens.refresh));
     assert_eq!(claims_of(&next.access)["tier"], "premium");
 }
 
@@ -254,5 +240,5 @@ fn a_full_queue_for_hashing_is_a_503_and_leaves_the_proxied_routes_alone() {
         assert_fault(answer, 503, "SERVICE_UNAVAILABLE");
         assert!(answer.number("retry-after") >= 1, "{answer}");
     }
-    assert_eq!(call(&scene, &token).status, 200);
+    assert_eq!(scene.call(&token).status, 200);
 }

@@ -3,32 +3,16 @@
 use serde_json::json;
 use test_support::doorward::Builder;
 use test_support::doorward::Tokens;
-use test_support::http1::Answer;
 use test_support::http1::Request;
 
 use crate::scene::PASSWORD;
 use crate::scene::Scene;
 use crate::scene::assert_problem;
+use crate::scene::assert_revoked;
 
 /// Doorward makes its own signing secret.
 fn without_secret(builder: Builder) -> Builder {
     builder.without_env("JWT_SECRET_KEY")
-}
-
-#[track_caller]
-fn call(scene: &Scene, access: &str) -> Answer {
-    scene.ask(&Request::get("/api/x").bearer(access))
-}
-
-#[track_caller]
-fn refresh(scene: &Scene, token: &str) -> Answer {
-    scene.ask(&Request::post("/auth/refresh").json(&json!({ "refresh_token": token })))
-}
-
-#[track_caller]
-fn assert_revoked(scene: &Scene, access: &str) {
-    let answer = call(scene, access);
-    assert_problem(&answer, 401, "TOKEN_REVOKED", "Could not validate credentials");
 }
 
 #[test]
@@ -39,10 +23,10 @@ fn users_sessions_and_the_secret_survive_a_kill() {
     let minted = scene.doorward.mint("ann", &[]);
     let scene = scene.killed_and_restarted();
     for access in [&ann.access, &minted] {
-        assert_eq!(call(&scene, access).status, 200);
+        assert_eq!(scene.call(access).status, 200);
     }
-    let next = Tokens::of(&refresh(&scene, &ann.refresh));
-    assert_eq!(call(&scene, &next.access).status, 200);
+    let next = Tokens::of(&scene.refresh(&ann.refresh));
+    assert_eq!(scene.call(&next.access).status, 200);
     let me = scene.ask(&Request::get("/auth/me").bearer(&next.access)).json();
     assert_eq!((&me["username"], &me["tier"]), (&json!("ann"), &json!("premium")));
     scene.doorward.login("ann", PASSWORD);
@@ -62,10 +46,10 @@ fn a_kill_right_after_it_brings_nobody_back_who_was_signed_out() {
         signed_out.push(tokens);
         scene = scene.killed_and_restarted();
         for tokens in &signed_out {
-            assert_revoked(&scene, &tokens.access);
-            assert_eq!(refresh(&scene, &tokens.refresh).status, 401);
+            assert_revoked(&scene.call(&tokens.access));
+            assert_eq!(scene.refresh(&tokens.refresh).status, 401);
         }
-        assert_eq!(call(&scene, &kept.access).status, 200);
+        assert_eq!(scene.call(&kept.access).status, 200);
     }
 }
 
@@ -82,8 +66,8 @@ fn a_kill_brings_nobody_back_who_was_kept_out() {
     scene.doorward.must(&["user", "set-tier", "eve", "premium"]);
     let scene = scene.killed_and_restarted();
     for tokens in [&ann, &bob] {
-        assert_revoked(&scene, &tokens.access);
-        assert_eq!(refresh(&scene, &tokens.refresh).status, 401);
+        assert_revoked(&scene.call(&tokens.access));
+        assert_eq!(scene.refresh(&tokens.refresh).status, 401);
     }
     let fields = [("username", "ann"), ("password", PASSWORD)];
     assert_eq!(scene.ask(&Request::post("/auth/login").form(&fields)).status, 401);
@@ -102,8 +86,8 @@ fn what_the_command_line_does_while_nothing_runs_holds_at_the_next_start() {
     scene.doorward.create_user("bob", "free", PASSWORD);
     let bob = scene.doorward.mint("bob", &[]);
     let scene = scene.killed_and_restarted();
-    assert_revoked(&scene, &tokens.access);
-    assert_eq!(call(&scene, &bob).status, 200);
+    assert_revoked(&scene.call(&tokens.access));
+    assert_eq!(scene.call(&bob).status, 200);
 }
 
 #[test]
@@ -111,10 +95,10 @@ fn a_refresh_token_used_before_a_kill_stays_used() {
     let scene = Scene::started(without_secret);
     scene.doorward.create_user("ann", "free", PASSWORD);
     let first = scene.doorward.login("ann", PASSWORD);
-    let second = Tokens::of(&refresh(&scene, &first.refresh));
-    let third = Tokens::of(&refresh(&scene, &second.refresh));
+    let second = Tokens::of(&scene.refresh(&first.refresh));
+    let third = Tokens::of(&scene.refresh(&second.refresh));
     let scene = scene.killed_and_restarted();
-    let copy = refresh(&scene, &first.refresh);
+    let copy = scene.refresh(&first.refresh);
     assert_problem(&copy, 401, "INVALID_TOKEN", "Invalid refresh token");
-    assert_revoked(&scene, &third.access);
+    assert_revoked(&scene.call(&third.access));
 }

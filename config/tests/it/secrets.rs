@@ -1,5 +1,6 @@
 //! Secrets: where they may be, and that nothing ever repeats them.
 
+use std::fs;
 use std::io::Write as _;
 
 use crate::PRIVATE_PEM;

@@ -97,6 +97,9 @@ impl AdminApi {
     /// # Errors
     /// [`MintError`].
     pub async fn mint_access(&self, mint: Mint) -> Result<Secret, MintError> {
+        if let Some(tier) = &mint.tier {
+            self.users.check_tier(tier)?;
+        }
         self.desk.mint(mint).await
     }
 

@@ -15,6 +15,8 @@ use argon2::password_hash;
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use kernel::secret::Secret;
 use ring::rand::SecureRandom;
 use ring::rand::SystemRandom;
@@ -85,19 +87,17 @@ impl Passwords {
     /// Starts the threads.
     ///
     /// # Errors
-    /// [`HashError`] where the hash that stands in for nobody's cannot be made.
+    /// [`HashError`] where they cannot be started, or the system gives no random bytes.
     pub(crate) fn start(pool: config::Hashing) -> Result<Self, HashError> {
         let below_the_proxy = || {
             // Linux has a niceness per thread. Not being allowed to step back is no fault.
             let _ = rustix::process::nice(NICENESS);
         };
         let threads = vec![(); pool.threads.max(1)];
-        let mut unknowable = [0; 32];
-        random(&mut unknowable)?;
         Ok(Self {
             crew: Crew::start("hash", threads, pool.queue_max, below_the_proxy)
                 .map_err(|_| HashError::Lost)?,
-            nobodys: hash(&unknowable)?,
+            nobodys: nobodys()?,
             done: Arc::default(),
         })
     }
@@ -128,16 +128,22 @@ impl Passwords {
         stored: Option<Secret>,
     ) -> Result<Verdict, HashError> {
         let fits = password.expose().len() <= PASSWORD_BYTES_MAX;
-        let stored = stored.filter(|hash| fits && is_readable(hash));
-        let known = stored.is_some();
-        let against = stored.unwrap_or_else(|| self.nobodys.clone());
+        let stored = stored.filter(|_| fits);
+        let nobodys = self.nobodys.clone();
         let done = Arc::clone(&self.done);
         let job = move |(): &mut ()| {
             done.fetch_add(1, Ordering::Relaxed);
-            check(&password, &against)
+            match stored.map(|stored| check(&password, &stored)) {
+                Some(Err(HashError::Argon2(error))) => {
+                    // A hash that cannot be checked is nobody's: no answer tells it apart.
+                    tracing::error!(%error, "a stored password hash cannot be checked; its owner cannot sign in");
+                }
+                Some(verdict) => return verdict,
+                None => {}
+            }
+            check(&password, &nobodys).map(|_| Verdict::Wrong)
         };
-        let verdict = self.crew.run(job).await?;
-        if known { verdict } else { Ok(Verdict::Wrong) }
+        self.crew.run(job).await?
     }
 
     /// How many passwords were hashed or checked.
@@ -166,15 +172,6 @@ fn check(password: &Secret, stored: &Secret) -> Result<Verdict, HashError> {
     }
 }
 
-/// A hash of a kind that we cannot check is nobody's: the answer must not tell it apart.
-fn is_readable(hash: &Secret) -> bool {
-    let readable = PasswordHash::new(hash.expose()).is_ok();
-    if !readable {
-        tracing::error!("a stored password hash is of an unknown kind; its owner cannot sign in");
-    }
-    readable
-}
-
 fn is_current(stored: &PasswordHash) -> bool {
     let params = Params::try_from(stored);
     stored.algorithm == Algorithm::Argon2id.ident()
@@ -186,6 +183,16 @@ fn hash(password: &[u8]) -> Result<Secret, HashError> {
     random(&mut salt)?;
     let hash = argon2().hash_password_with_salt(password, &salt).map_err(HashError::Argon2)?;
     Ok(Secret::new(hash.to_string()))
+}
+
+/// A hash that no password is known for: of our parameters, so that it takes as long to check.
+fn nobodys() -> Result<Secret, HashError> {
+    let (mut salt, mut output) = ([0; SALT_BYTES], [0; Params::DEFAULT_OUTPUT_LEN]);
+    random(&mut salt)?;
+    random(&mut output)?;
+    let (salt, output) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output));
+    let parameters = format!("m={MEMORY_KIB},t={PASSES},p={LANES}");
+    Ok(Secret::new(format!("$argon2id$v=19${parameters}${salt}${output}")))
 }
 
 fn argon2() -> Argon2<'static> {
@@ -244,8 +251,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_of_an_unknown_kind_is_as_much_work_as_any() {
-        let stored = Some(Secret::new("$5$rounds=5000$usesomesillystri$KqJWpanXZHKq2BOB43TSaY"));
-        assert!(matches!(verdict("correct horse", stored).await, Verdict::Wrong));
+        for stored in [
+            "",
+            "$5$rounds=5000$usesomesillystri$KqJWpanXZHKq2BOB43TSaY",
+            "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
+            "$argon2id$v=19$m=19456,t=2,p=1",
+            "$argon2id$v=19$m=1,t=0,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
+        ] {
+            let verdict = verdict("correct horse", Some(Secret::new(stored))).await;
+            assert!(matches!(verdict, Verdict::Wrong), "{stored}");
+        }
+    }
+
+    #[test]
+    fn nobodys_hash_takes_as_long_to_check_as_one_of_ours() {
+        let (nobodys, ours) = (nobodys().unwrap(), hash(b"correct horse").unwrap());
+        let cost = |hash: &Secret| {
+            let hash = PasswordHash::new(hash.expose()).unwrap();
+            assert!(is_current(&hash));
+            hash.hash.map(|output| output.as_bytes().len())
+        };
+        assert_eq!(cost(&nobodys), cost(&ours));
     }
 
     #[tokio::test]

@@ -7,11 +7,26 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// The longest user id, user name, session id, token id or scope, in bytes.
+/// The longest user id, user name, tier, issuer, audience, session id, token id or scope, in bytes.
 pub const CLAIM_BYTES_MAX: usize = 255;
 
 /// The most scopes one token may carry.
 pub const SCOPES_MAX: usize = 64;
+
+/// The most bytes of all scopes together that we put into a token: they stand in it twice, and it
+/// may have [`TOKEN_BYTES_MAX`](crate::token::TOKEN_BYTES_MAX) with the longest of signatures.
+pub const SCOPES_BYTES_MAX: usize = 1536;
+
+/// A scope-token (RFC 6749 §3.3): visible ASCII without `"` and `\`.
+pub fn is_scope(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    !text.is_empty() && text.len() <= CLAIM_BYTES_MAX && text.bytes().all(plain)
+}
+
+/// Whether a token of ours can carry `scopes`: [`SCOPES_MAX`] of [`SCOPES_BYTES_MAX`].
+pub fn scopes_fit<'a>(scopes: impl ExactSizeIterator<Item = &'a str>) -> bool {
+    scopes.len() <= SCOPES_MAX && scopes.map(str::len).sum::<usize>() <= SCOPES_BYTES_MAX
+}
 
 /// What kind of token it is: the `type` claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +92,7 @@ pub struct RefreshClaims {
     pub ep: u64,
     /// When this generation began, in seconds.
     pub iat: u64,
-    /// When the session ends at the latest, in seconds.
+    /// When this generation expires, in seconds.
     pub exp: u64,
     /// Always [`TokenType::Refresh`].
     #[serde(rename = "type")]

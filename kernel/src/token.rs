@@ -21,6 +21,7 @@ use crate::claims::ReadClaims;
 use crate::claims::RefreshClaims;
 use crate::claims::SCOPES_MAX;
 use crate::claims::TokenType;
+use crate::claims::is_scope;
 use crate::keys::KeyRing;
 use crate::keys::VerifyingKey;
 use crate::time::Timestamp;
@@ -230,8 +231,8 @@ impl VerifiedToken {
 /// Verifies an access token.
 ///
 /// # Errors
-/// [`TokenError`], the first that applies: shape, header, key, signature, claims, issuer,
-/// audience, times.
+/// [`TokenError`], the first that applies: shape, header, key, signature, JSON of the claims,
+/// type, issuer, audience, values of the claims, times.
 pub fn verify(
     token: &str,
     keys: &KeyRing,
@@ -477,12 +478,6 @@ impl RawClaims {
             epoch: self.ep,
         })
     }
-}
-
-/// A scope-token (RFC 6749 §3.3): visible ASCII without `"` and `\`.
-pub fn is_scope(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
-    !text.is_empty() && text.len() <= CLAIM_BYTES_MAX && text.bytes().all(plain)
 }
 
 /// Not empty, within [`CLAIM_BYTES_MAX`], no control characters: it goes into a header.

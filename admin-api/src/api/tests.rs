@@ -1,5 +1,7 @@
-//! What only a look inside can bring about: threads that are busy.
+//! What only a look inside can bring about: busy threads, a moving clock, rows of long ago.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 
 use axum::body::Body;
@@ -8,17 +10,25 @@ use http::Request;
 use http::StatusCode;
 use kernel::keys::Key;
 use kernel::keys::SigningKey;
+use kernel::time::Timestamp;
 use tower::ServiceExt;
 
 use super::*;
+use crate::http::serve::BATCH_ROWS;
+use crate::http::serve::sweep;
+use crate::store::fault::DbError;
 
 async fn open(more: &str) -> AdminApi {
+    open_at(more, Clock::wall()).await
+}
+
+async fn open_at(more: &str, clock: Clock) -> AdminApi {
     let mut config = config::parse("test", &format!("environment = \"dev\"\n{more}"), &|_| None)
         .unwrap_or_else(|faults| panic!("{faults}"));
     config.database = config::Database::SqliteMemory;
     let key = SigningKey::hs256("test", &Secret::new("k".repeat(32))).unwrap();
     let keys = KeyRing::new(vec![Key::Signing(Box::new(key))]).unwrap();
-    AdminApi::open(&config, Arc::new(keys), Clock::wall()).await.unwrap()
+    AdminApi::open(&config, Arc::new(keys), clock).await.unwrap()
 }
 
 async fn ask(api: &AdminApi, request: Request<Body>) -> (StatusCode, String) {
@@ -87,4 +97,59 @@ async fn a_database_that_hangs_is_unhealthy_after_two_seconds() {
     assert!(body.contains("Database did not answer in time"), "{body}");
     drop(gate);
     hung.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_waited_for_a_slow_look_at_the_health_does_not_look_again() {
+    // A look takes two seconds; the next one who asks comes half a second after its end.
+    let readings_ms = [0, 2000, 2500];
+    let read = AtomicU64::new(0);
+    let now = move || {
+        let reading = read.fetch_add(1, Ordering::SeqCst) as usize;
+        // The first is that of the start.
+        let ms = readings_ms[reading.saturating_sub(1).min(readings_ms.len() - 1)];
+        Timestamp::from_secs(1_800_000_000).plus(std::time::Duration::from_millis(ms))
+    };
+    let api = open_at("", Clock::new(now)).await;
+    let health = async || {
+        let request = Request::get("/monitoring/health?strict=1").body(Body::empty()).unwrap();
+        ask(&api, request).await.0
+    };
+    assert_eq!(health().await, StatusCode::OK);
+    let drop = |tx: &rusqlite::Transaction<'_>| {
+        tx.execute_batch("DROP TABLE revocation_log").map_err(DbError::from)
+    };
+    api.desk.database.write(drop).await.unwrap();
+    assert_eq!(health().await, StatusCode::OK, "that of half a second ago");
+}
+
+#[tokio::test]
+async fn rows_of_long_ago_are_deleted_however_many_they_are_and_others_stay() {
+    let api = open("").await;
+    let fill = |tx: &rusqlite::Transaction<'_>| {
+        let now_ms = kernel::time::now().as_millis();
+        tx.execute_batch(&format!(
+            "INSERT INTO users (id, username, hashed_password, tier, role, scopes, created_at, updated_at)
+             VALUES ('u', 'ann', '', 'free', 'user', '', 0, 0);
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 2 * {BATCH_ROWS} + 1)
+             INSERT INTO sessions (id, user_id, rotated_at, expires_at, absolute_until, access_until,
+                                   epoch, kid, created_at)
+             SELECT i, 'u', 0, t, t, t, 0, 'k', 0
+             FROM (SELECT i, iif(i = 1, {now_ms}, 1) AS t FROM n);
+             INSERT INTO revocations (seq, at, until, entry)
+             SELECT rowid, 0, absolute_until, '{{}}' FROM sessions"
+        ))
+        .map_err(DbError::from)
+    };
+    api.desk.database.write(fill).await.unwrap();
+    let left = async |table: &'static str| {
+        let count = move |connection: &rusqlite::Connection| {
+            let query = format!("SELECT count(*) FROM {table}");
+            connection.query_row(&query, [], |row| row.get::<_, i64>(0)).map_err(DbError::from)
+        };
+        api.desk.database.read(count).await.unwrap()
+    };
+    assert!(left("sessions").await > 2 * i64::from(BATCH_ROWS));
+    sweep(&api.desk).await.unwrap();
+    assert_eq!((left("sessions").await, left("revocations").await), (1, 1));
 }

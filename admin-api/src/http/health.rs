@@ -85,7 +85,9 @@ impl Checkup {
             Some((at, health)) if *at <= now && now.since(*at) < KEPT_FOR => health.clone(),
             _ => {
                 let health = look(&self.desk, now).await;
-                *last = Some((now, health.clone()));
+                // As of now: a look may take longer than it is kept, and who waited meanwhile
+                // would look again, one after the other.
+                *last = Some((self.desk.clock.now(), health.clone()));
                 health
             }
         }

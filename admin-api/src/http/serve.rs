@@ -16,6 +16,9 @@ use crate::store::sessions;
 /// How often rows that serve nothing any more are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How many rows of each kind one transaction deletes at most.
+pub(crate) const BATCH_ROWS: u32 = 1000;
+
 /// How long they are kept beyond their use, for whoever looks into what happened.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -52,10 +55,15 @@ async fn sweep_for_ever(desk: &Desk) {
 /// [`DbError`].
 pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
     let before = desk.clock.now().minus(KEPT_FOR);
-    let delete = move |tx: &rusqlite::Transaction<'_>| -> Result<_, DbError> {
-        Ok((sessions::forget(tx, before)?, revocations::forget(tx, before)?))
-    };
-    let (sessions, revocations) = desk.database.write(delete).await?;
-    tracing::debug!(sessions, revocations, "old rows deleted");
-    Ok(())
+    // Little by little: whoever signs in meanwhile waits for one batch at most.
+    loop {
+        let delete = move |tx: &rusqlite::Transaction<'_>| -> Result<_, DbError> {
+            let sessions = sessions::forget(tx, before, BATCH_ROWS)?;
+            Ok(sessions.max(revocations::forget(tx, before, BATCH_ROWS)?))
+        };
+        let deleted = desk.database.write(delete).await?;
+        if deleted < BATCH_ROWS as usize {
+            return Ok(());
+        }
+    }
 }

@@ -11,12 +11,14 @@ use rusqlite::Transaction;
 use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::issue::Issuer;
+use super::refresh::end_session;
 use super::standing::Standing;
 use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sessions::End;
 use crate::store::users;
+use crate::store::users::User;
 
 /// Why nobody was logged out.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +63,12 @@ impl Desk {
             .write(move |tx| {
                 let mut seq = end_one(tx, &token, &issuer, now)?;
                 if let Some(id) = other {
-                    seq = end_session(tx, &id, now)?.or(seq);
+                    seq = end_session(tx, &id, End::Logout, now)?.or(seq);
                 }
                 Ok::<_, LogoutError>(seq)
             })
             .await?;
-        self.wait_until_seen(seq).await;
+        self.progress.reaches(seq).await;
         Ok(())
     }
 
@@ -85,34 +87,25 @@ impl Desk {
                 let in_force = token.check_in_force(issuer.profile(), now).is_ok();
                 // An old copy of a token must not be a way to log its owner out for ever; a
                 // session that still lives vouches for one that has only expired.
-                if standing.is_revoked(&token) || !(in_force || standing.session.is_some()) {
+                let session = standing.session.as_ref();
+                let lives = session.is_some_and(|session| now < session.expires_at);
+                if standing.is_revoked(&token) || !(in_force || lives) {
                     return Err(LogoutError::Revoked);
                 }
                 let mut user = standing.user.ok_or(LogoutError::Revoked)?;
-                user.epoch += 1;
+                let until = issuer.all_until(now);
+                let seq = end_everything(tx, &mut user, End::LogoutEverywhere, now, until)?;
                 users::update(tx, &user, now)?;
-                sessions::end_all(tx, &user.id, End::LogoutEverywhere, now)?;
-                let entry = Entry::UserEpoch {
-                    min_epoch: user.epoch,
-                    user_id: user.id,
-                    until: issuer.all_until(now),
-                };
-                Ok(revocations::record(tx, &entry, now)?)
+                Ok::<_, LogoutError>(seq)
             })
             .await?;
-        self.wait_until_seen(Some(seq)).await;
+        self.progress.reaches(Some(seq)).await;
         Ok(())
     }
 
     fn read(&self, access: &Secret) -> Result<VerifiedToken, LogoutError> {
         let token = self.issuer.read_access(access);
         token.map_err(|_| LogoutError::Token)
-    }
-
-    async fn wait_until_seen(&self, seq: Option<u64>) {
-        if let Some(seq) = seq {
-            self.progress.reaches(seq).await;
-        }
     }
 }
 
@@ -125,7 +118,7 @@ fn end_one(
 ) -> Result<Option<u64>, DbError> {
     let standing = Standing::of(tx, token)?;
     if let Some(session) = &standing.session {
-        return end_session(tx, &session.id, now);
+        return end_session(tx, &session.id, End::Logout, now);
     }
     let in_force = token.check_in_force(issuer.profile(), now).is_ok();
     if !in_force || standing.is_revoked(token) {
@@ -138,12 +131,16 @@ fn end_one(
     revocations::record(tx, &entry, now).map(Some)
 }
 
-fn end_session(tx: &Transaction<'_>, id: &str, now: Timestamp) -> Result<Option<u64>, DbError> {
-    match sessions::end(tx, id, End::Logout, now)? {
-        Some(session) if session.access_until > now => {
-            let entry = Entry::Session { id: session.id, until: session.access_until };
-            revocations::record(tx, &entry, now).map(Some)
-        }
-        _ => Ok(None),
-    }
+/// Ends all sessions and refuses all tokens of `user`, whose epoch it raises.
+pub(super) fn end_everything(
+    tx: &Transaction<'_>,
+    user: &mut User,
+    end: End,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<u64, DbError> {
+    user.epoch += 1;
+    sessions::end_all(tx, &user.id, end, now)?;
+    let entry = Entry::UserEpoch { user_id: user.id.clone(), min_epoch: user.epoch, until };
+    revocations::record(tx, &entry, now)
 }

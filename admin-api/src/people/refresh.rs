@@ -94,9 +94,7 @@ impl Desk {
                     session.id = %claims.sid,
                     "a refresh token was used a second time: the session was ended"
                 );
-                if let Some(seq) = seq {
-                    self.progress.reaches(seq).await;
-                }
+                self.progress.reaches(seq).await;
                 Err(RefreshRefusal::Reuse)
             }
         }
@@ -134,22 +132,26 @@ fn turn(
         sessions::extend_access(tx, &session.id, issuer.access_until(now))?;
         return Ok(on(user, session));
     }
-    end_for_reuse(tx, &session, now).map(Turn::Reuse)
+    end_session(tx, &session.id, End::Reuse, now).map(Turn::Reuse)
 }
 
 fn on(user: User, session: Session) -> Turn {
     Turn::On(Box::new((user, session)))
 }
 
-fn end_for_reuse(
+/// Ends a session, and its access tokens where any of them is still in force; gives the number
+/// of that revocation.
+pub(super) fn end_session(
     tx: &Transaction<'_>,
-    session: &Session,
+    id: &str,
+    end: End,
     now: Timestamp,
 ) -> Result<Option<u64>, DbError> {
-    sessions::end(tx, &session.id, End::Reuse, now)?;
-    if session.access_until <= now {
-        return Ok(None);
+    match sessions::end(tx, id, end, now)? {
+        Some(session) if session.access_until > now => {
+            let entry = Entry::Session { id: session.id, until: session.access_until };
+            revocations::record(tx, &entry, now).map(Some)
+        }
+        _ => Ok(None),
     }
-    let entry = Entry::Session { id: session.id.clone(), until: session.access_until };
-    revocations::record(tx, &entry, now).map(Some)
 }

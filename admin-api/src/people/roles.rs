@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use kernel::claims::SCOPES_MAX;
+use kernel::claims::scopes_fit;
 
 use crate::store::users::User;
 
@@ -32,21 +32,36 @@ impl Roles {
 
     /// What `user` gets of the scopes `asked` for; `None` asks for all.
     ///
-    /// In order of the alphabet, without repetition; at most as many as a token may carry.
+    /// In order of the alphabet, without repetition; no more than a token can carry.
     pub(crate) fn grant(&self, user: &User, asked: Option<&[String]>) -> Vec<String> {
-        let of_role = self.0.get(&user.role).into_iter().flatten();
-        let allowed: BTreeSet<&String> = of_role.chain(&user.scopes).collect();
-        allowed
-            .into_iter()
-            .filter(|scope| asked.is_none_or(|asked| asked.contains(scope)))
-            .take(SCOPES_MAX)
-            .cloned()
-            .collect()
+        let allowed = self.allowed(&user.role, &user.scopes);
+        let wanted = |scope: &&str| asked.is_none_or(|asked| asked.iter().any(|a| a == scope));
+        let mut granted: Vec<&str> = allowed.into_iter().filter(wanted).collect();
+        let all = granted.len();
+        while !scopes_fit(granted.iter().copied()) {
+            granted.pop();
+        }
+        if granted.len() < all {
+            tracing::warn!(
+                user.id = %user.id,
+                "{} of {all} scopes were left out: a token cannot carry more",
+                all - granted.len()
+            );
+        }
+        granted.into_iter().map(str::to_owned).collect()
+    }
+
+    /// What somebody of `role` with scopes of their `own` may ask for.
+    pub(crate) fn allowed<'a>(&'a self, role: &str, own: &'a [String]) -> BTreeSet<&'a str> {
+        let of_role = self.0.get(role).into_iter().flatten();
+        of_role.chain(own).map(String::as_str).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kernel::claims::SCOPES_BYTES_MAX;
+    use kernel::claims::SCOPES_MAX;
     use kernel::tier::Tier;
     use kernel::time::Timestamp;
 
@@ -94,5 +109,9 @@ mod tests {
         let many: Vec<String> = (0..=SCOPES_MAX).map(|i| format!("s{i:03}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         check("user", &many, None, &many[..SCOPES_MAX]);
+        let long: Vec<String> =
+            (0..9).map(|i| format!("{i:0>width$}", width = SCOPES_BYTES_MAX / 8)).collect();
+        let long: Vec<&str> = long.iter().map(String::as_str).collect();
+        check("user", &long, None, &long[..8]);
     }
 }

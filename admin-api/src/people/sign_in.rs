@@ -52,7 +52,8 @@ impl Desk {
         let name = said.name.clone();
         let found =
             self.database.read(move |connection| users::credentials(connection, &name)).await?;
-        let stored = found.as_ref().and_then(|found| found.hash.clone());
+        // Of somebody inactive no password is right: opening a session takes longer than refusing.
+        let stored = found.filter(|found| found.user.is_active).and_then(|found| found.hash);
         let verdict = self.passwords.check(said.password, stored.clone()).await;
         let rehashed = match verdict.map_err(OutOfOrder::from)? {
             Verdict::Right { rehashed } => rehashed,

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kernel::claims::CLAIM_BYTES_MAX;
+use kernel::claims::SCOPES_BYTES_MAX;
 use kernel::claims::SCOPES_MAX;
+use kernel::claims::is_scope;
+use kernel::claims::scopes_fit;
 use kernel::revocation::Entry;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
@@ -13,14 +15,13 @@ use rusqlite::Transaction;
 use uuid::Uuid;
 
 use super::desk::Desk;
-use super::desk::OutOfOrder;
+use super::logout::end_everything;
 use super::roles::USER;
 use crate::passwords::HashError;
 use crate::passwords::PASSWORD_BYTES_MAX;
 use crate::passwords::PASSWORD_CHARS_MIN;
 use crate::store::fault::DbError;
 use crate::store::revocations;
-use crate::store::sessions;
 use crate::store::sessions::End;
 use crate::store::users;
 use crate::store::users::By;
@@ -115,22 +116,18 @@ pub enum UserError {
          without `\"` and `\\`"
     )]
     Scope(String),
+    /// More scopes than a token can carry.
+    #[error(
+        "with those of the role these are too many scopes: a token carries {SCOPES_MAX}, of \
+         {SCOPES_BYTES_MAX} bytes together"
+    )]
+    Scopes,
     /// The password could not be hashed.
     #[error("the password could not be hashed")]
     Hash(#[from] HashError),
     /// The database.
     #[error("the database did not do it")]
     Database(#[from] DbError),
-}
-
-impl From<OutOfOrder> for UserError {
-    fn from(error: OutOfOrder) -> Self {
-        match error {
-            OutOfOrder::Database(error) => Self::Database(error),
-            OutOfOrder::Hash(error) => Self::Hash(error),
-            OutOfOrder::Key(_) => Self::Database(DbError::Lost),
-        }
-    }
 }
 
 /// The people of this Doorward.
@@ -208,12 +205,12 @@ impl Users {
         Ok(self.desk.database.read(list).await?)
     }
 
-    /// How many people there are.
+    /// Whether there is nobody at all.
     ///
     /// # Errors
     /// [`UserError::Database`].
-    pub async fn count(&self) -> Result<u64, UserError> {
-        Ok(self.desk.database.read(users::count).await?)
+    pub async fn is_empty(&self) -> Result<bool, UserError> {
+        Ok(self.desk.database.read(users::is_empty).await?)
     }
 
     /// Gives a person another tier, for the tokens they hold as well.
@@ -222,7 +219,7 @@ impl Users {
     /// [`UserError`].
     pub async fn set_tier(&self, username: &str, tier: Tier) -> Result<User, UserError> {
         self.check_tier(&tier)?;
-        self.change(username, move |user, _| user.tier = tier).await
+        self.change(username, move |user| user.tier = tier).await
     }
 
     /// Keeps a person out: no sign-in, no refresh, and no token they hold is taken any more.
@@ -230,11 +227,7 @@ impl Users {
     /// # Errors
     /// [`UserError`].
     pub async fn disable(&self, username: &str) -> Result<User, UserError> {
-        let change = |user: &mut User, ended: &mut Option<End>| {
-            user.is_active = false;
-            *ended = Some(End::Disabled);
-        };
-        self.change(username, change).await
+        self.change(username, |user| user.is_active = false).await
     }
 
     /// Lets a person in again; they have to sign in anew.
@@ -242,14 +235,14 @@ impl Users {
     /// # Errors
     /// [`UserError`].
     pub async fn enable(&self, username: &str) -> Result<User, UserError> {
-        self.change(username, |user, _| user.is_active = true).await
+        self.change(username, |user| user.is_active = true).await
     }
 
     /// Changes a person and writes down what edges must know of it, in one transaction.
     async fn change(
         &self,
         username: &str,
-        change: impl FnOnce(&mut User, &mut Option<End>) + Send + 'static,
+        change: impl FnOnce(&mut User) + Send + 'static,
     ) -> Result<User, UserError> {
         let username = username.to_owned();
         let now = self.desk.clock.now();
@@ -259,23 +252,20 @@ impl Users {
                 return Err(UserError::Unknown(username));
             };
             let mut user = before.clone();
-            let mut end = None;
-            change(&mut user, &mut end);
+            change(&mut user);
             if user == before {
                 return Ok((user, None));
             }
-            let seq = match end {
-                Some(end) => Some(end_everything(tx, &mut user, end, now, until)?),
-                None => None,
-            };
+            if before.is_active && !user.is_active {
+                end_everything(tx, &mut user, End::Disabled, now, until)?;
+            }
             users::update(tx, &user, now)?;
-            let seq = record_override(tx, &user, now, until)?.or(seq);
-            Ok((user, seq))
+            // The last act of the transaction: who has seen it has seen the others.
+            let seq = record_override(tx, &user, now, until)?;
+            Ok((user, Some(seq)))
         };
         let (user, seq) = self.desk.database.write(act).await?;
-        if let Some(seq) = seq {
-            self.desk.progress.reaches(seq).await;
-        }
+        self.desk.progress.reaches(seq).await;
         Ok(user)
     }
 
@@ -306,10 +296,13 @@ impl Users {
                 known: list_of(self.desk.roles.names()),
             });
         }
-        check_scopes(&new.scopes)
+        check_scopes(&new.scopes)?;
+        let allowed = self.desk.roles.allowed(&new.role, &new.scopes);
+        if scopes_fit(allowed.into_iter()) { Ok(()) } else { Err(UserError::Scopes) }
     }
 
-    fn check_tier(&self, tier: &Tier) -> Result<(), UserError> {
+    /// Checks that `tier` is one of the configured ones.
+    pub(crate) fn check_tier(&self, tier: &Tier) -> Result<(), UserError> {
         if self.tiers.contains(tier) {
             return Ok(());
         }
@@ -320,27 +313,13 @@ impl Users {
     }
 }
 
-/// Ends all sessions and refuses all tokens of `user`, whose epoch it raises.
-fn end_everything(
-    tx: &Transaction<'_>,
-    user: &mut User,
-    end: End,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<u64, DbError> {
-    user.epoch += 1;
-    sessions::end_all(tx, &user.id, end, now)?;
-    let entry = Entry::UserEpoch { user_id: user.id.clone(), min_epoch: user.epoch, until };
-    revocations::record(tx, &entry, now)
-}
-
 /// Says how `user` stands now. Scopes are left to the tokens, which may carry fewer than allowed.
 fn record_override(
     tx: &Transaction<'_>,
     user: &User,
     now: Timestamp,
     until: Timestamp,
-) -> Result<Option<u64>, DbError> {
+) -> Result<u64, DbError> {
     let entry = Entry::UserOverride {
         user_id: user.id.clone(),
         tier: Some(user.tier.clone()),
@@ -348,21 +327,18 @@ fn record_override(
         active: user.is_active,
         until,
     };
-    revocations::record(tx, &entry, now).map(Some)
+    revocations::record(tx, &entry, now)
 }
 
 /// Checks that `scopes` can be carried by a token (RFC 6749 §3.3).
 pub(crate) fn check_scopes(scopes: &[String]) -> Result<(), UserError> {
-    let plain = |scope: &str| {
-        let bytes = scope.bytes();
-        let visible = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
-        !scope.is_empty() && scope.len() <= CLAIM_BYTES_MAX && bytes.into_iter().all(visible)
-    };
-    let too_many = scopes.get(SCOPES_MAX);
-    match too_many.or(scopes.iter().find(|scope| !plain(scope))) {
-        Some(scope) => Err(UserError::Scope(scope.clone())),
-        None => Ok(()),
+    if let Some(scope) = scopes.iter().find(|scope| !is_scope(scope)) {
+        return Err(UserError::Scope(scope.clone()));
     }
+    if !scopes_fit(scopes.iter().map(String::as_str)) {
+        return Err(UserError::Scopes);
+    }
+    Ok(())
 }
 
 fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -101,10 +101,18 @@ pub(crate) fn is_token_revoked(connection: &Connection, key: TokenKey) -> Result
     Ok(found.optional()?.is_some())
 }
 
-/// Forgets rows that can refuse nothing since before `before`.
+/// Forgets at most `limit` rows that can refuse nothing since before `before`; gives how many.
 ///
 /// # Errors
 /// [`DbError::Sqlite`].
-pub(crate) fn forget(tx: &Transaction<'_>, before: Timestamp) -> Result<usize, DbError> {
-    Ok(tx.execute("DELETE FROM revocations WHERE until < ?1", [Millis(before)])?)
+pub(crate) fn forget(
+    tx: &Transaction<'_>,
+    before: Timestamp,
+    limit: u32,
+) -> Result<usize, DbError> {
+    Ok(tx.execute(
+        "DELETE FROM revocations WHERE seq IN (
+             SELECT seq FROM revocations WHERE until < ?1 LIMIT ?2)",
+        params![Millis(before), limit],
+    )?)
 }

@@ -183,14 +183,20 @@ pub(crate) fn end_all(
     )?)
 }
 
-/// Forgets sessions whose every token expired before `before`.
+/// Forgets at most `limit` sessions whose every token expired before `before`; gives how many.
 ///
 /// # Errors
 /// [`DbError::Sqlite`].
-pub(crate) fn forget(tx: &Transaction<'_>, before: Timestamp) -> Result<usize, DbError> {
+pub(crate) fn forget(
+    tx: &Transaction<'_>,
+    before: Timestamp,
+    limit: u32,
+) -> Result<usize, DbError> {
     Ok(tx.execute(
-        "DELETE FROM sessions WHERE absolute_until < ?1 AND access_until < ?1",
-        [Millis(before)],
+        "DELETE FROM sessions WHERE id IN (
+             SELECT id FROM sessions
+             WHERE absolute_until < ?1 AND access_until < ?1 LIMIT ?2)",
+        params![Millis(before), limit],
     )?)
 }
 

@@ -46,8 +46,10 @@ impl Progress {
     }
 
     /// Waits until the row `seq` is in force in this process, so that whoever is told "logged
-    /// out" is refused from then on. Waits not at all where nobody follows, and never for long.
-    pub(crate) async fn reaches(&self, seq: u64) {
+    /// out" is refused from then on. Waits not at all where nothing was written or nobody
+    /// follows, and never for long.
+    pub(crate) async fn reaches(&self, seq: Option<u64>) {
+        let Some(seq) = seq else { return };
         let mut applied = self.0.subscribe();
         let there = applied.wait_for(|applied| applied.is_none_or(|applied| applied >= seq));
         // Late is no fault of the act: it is committed, and the tail will come to it.

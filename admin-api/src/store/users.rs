@@ -155,13 +155,13 @@ pub(crate) fn list(connection: &Connection, after: &str, limit: u32) -> Result<V
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// How many there are.
+/// Whether there is nobody.
 ///
 /// # Errors
 /// [`DbError::Sqlite`].
-pub(crate) fn count(connection: &Connection) -> Result<u64, DbError> {
-    let Number(count) = connection.query_row("SELECT count(*) FROM users", [], |row| row.get(0))?;
-    Ok(count)
+pub(crate) fn is_empty(connection: &Connection) -> Result<bool, DbError> {
+    let none = "SELECT NOT EXISTS (SELECT 1 FROM users)";
+    Ok(connection.query_row(none, [], |row| row.get(0))?)
 }
 
 /// Writes what may change of a person: everything but the id, the name and the password.

@@ -101,6 +101,15 @@ async fn unknown_wrong_and_inactive_get_one_answer_for_one_hash() {
 }
 
 #[tokio::test]
+async fn a_disabled_users_right_password_waits_for_no_write_that_a_wrong_one_does_not() {
+    let house = House::with_ann().await;
+    house.api.users().disable("ann").await.unwrap();
+    let writer = house.sql();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    is_incorrect(&house.ask(login(&[("username", "ann"), ("password", PASSWORD)])).await);
+}
+
+#[tokio::test]
 async fn missing_fields_are_named_all_at_once() {
     let house = House::with_ann().await;
     let answer = house.ask(post("/auth/login")).await;

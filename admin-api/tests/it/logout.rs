@@ -103,6 +103,17 @@ async fn an_expired_token_of_a_living_session_logs_out_everywhere() {
 }
 
 #[tokio::test]
+async fn an_expired_token_of_a_session_that_lapsed_cannot_log_its_owner_out_everywhere() {
+    let house = House::with_ann().await;
+    let old = house.sign_in().await;
+    house.hand.forward(Duration::from_secs(7 * 24 * 60 * 60));
+    let kept = house.sign_in().await;
+    let answer = house.ask(logout_everywhere(&old.access)).await;
+    answer.is_problem(401, "Could not validate credentials", "TOKEN_REVOKED");
+    house.me(&kept.access).await.is_ok();
+}
+
+#[tokio::test]
 async fn a_refresh_token_in_the_body_is_ended_too_if_it_is_the_same_users() {
     let house = House::with_ann().await;
     house.add(admin_api::NewUser { email: None, username: "bob".to_owned(), ..ann() }).await;

@@ -52,6 +52,10 @@ async fn a_token_that_no_verifier_would_take_is_not_made() {
     refused(Mint { ttl: too_long, ..mint() }, "use 1s to 86400s").await;
     refused(Mint { ttl: Duration::ZERO, ..mint() }, "use 1s to").await;
     refused(Mint { username: "nobody".to_owned(), ..mint() }, "no user `nobody`").await;
+    let unknown = Some(tier("premiun"));
+    refused(Mint { tier: unknown, ..mint() }, "no tier `premiun`; there are").await;
+    let scopes = Some(vec!["s".repeat(192); 9]);
+    refused(Mint { scopes, ..mint() }, "too many scopes").await;
     let scopes = Some(vec![String::new()]);
     refused(Mint { scopes, ..mint() }, "cannot be added as a scope").await;
     house.api.users().disable("ann").await.unwrap();

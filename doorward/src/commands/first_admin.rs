@@ -38,7 +38,7 @@ pub(crate) enum Password {
 /// # Errors
 /// Where that fails, or the password in the environment is none.
 pub(crate) async fn ensure(api: &AdminApi, data_dir: &DataDir) -> anyhow::Result<Password> {
-    if api.users().count().await? > 0 {
+    if !api.users().is_empty().await? {
         let file = data_dir.join(PASSWORD_FILE);
         return Ok(if file.is_file() { Password::InFile(file) } else { Password::Theirs });
     }
@@ -62,10 +62,11 @@ pub(crate) async fn ensure(api: &AdminApi, data_dir: &DataDir) -> anyhow::Result
         ..NewUser::new(ADMIN, password, tier)
     };
     let created = api.users().create(new).await;
-    created.with_context(|| {
-        format!(
+    created.with_context(|| match found {
+        Password::InEnvironment => format!(
             "the first administrator cannot be made (the password is that of {PASSWORD_VARIABLE})"
-        )
+        ),
+        _ => "the first administrator cannot be made".to_owned(),
     })?;
     Ok(found)
 }

@@ -14,6 +14,7 @@ use kernel::claims::Claims;
 use kernel::claims::TokenType;
 use kernel::keys::KeyRing;
 use kernel::time::Timestamp;
+use kernel::token::InForce;
 use kernel::token::Profile;
 use kernel::token::TokenError;
 use kernel::token::VerifiedToken;
@@ -46,8 +47,9 @@ impl From<&Access> for Needs {
 pub enum Identity {
     /// No credential was sent and none is needed.
     Anonymous,
-    /// A token whose signature and times hold; whether it was revoked is the next question.
-    Known(Arc<Known>),
+    /// A token that is in force, with what a back end is told of it; whether it was revoked is the
+    /// next question.
+    Known(InForce, Arc<Known>),
 }
 
 /// A verified token, with what a back end is told of it made ready.
@@ -123,10 +125,10 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Identity, AuthError> {
         match (bearer::token(headers)?, needs) {
-            (Some(token), _) => Ok(Identity::Known(self.known(token, now)?)),
+            (Some(token), _) => self.in_force(self.known(token, now)?, now),
             (None, Needs::Nothing) => Ok(Identity::Anonymous),
             (None, Needs::Token) => match &self.test_mode {
-                Some(kept) => Ok(Identity::Known(self.test_user(&mut kept.lock(), now)?)),
+                Some(kept) => self.in_force(self.test_user(&mut kept.lock(), now)?, now),
                 None => Err(AuthError::Missing),
             },
         }
@@ -137,9 +139,12 @@ impl Authenticator {
         (self.verified.len(), self.verified.bytes())
     }
 
+    fn in_force(&self, known: Arc<Known>, now: Timestamp) -> Result<Identity, AuthError> {
+        Ok(Identity::Known(known.token.in_force(&self.profile, now)?, known))
+    }
+
     fn known(&self, token: &str, now: Timestamp) -> Result<Arc<Known>, TokenError> {
         if let Some(known) = self.verified.get(token) {
-            known.token.check_in_force(&self.profile, now)?;
             return Ok(known);
         }
         let verified = kernel::token::verify(token, &self.keys, &self.profile, now)?;

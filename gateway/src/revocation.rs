@@ -28,9 +28,6 @@ pub enum Visitor {
 pub fn check(set: &RevocationSet, identity: Identity) -> Result<Visitor, RevocationError> {
     match identity {
         Identity::Anonymous => Ok(Visitor::Anonymous),
-        Identity::Known(known) => {
-            let caller = set.check(Arc::clone(&known.token))?;
-            Ok(Visitor::Caller(caller, known))
-        }
+        Identity::Known(token, known) => Ok(Visitor::Caller(set.check(token)?, known)),
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::tier::Tier;
+use crate::token::InForce;
 use crate::token::VerifiedToken;
 
 /// What an act of an administrator says of a user, over what the user's tokens say.
@@ -24,8 +25,8 @@ pub struct Caller {
 
 impl Caller {
     /// Only the revocation set may say so.
-    pub(crate) fn unrevoked(token: Arc<VerifiedToken>, over: Option<Arc<Override>>) -> Self {
-        Self { token, over }
+    pub(crate) fn unrevoked(token: InForce, over: Option<Arc<Override>>) -> Self {
+        Self { token: token.into_token(), over }
     }
 
     /// The user's id.

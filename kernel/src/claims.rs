@@ -112,8 +112,6 @@ pub struct ReadClaims {
     pub scopes: Vec<Arc<str>>,
     /// `iss`.
     pub issuer: Option<Arc<str>>,
-    /// `aud`, one or several.
-    pub audience: Vec<Arc<str>>,
     /// `iat`.
     pub issued_at_s: Option<u64>,
     /// `nbf`.

@@ -4,6 +4,10 @@
 //! them in a [`RevocationSet`] and asks no store about a request. Applying is idempotent and does
 //! not depend on order, so feeds may run side by side.
 
+mod entry;
+
+mod marks;
+
 pub mod feed;
 
 pub mod follower;
@@ -19,100 +23,22 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use serde::Deserialize;
-use serde::Serialize;
 
+pub use self::entry::Entry;
+pub use self::entry::Row;
+use self::marks::Marks;
 use crate::caller::Caller;
 use crate::caller::Override;
 use crate::keys::KEYS_MAX;
-use crate::tier::Tier;
 use crate::time::Timestamp;
+use crate::token::InForce;
 use crate::token::TokenKey;
-use crate::token::VerifiedToken;
 
 /// The most entries of tokens and sessions that one set holds by default, and the most of users.
 pub const ENTRIES_MAX: usize = 4_000_000;
 
 /// The most distrusted keys that one set remembers: 64 generations of a full ring.
 pub const DISTRUSTED_KEYS_MAX: usize = 64 * KEYS_MAX;
-
-const SHARDS: usize = 64;
-
-/// One revocation.
-///
-/// `until` is when the last token that it could match is refused for its age anyway, the leeway
-/// included; from then on it may be forgotten.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Entry {
-    /// One token.
-    Token {
-        /// Which.
-        key: TokenKey,
-        /// Its `exp`, and the leeway.
-        #[serde(with = "millis")]
-        until: Timestamp,
-    },
-    /// All tokens of a session.
-    Session {
-        /// The session's id.
-        id: String,
-        /// When its last access token expires.
-        #[serde(with = "millis")]
-        until: Timestamp,
-    },
-    /// All tokens of a user from before an epoch.
-    UserEpoch {
-        /// The user's id.
-        user_id: String,
-        /// The first epoch that is good again.
-        min_epoch: u64,
-        /// When the last older token expires.
-        #[serde(with = "millis")]
-        until: Timestamp,
-    },
-    /// A user's present tier, scopes and activity, over what the tokens say.
-    UserOverride {
-        /// The user's id.
-        user_id: String,
-        /// The tier now, if it changed.
-        tier: Option<Tier>,
-        /// The scopes now, if they changed.
-        scopes: Option<Vec<String>>,
-        /// Whether the user may come in at all.
-        active: bool,
-        /// When the last token from before the change expires.
-        #[serde(with = "millis")]
-        until: Timestamp,
-    },
-    /// A key that is no longer trusted.
-    Key {
-        /// The key's id.
-        kid: String,
-    },
-}
-
-impl Entry {
-    /// From when it can refuse nothing any more; `None`: it always can.
-    pub fn until(&self) -> Option<Timestamp> {
-        match self {
-            Self::Token { until, .. }
-            | Self::Session { until, .. }
-            | Self::UserEpoch { until, .. }
-            | Self::UserOverride { until, .. } => Some(*until),
-            Self::Key { .. } => None,
-        }
-    }
-}
-
-/// A revocation with its place in the log: contiguous, from 1, in the order of commits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
-    /// Its place.
-    pub seq: u64,
-    /// What it says.
-    pub entry: Entry,
-}
 
 /// Why a token is refused although it is good by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,9 +54,7 @@ pub enum RevocationError {
 /// All live revocations, in memory; checked on every request without any lock that is ever held
 /// for long.
 pub struct RevocationSet {
-    seeds: (u64, u64),
-    marks: Box<[RwLock<HashMap<u64, u32>>]>,
-    marks_len: AtomicUsize,
+    marks: Marks,
     entries_max: usize,
     users: RwLock<HashMap<TokenKey, UserMark>>,
     users_len: AtomicUsize,
@@ -161,11 +85,8 @@ impl RevocationSet {
     /// An empty set of at most `entries_max` entries of tokens and sessions, and as many of users;
     /// it answers from the first snapshot on.
     pub fn with_entries_max(entries_max: usize) -> Self {
-        let seed = uuid::Uuid::new_v4().as_u64_pair();
         Self {
-            seeds: (seed.0 | 1, seed.1 | 1),
-            marks: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            marks_len: AtomicUsize::new(0),
+            marks: Marks::new(entries_max),
             entries_max,
             users: RwLock::default(),
             users_len: AtomicUsize::new(0),
@@ -183,13 +104,13 @@ impl RevocationSet {
     /// # Errors
     /// [`RevocationError::Revoked`]; [`RevocationError::Unavailable`] before the first snapshot
     /// and after the bound was passed.
-    pub fn check(&self, token: Arc<VerifiedToken>) -> Result<Caller, RevocationError> {
+    pub fn check(&self, token: InForce) -> Result<Caller, RevocationError> {
         if !self.has_snapshot() || self.overflowed.load(Ordering::Relaxed) {
             return Err(RevocationError::Unavailable);
         }
-        if self.marks_len.load(Ordering::Acquire) > 0 {
-            let session_marked = token.session_key().is_some_and(|key| self.is_marked(key));
-            if session_marked || self.is_marked(token.key()) {
+        if self.marks.len() > 0 {
+            let session_marked = token.session_key().is_some_and(|key| self.marks.contains(key));
+            if session_marked || self.marks.contains(token.key()) {
                 return Err(RevocationError::Revoked);
             }
         }
@@ -216,7 +137,7 @@ impl RevocationSet {
     pub fn apply_snapshot(&self, seq: u64, rows: &[Row], now: Timestamp) {
         self.apply(rows, now);
         self.applied.fetch_max(seq, Ordering::AcqRel);
-        self.heard_ms.fetch_max(now.as_millis(), Ordering::AcqRel);
+        self.heard_ms.store(now.as_millis(), Ordering::Release);
         self.has_snapshot.store(true, Ordering::Release);
     }
 
@@ -254,8 +175,9 @@ impl RevocationSet {
 
     /// How many entries it holds, those included that may be forgotten.
     pub fn len(&self) -> usize {
-        let marks = self.marks_len.load(Ordering::Relaxed);
-        marks + self.users_len.load(Ordering::Relaxed) + self.kids_len.load(Ordering::Relaxed)
+        self.marks.len()
+            + self.users_len.load(Ordering::Relaxed)
+            + self.kids_len.load(Ordering::Relaxed)
     }
 
     /// Whether it holds none.
@@ -265,12 +187,7 @@ impl RevocationSet {
 
     /// Forgets what no token can match any more at `now`. Run it now and then.
     pub fn forget_expired(&self, now: Timestamp) {
-        for shard in &self.marks {
-            let mut shard = shard.write();
-            let before = shard.len();
-            shard.retain(|_, until_s| u64::from(*until_s) > now.as_secs());
-            self.marks_len.fetch_sub(before - shard.len(), Ordering::AcqRel);
-        }
+        self.marks.forget_expired(now);
         let mut users = self.users.write();
         users.retain(|_, user| user.until > now);
         self.users_len.store(users.len(), Ordering::Release);
@@ -283,7 +200,7 @@ impl RevocationSet {
             return false;
         }
         self.forget_expired(now);
-        let has_room = self.marks_len.load(Ordering::Acquire) < self.entries_max
+        let has_room = self.marks.has_room()
             && self.users_len.load(Ordering::Acquire) < self.entries_max
             && self.kids_len.load(Ordering::Acquire) < DISTRUSTED_KEYS_MAX;
         if has_room {
@@ -330,34 +247,15 @@ impl RevocationSet {
         if until <= now {
             return;
         }
-        // Rounded up: an entry may outlive its token, never the other way about.
-        let until_s = u32::try_from(until.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
-        let mark = self.fingerprint(key);
-        if self.put(mark, until_s) {
+        // Once something was lost everything is read anew, so nothing is gained by looking for room
+        // at every row that follows.
+        if self.marks.put(key, until) || self.overflowed.load(Ordering::Relaxed) {
             return;
         }
         self.forget_expired(now);
-        if !self.put(mark, until_s) {
+        if !self.marks.put(key, until) {
             self.overflowed.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Gives `false` where there is no room.
-    fn put(&self, mark: u64, until_s: u32) -> bool {
-        let mut shard = self.marks[shard_of(mark)].write();
-        if let Some(known) = shard.get_mut(&mark) {
-            *known = (*known).max(until_s);
-            return true;
-        }
-        // Counted under the shard's lock, here and in `forget_expired`: `check` looks for nothing
-        // where the count is 0, so it must never lag behind what is held.
-        let more = |len| (len < self.entries_max).then_some(len + 1);
-        let has_room =
-            self.marks_len.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok();
-        if has_room {
-            shard.insert(mark, until_s);
-        }
-        has_room
     }
 
     fn mark_user(
@@ -374,7 +272,7 @@ impl RevocationSet {
             if until <= now {
                 return;
             }
-            if users.len() >= self.entries_max {
+            if users.len() >= self.entries_max && !self.overflowed.load(Ordering::Relaxed) {
                 users.retain(|_, user| user.until > now);
                 self.users_len.store(users.len(), Ordering::Release);
             }
@@ -399,39 +297,6 @@ impl RevocationSet {
             kids.push(kid.to_owned());
         }
         self.kids_len.store(kids.len(), Ordering::Release);
-    }
-
-    fn is_marked(&self, key: TokenKey) -> bool {
-        let mark = self.fingerprint(key);
-        self.marks[shard_of(mark)].read().contains_key(&mark)
-    }
-
-    /// 64 bits under secret seeds: nobody outside can choose two keys that share one, and a false
-    /// refusal has probability n / 2^64.
-    fn fingerprint(&self, key: TokenKey) -> u64 {
-        let (high, low) = key.halves();
-        let product = u128::from(high ^ self.seeds.0) * u128::from(low ^ self.seeds.1);
-        (product >> 64) as u64 ^ product as u64 ^ high.rotate_left(32)
-    }
-}
-
-fn shard_of(mark: u64) -> usize {
-    (mark >> 58) as usize
-}
-
-mod millis {
-    use serde::Deserialize;
-    use serde::Deserializer;
-    use serde::Serializer;
-
-    use crate::time::Timestamp;
-
-    pub(super) fn serialize<S: Serializer>(t: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(t.as_millis())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Timestamp, D::Error> {
-        u64::deserialize(d).map(Timestamp::from_millis)
     }
 }
 

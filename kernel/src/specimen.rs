@@ -20,8 +20,8 @@ use crate::keys::SigningKey;
 use crate::keys::VerifyingKey;
 use crate::secret::Secret;
 use crate::time::Timestamp;
+use crate::token::InForce;
 use crate::token::Profile;
-use crate::token::VerifiedToken;
 use crate::token::verify;
 
 pub(crate) const NOW_S: u64 = 1_800_000_000;
@@ -174,8 +174,9 @@ pub(crate) fn decoded(part: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(part).unwrap()
 }
 
-pub(crate) fn verified(claims: &Claims) -> Arc<VerifiedToken> {
+pub(crate) fn verified(claims: &Claims) -> InForce {
     let keys = ring_of(Algorithm::HS256);
     let token = keys.signing().sign(claims).unwrap();
-    Arc::new(verify(&token, &keys, &profile(), NOW).unwrap())
+    let verified = Arc::new(verify(&token, &keys, &profile(), NOW).unwrap());
+    verified.in_force(&profile(), NOW).unwrap()
 }

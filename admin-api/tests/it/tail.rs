@@ -34,7 +34,7 @@ impl Edge {
     }
 
     fn takes(&self, house: &House, token: &str) -> bool {
-        match self.set.check(Arc::new(verified(house, token))) {
+        match self.set.check(verified(house, token)) {
             Ok(_) => true,
             Err(RevocationError::Revoked) => false,
             Err(error) => panic!("{error}"),
@@ -42,7 +42,7 @@ impl Edge {
     }
 
     fn tier(&self, house: &House, token: &str) -> String {
-        let caller = self.set.check(Arc::new(verified(house, token))).unwrap();
+        let caller = self.set.check(verified(house, token)).unwrap();
         caller.tier().unwrap().to_owned()
     }
 
@@ -61,7 +61,7 @@ impl Edge {
     }
 }
 
-fn verified(house: &House, token: &str) -> kernel::token::VerifiedToken {
+fn verified(house: &House, token: &str) -> kernel::token::InForce {
     let profile = Profile {
         issuer: "doorward".into(),
         audience: None,
@@ -69,7 +69,8 @@ fn verified(house: &House, token: &str) -> kernel::token::VerifiedToken {
         lifetime_max: Duration::from_secs(24 * 60 * 60),
         accept_legacy: false,
     };
-    verify(token, &keys(), &profile, house.hand.now()).unwrap()
+    let now = house.hand.now();
+    Arc::new(verify(token, &keys(), &profile, now).unwrap()).in_force(&profile, now).unwrap()
 }
 
 #[tokio::test]

@@ -15,12 +15,14 @@ use crate::time::Timestamp;
 pub struct Follower {
     set: Arc<RevocationSet>,
     at: Option<Position>,
+    /// By this time rows were left out and forgotten as expired.
+    expired_by: Timestamp,
 }
 
 impl Follower {
     /// A follower that has read nothing yet and fills `set`.
     pub fn new(set: Arc<RevocationSet>) -> Self {
-        Self { set, at: None }
+        Self { set, at: None, expired_by: Timestamp::default() }
     }
 
     /// How far it has come: what stands up to there is in the set. `None` before the first look.
@@ -30,8 +32,8 @@ impl Follower {
 
     /// Takes in whatever is new; from the first time that this succeeds, the set answers.
     ///
-    /// Where the log is another one, or shorter than it was, and after [`Self::tidy_up`] said so,
-    /// everything is read from the beginning.
+    /// Where the log is another one, or shorter than it was, after [`Self::tidy_up`] said so, and
+    /// where the clock was put back, everything is read from the beginning.
     ///
     /// # Errors
     /// [`FeedLost`]: what was taken in stays in force, and the next call reads on from where the
@@ -43,7 +45,7 @@ impl Follower {
     ) -> Result<(), FeedLost> {
         // Fixed before the first read: whatever is written meanwhile, the snapshot has an end.
         let target = feed.position().await?;
-        let mut from = self.start(&target);
+        let mut from = self.start(&target, now);
         while from < target.seq {
             let rows = feed.rows_after(from, now).await?;
             let reached = in_order(&rows, from)?;
@@ -63,14 +65,15 @@ impl Follower {
     ///
     /// Says whether entries had been lost for want of room and there is room again: then the set
     /// answers nothing until everything was read anew.
-    pub fn tidy_up(&self, now: Timestamp) -> bool {
+    pub fn tidy_up(&mut self, now: Timestamp) -> bool {
+        self.expired_by = self.expired_by.max(now);
         self.set.forget_expired(now);
         self.set.start_over(now)
     }
 
     /// After which number to read.
-    fn start(&mut self, target: &Position) -> u64 {
-        let at = match self.at.take() {
+    fn start(&mut self, target: &Position, now: Timestamp) -> u64 {
+        let mut at = match self.at.take() {
             Some(at) if at.log_id == target.log_id && at.seq <= target.seq => at,
             other => {
                 if other.is_some() {
@@ -80,6 +83,12 @@ impl Follower {
                 Position { log_id: target.log_id.clone(), seq: 0 }
             }
         };
+        // What had expired by a clock that was ahead is in force again.
+        if now < self.expired_by {
+            at.seq = 0;
+            self.expired_by = Timestamp::default();
+        }
+        self.expired_by = self.expired_by.max(now);
         let seq = at.seq;
         self.at = Some(at);
         // The set itself says that entries were lost, whoever noticed it.

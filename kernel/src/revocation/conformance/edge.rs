@@ -53,6 +53,10 @@ impl<F: RevocationFeed> Edge<F> {
         self.follower.catch_up(&mut self.feed, now).await
     }
 
+    pub(super) fn tidy_up(&mut self, now: Timestamp) {
+        self.follower.tidy_up(now);
+    }
+
     pub(super) fn position(&self) -> Option<Position> {
         self.follower.position().cloned()
     }

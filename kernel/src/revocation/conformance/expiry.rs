@@ -65,3 +65,17 @@ fn numbered(entries: &[Entry]) -> Vec<Row> {
 fn is_live(row: &Row, now: Timestamp) -> bool {
     row.entry.until().is_none_or(|until| until > now)
 }
+
+/// An edge whose clock was ahead left out what seemed expired, and takes it in when the clock is
+/// right again.
+pub async fn a_clock_that_was_ahead_un_revokes_nothing_once_it_is_put_back(truth: &impl Truth) {
+    truth.restore("ahead", vec![session_until("s1", LATER), session_until("s2", LATER)]).await;
+    let mut edge = Edge::new(truth.feed());
+    edge.catch_up(LATER).await;
+    edge.catch_up(START).await;
+    assert!(edge.refuses("s1"));
+    edge.tidy_up(LATER.plus(Duration::from_secs(2)));
+    assert!(!edge.refuses("s1"), "forgotten");
+    edge.catch_up(START).await;
+    assert!(edge.refuses("s1") && edge.refuses("s2"));
+}

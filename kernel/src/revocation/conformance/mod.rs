@@ -27,6 +27,7 @@ pub use arrivals::every_kind_of_entry_arrives_as_it_was_written;
 pub use arrivals::reading_twice_changes_nothing;
 pub use arrivals::rows_come_in_order_after_the_number_asked_for;
 pub use arrivals::what_is_written_later_arrives;
+pub use expiry::a_clock_that_was_ahead_un_revokes_nothing_once_it_is_put_back;
 pub use expiry::a_thousand_expired_rows_hide_no_live_one;
 pub use expiry::expired_rows_may_be_missing_but_live_ones_never_are;
 pub use histories::a_log_replaced_after_a_read_broke_off_arrives_whole;
@@ -92,6 +93,7 @@ macro_rules! revocation_feed_conformance {
             a_first_snapshot_that_breaks_off_lets_nobody_in,
             expired_rows_may_be_missing_but_live_ones_never_are,
             a_thousand_expired_rows_hide_no_live_one,
+            a_clock_that_was_ahead_un_revokes_nothing_once_it_is_put_back,
             following_at_random_moments_ends_with_the_answers_of_all_rows,
         );
     };

@@ -13,8 +13,8 @@ use crate::keys::SigningKey;
 use crate::revocation::RevocationError;
 use crate::revocation::RevocationSet;
 use crate::secret::Secret;
+use crate::token::InForce;
 use crate::token::Profile;
-use crate::token::VerifiedToken;
 use crate::token::verify;
 
 pub(super) const ISSUER: &str = "https://door.example";
@@ -29,7 +29,7 @@ pub(super) const EPOCHS: [u64; 3] = [0, 1, 2];
 pub(super) type Answer = Result<(String, Vec<String>), RevocationError>;
 
 /// Every token that the suite's entries can tell apart.
-static WITNESSES: LazyLock<Vec<Arc<VerifiedToken>>> = LazyLock::new(|| {
+static WITNESSES: LazyLock<Vec<InForce>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for kid in KIDS {
         let keys = ring_of(kid);
@@ -51,7 +51,7 @@ pub(super) fn answers(set: &RevocationSet) -> Vec<Answer> {
 
 /// What `set` says of a token of the latest epoch that only its user and its session name.
 pub(super) fn answer_to(set: &RevocationSet, user: &str, sid: &str) -> Answer {
-    let is_asked = |token: &&Arc<VerifiedToken>| {
+    let is_asked = |token: &&InForce| {
         let claims = token.claims();
         *claims.user_id == *user
             && claims.session.as_deref() == Some(sid)
@@ -60,8 +60,8 @@ pub(super) fn answer_to(set: &RevocationSet, user: &str, sid: &str) -> Answer {
     answer(set, WITNESSES.iter().find(is_asked).expect("a witness in each session of each user"))
 }
 
-fn answer(set: &RevocationSet, token: &Arc<VerifiedToken>) -> Answer {
-    let caller = set.check(Arc::clone(token))?;
+fn answer(set: &RevocationSet, token: &InForce) -> Answer {
+    let caller = set.check(token.clone())?;
     let scopes = caller.scopes().iter().map(|scope| scope.to_string()).collect();
     Ok((caller.tier().unwrap_or_default().to_owned(), scopes))
 }
@@ -72,7 +72,7 @@ fn ring_of(kid: &str) -> KeyRing {
     KeyRing::new(vec![Key::Signing(Box::new(key))]).expect("one key makes a ring")
 }
 
-fn token(keys: &KeyRing, user: &str, sid: &str, jti: &str, epoch: u64) -> Arc<VerifiedToken> {
+fn token(keys: &KeyRing, user: &str, sid: &str, jti: &str, epoch: u64) -> InForce {
     let claims = Claims {
         sub: user.to_owned(),
         user_id: user.to_owned(),
@@ -97,5 +97,6 @@ fn token(keys: &KeyRing, user: &str, sid: &str, jti: &str, epoch: u64) -> Arc<Ve
         accept_legacy: false,
     };
     let text = keys.signing().sign(&claims).expect("claims of the suite can be signed");
-    Arc::new(verify(&text, keys, &profile, START).expect("a token made here holds here"))
+    let verified = verify(&text, keys, &profile, START).expect("a token made here holds here");
+    Arc::new(verified).in_force(&profile, START).expect("it is in force, too")
 }

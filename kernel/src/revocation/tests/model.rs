@@ -25,8 +25,8 @@ use crate::specimen::signing_input;
 use crate::specimen::signing_key;
 use crate::tier::Tier;
 use crate::time::Timestamp;
+use crate::token::InForce;
 use crate::token::TokenKey;
-use crate::token::VerifiedToken;
 use crate::token::verify;
 
 /// What a check says: refused, or the tier and the scopes that count.
@@ -38,7 +38,7 @@ const TOKENS: [&str; 4] = ["t1", "t2", "t3", "t4"];
 const KIDS: [&str; 2] = ["k1", "k2"];
 const EPOCHS: [Option<u64>; 4] = [None, Some(0), Some(1), Some(2)];
 
-fn token(user: &str, sid: &str, jti: &str, kid: &str, epoch: Option<u64>) -> Arc<VerifiedToken> {
+fn token(user: &str, sid: &str, jti: &str, kid: &str, epoch: Option<u64>) -> InForce {
     let epoch = epoch.map_or(String::new(), |epoch| format!(r#","ep":{epoch}"#));
     let payload = format!(
         r#"{{"user_id":"{user}","username":"n","tier":"free","scopes":["own"],"type":"access",
@@ -49,11 +49,12 @@ fn token(user: &str, sid: &str, jti: &str, kid: &str, epoch: Option<u64>) -> Arc
     let token = signed_hs256(&signing_input(&header, &payload), SECRET.as_bytes());
     let first = Key::Signing(Box::new(signing_key("k1", Algorithm::HS256)));
     let keys = KeyRing::new(vec![first, hs256("k2", SECRET)]).unwrap();
-    Arc::new(verify(&token, &keys, &profile(), NOW).unwrap())
+    let verified = Arc::new(verify(&token, &keys, &profile(), NOW).unwrap());
+    verified.in_force(&profile(), NOW).unwrap()
 }
 
 /// Every token that the rows below can tell apart.
-static ALL_TOKENS: LazyLock<Vec<Arc<VerifiedToken>>> = LazyLock::new(|| {
+static ALL_TOKENS: LazyLock<Vec<InForce>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for user in USERS {
         for sid in SESSIONS {
@@ -67,7 +68,7 @@ static ALL_TOKENS: LazyLock<Vec<Arc<VerifiedToken>>> = LazyLock::new(|| {
     all
 });
 
-fn naive(rows: &[&Row], token: &VerifiedToken) -> Answer {
+fn naive(rows: &[&Row], token: &InForce) -> Answer {
     let claims = token.claims();
     let mut over: Option<&Row> = None;
     for row in rows {
@@ -100,8 +101,8 @@ fn naive(rows: &[&Row], token: &VerifiedToken) -> Answer {
     }
 }
 
-fn answer(set: &RevocationSet, token: &Arc<VerifiedToken>) -> Answer {
-    set.check(Arc::clone(token)).map(|caller| {
+fn answer(set: &RevocationSet, token: &InForce) -> Answer {
+    set.check(token.clone()).map(|caller| {
         let scopes = caller.scopes().iter().map(|scope| scope.to_string()).collect();
         (caller.tier().unwrap().to_owned(), scopes)
     })

@@ -1,6 +1,5 @@
 //! Feeds, sweeps and requests at the same time.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -36,7 +35,7 @@ fn a_token_revoked_while_others_are_forgotten_is_refused_at_once() {
         // Each round starts from a count of nothing, where a miscount hides what is held.
         let let_in = (0..ROUNDS).find(|_| {
             set.apply(&[session(1, Duration::from_secs(10))], NOW);
-            let outcome = set.check(Arc::clone(&token)).map(|_| ());
+            let outcome = set.check(token.clone()).map(|_| ());
             set.forget_expired(later);
             outcome != Err(RevocationError::Revoked)
         });

@@ -15,6 +15,7 @@ use crate::specimen::claims;
 use crate::specimen::profile;
 use crate::specimen::ring_of;
 use crate::token::Profile;
+use crate::token::TokenError;
 use crate::token::TokenKey;
 use crate::token::verify;
 
@@ -64,7 +65,9 @@ fn check_that_minted_tokens_read_back(algorithm: Algorithm) {
         prop_assert_eq!(read.tier.as_deref(), Some(&*claims.tier));
         prop_assert!(read.scopes.iter().map(|s| &**s).eq(claims.scopes.iter().map(|s| &**s)));
         prop_assert_eq!(read.issuer.as_deref(), Some(ISSUER));
-        prop_assert_eq!(read.audience.first().map(|s| &**s), claims.aud.as_deref());
+        let other = Profile { audience: Some(Arc::from("another audience")), ..profile };
+        let refused = verify(&token, &keys, &other, NOW).map(|_| ());
+        prop_assert_eq!(refused, Err(TokenError::Audience));
         prop_assert_eq!(read.issued_at_s, Some(claims.iat));
         prop_assert_eq!(read.not_before_s, None);
         prop_assert_eq!(read.expires_at_s, claims.exp);

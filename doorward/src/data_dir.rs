@@ -65,7 +65,8 @@ impl DataDir {
             );
         }
         // Found out here, rather than by SQLite in its own words.
-        let probe = absolute.join(".writable");
+        // Under a name of this process: others look at the same time.
+        let probe = absolute.join(format!(".writable.{}", std::process::id()));
         let written = private(&probe).and_then(|_| fs::remove_file(&probe));
         written.with_context(|| {
             format!(
@@ -183,12 +184,13 @@ impl DataDir {
         });
         self.keep(FACTS, &facts.to_string()).map(|_| ())
     }
+}
 
-    /// Where the running Doorward's ops listener is, if one wrote that down.
-    pub(crate) fn ops(&self) -> Option<SocketAddr> {
-        let facts: Value = serde_json::from_str(&read(&self.join(FACTS)).ok()?).ok()?;
-        facts["ops"].as_str()?.parse().ok()
-    }
+/// Where the ops listener of the Doorward that runs in `data_dir` is, if one wrote that down.
+/// Changes nothing there.
+pub(crate) fn ops(data_dir: &Path) -> Option<SocketAddr> {
+    let facts: Value = serde_json::from_str(&read(&data_dir.join(FACTS)).ok()?).ok()?;
+    facts["ops"].as_str()?.parse().ok()
 }
 
 impl Drop for Tenancy {

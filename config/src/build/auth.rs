@@ -2,6 +2,7 @@
 
 use std::thread::available_parallelism;
 
+use kernel::claims::CLAIM_BYTES_MAX;
 use kernel::secret::Secret;
 
 use super::Context;
@@ -32,6 +33,16 @@ pub(super) fn auth(field: Field<AuthFile>, context: &mut Context<'_, '_, '_>) ->
     }
     if access_ttl > refresh_ttl && refresh_ttl.is_some() {
         context.fault(&file.refresh_ttl.at, "it is shorter than `auth.access_ttl`");
+    }
+    for (text, at) in
+        [(&file.issuer.value, &file.issuer.at), (&file.audience.value, &file.audience.at)]
+    {
+        if text.as_ref().is_some_and(|text| text.0.len() > CLAIM_BYTES_MAX) {
+            let message = format!(
+                "it is longer than {CLAIM_BYTES_MAX} bytes: no token with it would be taken"
+            );
+            context.fault(at, message);
+        }
     }
     let hashing = file.hashing.value?;
     let threads = hashing.threads.value.map_or_else(hashing_threads, |threads| threads.0 as usize);

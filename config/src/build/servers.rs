@@ -114,8 +114,14 @@ fn postgres_of_variables(context: &mut Context<'_, '_, '_>) -> Option<Database> 
     Some(DatabaseUrl::Postgres(url).database())
 }
 
-pub(super) fn redis(field: Field<RedisFile>, context: &mut Context<'_, '_, '_>) -> Option<Redis> {
+pub(super) fn redis(
+    mut field: Field<RedisFile>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<Redis> {
     let host = context.variable("REDIS_HOST");
+    if let (Some(file), Some(_)) = (&mut field.value, &host) {
+        file.url.replace_with_variable("REDIS_HOST", "redis.url");
+    }
     let mut url = match (&field.value, &host) {
         // Without a host, REDIS_PORT and REDIS_CACHE_DB are somebody else's.
         (None, None) => return None,

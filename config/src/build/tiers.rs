@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use kernel::claims::SCOPES_BYTES_MAX;
+use kernel::claims::SCOPES_MAX;
+use kernel::claims::scopes_fit;
 use kernel::limit::Allowance;
 use kernel::tier::Tier;
 
@@ -39,6 +42,12 @@ pub(super) fn roles(
                 context.fault(&scope.at, format!("the scope `{}` is listed twice", scope.value.0));
             }
             scopes.push(scope.value.0);
+        }
+        if !scopes_fit(scopes.iter().map(String::as_str)) {
+            let message = format!(
+                "too many scopes: a token carries {SCOPES_MAX}, of {SCOPES_BYTES_MAX} bytes together"
+            );
+            context.fault(&spot.at, message);
         }
         roles.insert(role, scopes);
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use kernel::keys::HMAC_SECRET_BYTES_MIN;
 use kernel::secret::Secret;
 use serde_json::Value;
 use serde_json::json;
@@ -22,9 +23,6 @@ use crate::types::Environment;
 
 /// The largest secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
-
-/// The shortest HS256 secret that may sign, in bytes (RFC 7518 §3.2).
-const SIGNING_BYTES_MIN: usize = 32;
 
 section! {
     /// Where a secret is kept.
@@ -161,8 +159,10 @@ pub(crate) fn secret_problem(secret: &Secret) -> Option<String> {
     if let Some(problem) = written_problem(secret) {
         return Some(problem);
     }
-    (length < SIGNING_BYTES_MIN).then(|| {
-        format!("the secret has {length} bytes; a key that signs has at least {SIGNING_BYTES_MIN}")
+    (length < HMAC_SECRET_BYTES_MIN).then(|| {
+        format!(
+            "the secret has {length} bytes; a key that signs has at least {HMAC_SECRET_BYTES_MIN}"
+        )
     })
 }
 
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_signing_secret_has_32_bytes() {
         let secret = "kX9-w2Lq7Zr0Tn5VbM3cYh8sJd1FgPa4";
-        assert_eq!(secret.len(), SIGNING_BYTES_MIN);
+        assert_eq!(secret.len(), HMAC_SECRET_BYTES_MIN);
         assert_eq!(problem(secret), None);
         assert_eq!(
             problem(&secret[1..]).as_deref(),

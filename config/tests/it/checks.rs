@@ -281,3 +281,34 @@ fn a_database_password_is_percent_encoded_into_the_url() {
     let Database::Postgres { url } = config.database else { panic!("it is Postgres") };
     assert_eq!(url.expose(), "postgres://ann:p%40ss%3Aword%21@db/app");
 }
+
+#[test]
+fn an_issuer_or_audience_that_no_token_may_have_is_a_fault() {
+    for key in ["issuer", "audience"] {
+        let text = |bytes: usize| format!("[auth]\n{key} = \"{}\"\n", "i".repeat(bytes));
+        assert!(parse(&text(255)).is_ok());
+        one_fault(&text(256), "it is longer than 255 bytes: no token with it would be taken");
+    }
+}
+
+#[test]
+fn a_role_of_more_scopes_than_a_token_carries_is_a_fault() {
+    let role = |count: usize, bytes: usize| {
+        let scopes: Vec<_> = (0..count).map(|n| format!("\"{n:0>bytes$}\"")).collect();
+        format!("[roles]\nr = [{}]\n", scopes.join(", "))
+    };
+    let message = "too many scopes: a token carries 64, of 1536 bytes together";
+    assert!(parse(&role(64, 24)).is_ok());
+    one_fault(&role(65, 2), message);
+    one_fault(&role(62, 25), message);
+}
+
+#[test]
+fn a_list_of_ten_thousand_items_is_the_longest() {
+    let list = |items: usize| {
+        let net = "\"10.0.0.0/8\", ".repeat(items);
+        format!("[listen]\ntrusted_proxies = [{net}]\n")
+    };
+    assert!(parse(&list(10_000)).is_ok());
+    one_fault(&list(10_001), "10001 items are too many: at most 10000");
+}

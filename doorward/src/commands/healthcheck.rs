@@ -11,7 +11,7 @@ use anyhow::Context;
 use anyhow::bail;
 
 use crate::arguments::Place;
-use crate::data_dir::DataDir;
+use crate::data_dir;
 use crate::settings;
 
 /// How long an answer may take.
@@ -26,8 +26,7 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 /// Where it is not, or does not run.
 pub(crate) fn healthcheck(place: &Place) -> anyhow::Result<ExitCode> {
     let config = settings::load(place)?;
-    let written_down = DataDir::open(&config.data_dir)?.ops();
-    let ops = written_down.unwrap_or(config.listen.ops);
+    let ops = data_dir::ops(&config.data_dir).unwrap_or(config.listen.ops);
     let answer = ask(ops).with_context(|| format!("no answer from {ops}"))?;
     if answer.starts_with("HTTP/1.1 200 ") {
         return Ok(ExitCode::SUCCESS);

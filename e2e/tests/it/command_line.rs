@@ -7,6 +7,7 @@ use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 
 use crate::scene::PASSWORD;
+use crate::scene::in_parallel;
 use crate::tokens::claims_of;
 
 /// A directory in which Doorward ran once, so that there is a database; nothing runs in it now.
@@ -265,4 +266,20 @@ fn the_schema_printed_is_the_one_beside_the_annotated_file() {
     let kept = include_str!("../../../config/schema.json");
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     assert_eq!(read(&printed), read(kept));
+}
+
+#[test]
+fn commands_at_the_same_time_do_not_stumble_over_each_other() {
+    let house = house();
+    let outputs = in_parallel(12, |_| house.cli(&["user", "list"]));
+    for output in outputs {
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_healthcheck_changes_nothing_on_disk() {
+    let nowhere = Doorward::builder();
+    assert!(!nowhere.cli(&["healthcheck"]).status.success());
+    assert!(!nowhere.data_dir().exists());
 }

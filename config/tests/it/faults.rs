@@ -5,23 +5,8 @@ use serde_json::json;
 use crate::faults;
 use crate::parse;
 
-const FIVE: &str = r#"environment = "prod"
-[listen]
-pubilc = ["0.0.0.0:8080"]
-[auth]
-access_ttl = "30"
-[upstreams.orders]
-endpoints = ["http://10.0.0.5:8000"]
-[[routes]]
-name = "orders"
-path = "/auth/orders"
-upstream = "orders"
-limits = [{ name = "minute", requests = 0, per = "1m" }]
-[[routes]]
-name = "bills"
-path = "/bills"
-upstream = "billing"
-"#;
+/// Five faults of different kinds.
+const FIVE: &str = include_str!("five_faults.toml");
 
 #[test]
 fn five_faults_of_different_kinds_are_named_with_line_and_column() {

@@ -10,23 +10,7 @@ use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 
 /// Five faults of different kinds.
-const FAULTY: &str = r#"environment = "prod"
-[listen]
-pubilc = ["0.0.0.0:8080"]
-[auth]
-access_ttl = "30"
-[upstreams.orders]
-endpoints = ["http://10.0.0.5:8000"]
-[[routes]]
-name = "orders"
-path = "/auth/orders"
-upstream = "orders"
-limits = [{ name = "minute", requests = 0, per = "1m" }]
-[[routes]]
-name = "bills"
-path = "/bills"
-upstream = "billing"
-"#;
+const FAULTY: &str = include_str!("../../../config/tests/it/five_faults.toml");
 
 /// Line, column, path and a part of the message of each.
 const FAULTS: [(u64, u64, &str, &str); 5] = [

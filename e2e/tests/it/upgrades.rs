@@ -152,6 +152,19 @@ fn http_2_in_the_clear_is_no_tunnel_past_the_checks() {
     }
 }
 
+/// Reads the answer to a request that had more behind it; what is answered after it was admitted,
+/// or refused, by itself.
+#[track_caller]
+fn assert_what_follows_is_a_request_of_its_own(connection: &mut Connection) {
+    let first = connection.answer();
+    assert!(matches!(first.status, 101 | 200 | 400), "{first}");
+    if first.status == 200
+        && let Ok(second) = connection.try_answer()
+    {
+        assert_problem(&second, 401, "NOT_AUTHENTICATED", "Not authenticated");
+    }
+}
+
 #[test]
 fn what_follows_an_upgrade_before_it_is_agreed_is_not_passed_as_a_second_request() {
     let scene = Scene::usual();
@@ -161,13 +174,7 @@ fn what_follows_an_upgrade_before_it_is_agreed_is_not_passed_as_a_second_request
             let mut bytes = upgrade(path, protocol).bearer(&token()).to_bytes();
             bytes.extend(Request::get("/api/second").header("X-User-Id", "1").to_bytes());
             connection.send(&bytes);
-            let first = connection.answer();
-            assert!(matches!(first.status, 101 | 200 | 400), "{first}");
-            if first.status == 200
-                && let Ok(second) = connection.try_answer()
-            {
-                assert_problem(&second, 401, "NOT_AUTHENTICATED", "Not authenticated");
-            }
+            assert_what_follows_is_a_request_of_its_own(&mut connection);
         }
     }
     let seen = scene.upstream.seen();
@@ -185,13 +192,7 @@ fn a_body_that_is_longer_than_announced_is_not_passed_as_a_second_request() {
     bytes.extend(Request::get("/api/second").to_bytes());
     let mut connection = scene.connect();
     connection.send(&bytes);
-    let first = connection.answer();
-    assert!(matches!(first.status, 101 | 200 | 400), "{first}");
-    if first.status == 200
-        && let Ok(second) = connection.try_answer()
-    {
-        assert_problem(&second, 401, "NOT_AUTHENTICATED", "Not authenticated");
-    }
+    assert_what_follows_is_a_request_of_its_own(&mut connection);
     assert_eq!(scene.upstream.seen().of("/api/second"), 0);
 }
 

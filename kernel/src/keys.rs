@@ -255,7 +255,20 @@ impl VerifyingKey {
     }
 
     fn public(kid: &str, algorithm: Algorithm, der: Vec<u8>) -> Result<Self, KeyError> {
-        let kid = parse_kid(kid)?;
+        Self::foreign(parse_kid(kid)?, algorithm, der)
+    }
+
+    /// A public key whose id somebody else chose: an RSAPublicKey (RFC 8017 §A.1.1), an
+    /// uncompressed point, or the 32 bytes of Ed25519.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`] for anything else, and for RSA keys of other sizes than we verify
+    /// with.
+    pub(crate) fn foreign(
+        kid: Arc<str>,
+        algorithm: Algorithm,
+        der: Vec<u8>,
+    ) -> Result<Self, KeyError> {
         let Some(scheme) = provider::public_key_algorithm(algorithm.in_jsonwebtoken()) else {
             return Err(KeyError::Malformed {
                 kid: kid.to_string(),

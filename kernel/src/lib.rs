@@ -26,6 +26,10 @@ pub mod keys;
 
 pub mod token;
 
+pub mod jwks;
+
+pub mod id_token;
+
 pub mod caller;
 
 pub mod revocation;

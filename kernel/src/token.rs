@@ -3,7 +3,7 @@
 //! Three-part compact JWS only (RFC 7515 §7.1), strict base64url. Whatever a header says of keys
 //! (`jwk`, `jku`, `x5u`, `crit` …) is refused, never followed.
 
-mod jws;
+pub(crate) mod jws;
 
 mod key;
 
@@ -19,7 +19,9 @@ pub use self::jws::TOKEN_BYTES_MAX;
 use self::jws::object;
 use self::jws::signed;
 pub use self::key::TokenKey;
+pub(crate) use self::payload::Audience;
 pub use self::payload::NUMERIC_DATE_MAX;
+pub(crate) use self::payload::NumericDate;
 use self::payload::RawClaims;
 pub use self::refresh::RefreshError;
 pub use self::refresh::verify_refresh;

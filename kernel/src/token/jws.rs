@@ -15,9 +15,9 @@ use crate::keys::VerifyingKey;
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// A token whose signature holds.
-pub(super) struct Jws<'a> {
-    pub(super) signing_input: &'a str,
-    pub(super) payload: Vec<u8>,
+pub(crate) struct Jws<'a> {
+    pub(crate) signing_input: &'a str,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// The header members that we read, and those that we refuse to see.
@@ -70,6 +70,14 @@ pub(super) fn signed<'a, 'k>(
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Shape);
     }
+    signed_by(token, keys.verifying())
+}
+
+/// The same with any `keys`, for a token whose length the caller has bounded.
+pub(crate) fn signed_by<'a, 'k>(
+    token: &'a str,
+    keys: &'k [VerifyingKey],
+) -> Result<(Jws<'a>, &'k VerifyingKey), TokenError> {
     let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Shape)?;
     let (header, payload) = signing_input.split_once('.').ok_or(TokenError::Shape)?;
     if payload.contains('.') {
@@ -87,7 +95,7 @@ pub(super) fn signed<'a, 'k>(
             && header.kid.as_deref().is_none_or(|kid| kid == &**key.kid())
     };
     let mut known = false;
-    for key in keys.verifying().iter().filter(fits) {
+    for key in keys.iter().filter(fits) {
         known = true;
         if key.verifies(signing_input.as_bytes(), &signature) {
             let jws = Jws { signing_input, payload };
@@ -97,15 +105,23 @@ pub(super) fn signed<'a, 'k>(
     Err(if known { TokenError::Signature } else { TokenError::UnknownKey })
 }
 
+/// The algorithm and the key id that a token's header names, unverified; `None` where it does not
+/// name both.
+pub(crate) fn key_named_by(token: &str) -> Option<(String, String)> {
+    let (header, _) = token.split_once('.')?;
+    let header: JoseHeader = object(&URL_SAFE_NO_PAD.decode(header).ok()?)?;
+    Some((header.alg, header.kid?))
+}
+
 /// Reads a JSON object (RFC 7515 §4, RFC 7519 §3), which may hold no member of `T` twice.
-pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+pub(crate) fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     // serde would also take an array, as the members' values in the order of `T`'s fields.
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
 /// Deserializes a member that is there as what it must be; `null` is not absent.
-pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     d: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(d).map(Some)

@@ -117,7 +117,7 @@ fn bounded(text: String) -> Result<Arc<str>, TokenError> {
 }
 
 /// Whole seconds, 0 to [`NUMERIC_DATE_MAX`]; no text, no fraction.
-struct NumericDate(u64);
+pub(crate) struct NumericDate(pub(crate) u64);
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -152,7 +152,7 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 /// One text or a list of them (RFC 7519 §4.1.3), at most [`SCOPES_MAX`].
-struct Audience(Vec<String>);
+pub(crate) struct Audience(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for Audience {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -14,7 +14,9 @@ use tokio::net::UnixListener;
 use crate::clock::Clock;
 use crate::http::routes::routes;
 use crate::http::serve::serve;
+use crate::passwords::PASSWORD_CHARS_MIN;
 use crate::passwords::Passwords;
+use crate::passwords::policy::Policy;
 use crate::people::desk::Desk;
 use crate::people::issue::Issuer;
 use crate::people::mint::Mint;
@@ -46,7 +48,8 @@ impl AdminApi {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let now = clock.now();
-        let passwords = Passwords::start(config.auth.hashing).map_err(OpenError::Hash)?;
+        let policy = Policy { chars_min: PASSWORD_CHARS_MIN };
+        let passwords = Passwords::start(config.auth.hashing, policy).map_err(OpenError::Hash)?;
         let database = Database::open(&config.database, now)?;
         let path = match &config.database {
             config::Database::Sqlite(path) => path,

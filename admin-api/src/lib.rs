@@ -9,6 +9,8 @@ mod clock;
 
 mod crew;
 
+mod prefix;
+
 mod passwords;
 
 mod store;
@@ -24,6 +26,7 @@ pub use clock::Clock;
 pub use passwords::HashError;
 pub use passwords::PASSWORD_BYTES_MAX;
 pub use passwords::PASSWORD_CHARS_MIN;
+pub use passwords::policy::Weakness;
 pub use people::mint::Mint;
 pub use people::mint::MintError;
 pub use people::roles::ADMIN;

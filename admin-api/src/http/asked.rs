@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
+use http::Extensions;
 use http::HeaderMap;
 use http::request::Parts;
 use kernel::front;
 use uuid::Uuid;
+
+use crate::prefix::Prefix;
 
 /// The request, for those who write about it.
 #[derive(Clone, Debug)]
@@ -34,6 +37,11 @@ impl Asked {
     pub(crate) fn client(&self) -> String {
         self.client.map_or_else(|| "unknown".to_owned(), |client| client.to_string())
     }
+}
+
+/// Where a request comes from, for counts that neighbours share.
+pub(crate) fn from(extensions: &Extensions) -> Prefix {
+    Prefix::of(extensions.get::<Asked>().and_then(|asked| asked.client))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -11,6 +11,7 @@ use kernel::problem::FieldFault;
 use kernel::secret::Secret;
 use serde::Serialize;
 
+use super::asked;
 use super::bearer;
 use super::fields::Fields;
 use super::fields::Kind;
@@ -20,6 +21,7 @@ use super::refusal::Refusal;
 use crate::people::desk::Desk;
 use crate::people::issue::Pair;
 use crate::people::sign_in::SignIn;
+use crate::prefix::Prefix;
 
 /// The answer that carries tokens (RFC 6749 §5.1).
 #[derive(Serialize)]
@@ -52,20 +54,21 @@ pub(crate) async fn login(
     State(desk): State<Arc<Desk>>,
     request: Request,
 ) -> Result<Json<Tokens>, Refusal> {
+    let from = asked::from(request.extensions());
     let fields = Fields::read(request, Takes::Form).await?;
-    let said = sign_in_of(&fields).map_err(Refusal::Fields)?;
+    let said = sign_in_of(&fields, from).map_err(Refusal::Fields)?;
     Ok(Json(desk.sign_in(said).await?.into()))
 }
 
 /// All faults at once.
-fn sign_in_of(fields: &Fields) -> Result<SignIn, Vec<FieldFault>> {
+fn sign_in_of(fields: &Fields, from: Prefix) -> Result<SignIn, Vec<FieldFault>> {
     let grant_type = must_be(fields.optional("grant_type"), "password");
     let name = fields.required("username");
     let password = fields.required("password");
     let scopes = fields.optional("scope").and_then(scopes_of);
     match (grant_type, name, password, scopes) {
         (Ok(()), Ok(name), Ok(password), Ok(scopes)) => {
-            Ok(SignIn { name: name.to_owned(), password: Secret::new(password), scopes })
+            Ok(SignIn { name: name.to_owned(), password: Secret::new(password), scopes, from })
         }
         (grant_type, name, password, scopes) => {
             Err([grant_type.err(), name.err(), password.err(), scopes.err()]

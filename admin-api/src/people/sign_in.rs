@@ -9,6 +9,7 @@ use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::issue::Pair;
 use crate::passwords::Verdict;
+use crate::prefix::Prefix;
 use crate::store::fault::DbError;
 use crate::store::sessions;
 use crate::store::sessions::Session;
@@ -22,6 +23,8 @@ pub(crate) struct SignIn {
     pub(crate) password: Secret,
     /// `None`: all that is allowed.
     pub(crate) scopes: Option<Vec<String>>,
+    /// Where they say it from.
+    pub(crate) from: Prefix,
 }
 
 /// Why somebody is not signed in.
@@ -44,7 +47,7 @@ impl Desk {
     /// Signs somebody in: a new session and its tokens.
     ///
     /// Unknown people, wrong passwords and inactive users get one answer for one amount of work:
-    /// one look-up and one hash.
+    /// one look-up, and one check of each kind of hash there is.
     ///
     /// # Errors
     /// [`SignInError`].
@@ -54,7 +57,7 @@ impl Desk {
             self.database.read(move |connection| users::credentials(connection, &name)).await?;
         // Of somebody inactive no password is right: opening a session takes longer than refusing.
         let stored = found.filter(|found| found.user.is_active).and_then(|found| found.hash);
-        let verdict = self.passwords.check(said.password, stored.clone()).await;
+        let verdict = self.passwords.check(said.password, stored.clone(), said.from).await;
         let rehashed = match verdict.map_err(OutOfOrder::from)? {
             Verdict::Right { rehashed } => rehashed,
             Verdict::Wrong => return Err(SignInError::Incorrect),

@@ -18,8 +18,7 @@ use super::desk::Desk;
 use super::logout::end_everything;
 use super::roles::USER;
 use crate::passwords::HashError;
-use crate::passwords::PASSWORD_BYTES_MAX;
-use crate::passwords::PASSWORD_CHARS_MIN;
+use crate::passwords::policy::Weakness;
 use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions::End;
@@ -41,7 +40,7 @@ pub const LIST_MAX: u32 = 1000;
 pub struct NewUser {
     /// The name to sign in with: 1 to [`USERNAME_CHARS_MAX`] characters, kept to the letter.
     pub username: String,
-    /// The password: at least [`PASSWORD_CHARS_MIN`] characters.
+    /// The password: long enough, and none of those that are tried first.
     pub password: Secret,
     /// The e-mail address, which signs in as well.
     pub email: Option<String>,
@@ -88,12 +87,9 @@ pub enum UserError {
     /// An e-mail address that cannot be one.
     #[error("`{0}` is no e-mail address of at most {EMAIL_CHARS_MAX} characters")]
     Email(String),
-    /// A password that is too short or too long.
-    #[error(
-        "the password has {0} characters; use at least {PASSWORD_CHARS_MIN}, and at most \
-         {PASSWORD_BYTES_MAX} bytes"
-    )]
-    Password(usize),
+    /// A password that cannot be set.
+    #[error(transparent)]
+    Password(#[from] Weakness),
     /// A tier that is not configured.
     #[error("no tier `{name}`; there are {known}")]
     Tier {
@@ -151,7 +147,9 @@ impl Users {
     /// [`UserError`], naming the first field that does not fit.
     pub async fn create(&self, new: NewUser) -> Result<User, UserError> {
         self.check(&new)?;
-        let hash = self.desk.passwords.hash(new.password).await?;
+        let names = [new.username.as_str(), new.email.as_deref().unwrap_or_default()];
+        let password = self.desk.passwords.policy().accept(&new.password, &names)?;
+        let hash = self.desk.passwords.hash(password, None).await?;
         let now = self.desk.clock.now();
         let user = User {
             id: Uuid::now_v7().to_string(),
@@ -283,11 +281,6 @@ impl Users {
             if !fits || !has_both_sides || !plain(email) || email.contains(char::is_whitespace) {
                 return Err(UserError::Email(email.clone()));
             }
-        }
-        let password = new.password.expose();
-        let chars = password.chars().count();
-        if chars < PASSWORD_CHARS_MIN || password.len() > PASSWORD_BYTES_MAX {
-            return Err(UserError::Password(chars));
         }
         self.check_tier(&new.tier)?;
         if !self.desk.roles.names().any(|name| name == new.role) {

@@ -44,10 +44,17 @@ async fn an_address_without_both_sides_is_none() {
 #[tokio::test]
 async fn a_password_of_8_characters_is_the_shortest() {
     let with = |password: &str| NewUser { password: Secret::new(password), ..named("bob") };
-    check(with("1234567"), "the password has 7 characters; use at least 8").await;
+    check(with("xk7!qa9"), "the password has 7 characters; use at least 8").await;
     check(with(&"a".repeat(1025)), "at most 1024 bytes").await;
     let house = House::empty("").await;
-    house.add(with("12345678")).await;
+    house.add(with("xk7!qa9z")).await;
+}
+
+#[tokio::test]
+async fn a_password_that_is_tried_first_cannot_be_set() {
+    let with = |password: &str| NewUser { password: Secret::new(password), ..named("bob") };
+    check(with("12345678"), "one of those that are tried first").await;
+    check(with("bob-2026-11"), "user name").await;
 }
 
 #[tokio::test]

@@ -1,0 +1,48 @@
+//! Hashes as we make them: argon2id, 19 MiB, two passes, one lane (OWASP's first choice).
+
+use argon2::Algorithm;
+use argon2::Argon2;
+use argon2::Params;
+use argon2::Version;
+use argon2::password_hash::PasswordHasher;
+use kernel::secret::Secret;
+use ring::rand::SecureRandom;
+use ring::rand::SystemRandom;
+
+use super::HashError;
+use super::stored::Work;
+
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const SALT_BYTES: usize = 16;
+
+/// What checking one takes.
+pub(super) const WORK: Work = Work::Argon2 { memory_kib: MEMORY_KIB, passes: PASSES, lanes: LANES };
+
+/// How every hash of ours begins: known kind, known price.
+#[cfg(test)]
+pub(crate) const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
+
+/// Hashes `password` under a salt of its own.
+///
+/// # Errors
+/// [`HashError::NoRandomness`], [`HashError::Argon2`].
+pub(super) fn hash(password: &[u8]) -> Result<Secret, HashError> {
+    let salt = random::<SALT_BYTES>()?;
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
+        .expect("the constants above are within argon2's bounds");
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hash = argon2.hash_password_with_salt(password, &salt).map_err(HashError::Argon2)?;
+    Ok(Secret::new(hash.to_string()))
+}
+
+/// `N` random bytes.
+///
+/// # Errors
+/// [`HashError::NoRandomness`].
+pub(super) fn random<const N: usize>() -> Result<[u8; N], HashError> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| HashError::NoRandomness)?;
+    Ok(bytes)
+}

@@ -83,28 +83,30 @@ impl PostgresServer {
         dir: TempDir,
     ) -> Result<Self, (TempDir, String)> {
         let port = free_port();
-        let log = dir.path().join("log");
-        let mut command = tied_command(&programs.join("postgres"), END, user);
-        command
-            .args(["-D", "data", "-p", &port.to_string(), "-k"])
-            .arg(dir.path())
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"])
-            .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).expect("a new directory takes a file"));
-        let process = Tied::spawn(command, END).expect("a process can be started");
+        let process = run(programs, user, dir.path(), port);
         let mut server = Self { process, port, dir };
+        let ended = server.answers_or_ended();
+        // Whoever took the port first may be a Postgres too.
+        if ended || !server.is_ours() {
+            let text = server.log();
+            return Err((server.dir, text));
+        }
+        Ok(server)
+    }
+
+    /// Waits for an answer; gives whether the process ended instead.
+    fn answers_or_ended(&mut self) -> bool {
         let mut ended = false;
         let answers = holds_within(START_MAX, || {
-            ended = server.process.ended().is_some();
-            ended || server.query("SELECT 1").is_ok()
+            ended = self.process.ended().is_some();
+            ended || self.query("SELECT 1").is_ok()
         });
-        let text = || fs::read_to_string(&log).unwrap_or_default();
-        assert!(answers, "postgres does not answer after {START_MAX:?}; its log:\n{}", text());
-        // Whoever took the port first may be a Postgres too.
-        if ended || !server.is_ours() { Err((server.dir, text())) } else { Ok(server) }
+        assert!(answers, "postgres does not answer after {START_MAX:?}; its log:\n{}", self.log());
+        ended
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// Says whether what answers on the port is the process that was started.
@@ -149,6 +151,31 @@ impl PostgresServer {
     pub fn stop(&mut self) {
         self.process.stop();
     }
+
+    /// Starts a stopped server again, on the same port and with what was in it.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`], and when somebody else took the port meanwhile.
+    pub fn start_again(&mut self) {
+        let programs = programs().unwrap_or_else(|missing| panic!("{missing}"));
+        self.process = run(&programs, server_account().as_ref(), self.dir.path(), self.port);
+        assert!(!self.answers_or_ended(), "postgres did not start again:\n{}", self.log());
+    }
+}
+
+/// Starts a Postgres on the cluster in `dir`.
+fn run(programs: &Path, user: Option<&User>, dir: &Path, port: u16) -> Tied {
+    let mut command = tied_command(&programs.join("postgres"), END, user);
+    command
+        .args(["-D", "data", "-p", &port.to_string(), "-k"])
+        .arg(dir)
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"])
+        .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(dir.join("log")).expect("a new directory takes a file"));
+    Tied::spawn(command, END).expect("a process can be started")
 }
 
 /// Finds the directory of the newest Postgres on this machine.
@@ -216,6 +243,15 @@ mod tests {
         let server = PostgresServer::start();
         assert_eq!(server.query("SHOW server_encoding").unwrap(), [text("UTF8")]);
         assert!(server.socket_dir().join(format!(".s.PGSQL.{}", server.port())).exists());
+    }
+
+    #[test]
+    fn a_server_that_starts_again_has_what_was_in_it() {
+        let mut server = PostgresServer::start();
+        server.query("CREATE TABLE people (name text); INSERT INTO people VALUES ('ada')").unwrap();
+        server.stop();
+        server.start_again();
+        assert_eq!(server.query("SELECT name FROM people").unwrap(), [text("ada")]);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -50,14 +49,8 @@ impl AdminApi {
         let now = clock.now();
         let policy = Policy { chars_min: PASSWORD_CHARS_MIN };
         let passwords = Passwords::start(config.auth.hashing, policy).map_err(OpenError::Hash)?;
-        let database = Database::open(&config.database, now)?;
-        let path = match &config.database {
-            config::Database::Sqlite(path) => path,
-            config::Database::SqliteMemory | config::Database::Postgres { .. } => {
-                Path::new(":memory:")
-            }
-        };
-        let refresh_keys = RefreshKeys::load(&database, path, now).await?;
+        let database = Database::open(&config.database, now).await?;
+        let refresh_keys = RefreshKeys::load(&database, now).await?;
         let desk = Arc::new(Desk {
             issuer: Arc::new(Issuer::new(&config.auth, keys, refresh_keys)),
             roles: Roles::new(&config.roles),

@@ -15,6 +15,8 @@ mod passwords;
 
 mod store;
 
+mod schema;
+
 mod people;
 
 mod http;
@@ -37,7 +39,10 @@ pub use people::users::NewUser;
 pub use people::users::USERNAME_CHARS_MAX;
 pub use people::users::UserError;
 pub use people::users::Users;
+pub use schema::Schema;
 pub use store::fault::DbError;
+pub use store::fault::PostgresFault;
 pub use store::migrate::MigrationError;
+pub use store::migrate::Standing;
 pub use store::open::OpenError;
 pub use store::users::User;

@@ -16,7 +16,9 @@ use tower::ServiceExt;
 use super::*;
 use crate::http::serve::BATCH_ROWS;
 use crate::http::serve::sweep;
-use crate::store::fault::DbError;
+use crate::store::sql::Sql;
+use crate::store::sql::Tx;
+use crate::store::values::params;
 
 async fn open(more: &str) -> AdminApi {
     open_at(more, Clock::wall()).await
@@ -123,9 +125,7 @@ async fn whoever_waited_for_a_slow_look_at_the_health_does_not_look_again() {
         ask(&api, request).await.0
     };
     assert_eq!(health().await, StatusCode::OK);
-    let drop = |tx: &rusqlite::Transaction<'_>| {
-        tx.execute_batch("DROP TABLE revocation_log").map_err(DbError::from)
-    };
+    let drop = |tx: &Tx<'_>| tx.batch("DROP TABLE revocation_log");
     api.desk.database.write(drop).await.unwrap();
     assert_eq!(health().await, StatusCode::OK, "that of half a second ago");
 }
@@ -133,9 +133,9 @@ async fn whoever_waited_for_a_slow_look_at_the_health_does_not_look_again() {
 #[tokio::test]
 async fn rows_of_long_ago_are_deleted_however_many_they_are_and_others_stay() {
     let api = open("").await;
-    let fill = |tx: &rusqlite::Transaction<'_>| {
+    let fill = |tx: &Tx<'_>| {
         let now_ms = kernel::time::now().as_millis();
-        tx.execute_batch(&format!(
+        tx.batch(&format!(
             "INSERT INTO users (id, username, hashed_password, tier, role, scopes, created_at, updated_at)
              VALUES ('u', 'ann', '', 'free', 'user', '', 0, 0);
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 2 * {BATCH_ROWS} + 1)
@@ -146,15 +146,14 @@ async fn rows_of_long_ago_are_deleted_however_many_they_are_and_others_stay() {
              INSERT INTO revocations (seq, at, until, entry)
              SELECT rowid, 0, absolute_until, '{{}}' FROM sessions"
         ))
-        .map_err(DbError::from)
     };
     api.desk.database.write(fill).await.unwrap();
     let left = async |table: &'static str| {
-        let count = move |connection: &rusqlite::Connection| {
-            let query = format!("SELECT count(*) FROM {table}");
-            connection.query_row(&query, [], |row| row.get::<_, i64>(0)).map_err(DbError::from)
+        let count = move |sql: &Sql<'_>| {
+            let query = format!("SELECT count(*) AS n FROM {table}");
+            sql.row(&query, params![], |row| row.int("n"))
         };
-        api.desk.database.read(count).await.unwrap()
+        api.desk.database.read(count).await.unwrap().unwrap()
     };
     assert!(left("sessions").await > 2 * i64::from(BATCH_ROWS));
     sweep(&api.desk).await.unwrap();

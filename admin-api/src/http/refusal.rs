@@ -205,8 +205,8 @@ impl IntoResponse for Refusal {
 impl From<OutOfOrder> for Refusal {
     /// Logs the fault: this is where it is handled.
     fn from(error: OutOfOrder) -> Self {
-        if error.is_busy() {
-            tracing::warn!("refused for want of room: {error}: {}", root(&error));
+        if error.is_passing() {
+            tracing::warn!("not served just now: {error}: {}", root(&error));
             return Self::Busy;
         }
         tracing::error!("{error}: {}", root(&error));
@@ -251,7 +251,7 @@ impl From<LogoutError> for Refusal {
     }
 }
 
-/// The innermost cause. SQLite's texts name tables and columns, never values.
+/// The innermost cause. A database's texts name tables and columns, never values.
 fn root(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

@@ -12,6 +12,7 @@ use crate::people::desk::Desk;
 use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions;
+use crate::store::sql::Tx;
 
 /// How often rows that serve nothing any more are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -57,12 +58,12 @@ pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
     let before = desk.clock.now().minus(KEPT_FOR);
     // Little by little: whoever signs in meanwhile waits for one batch at most.
     loop {
-        let delete = move |tx: &rusqlite::Transaction<'_>| -> Result<_, DbError> {
+        let delete = move |tx: &Tx<'_>| -> Result<_, DbError> {
             let sessions = sessions::forget(tx, before, BATCH_ROWS)?;
             Ok(sessions.max(revocations::forget(tx, before, BATCH_ROWS)?))
         };
         let deleted = desk.database.write(delete).await?;
-        if deleted < BATCH_ROWS as usize {
+        if deleted < BATCH_ROWS.into() {
             return Ok(());
         }
     }

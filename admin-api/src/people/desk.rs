@@ -38,8 +38,12 @@ pub(crate) enum OutOfOrder {
 }
 
 impl OutOfOrder {
-    /// Whether it is for want of room, so that the same may work a moment later.
-    pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, Self::Database(DbError::Busy) | Self::Hash(HashError::Busy))
+    /// Whether the same may work a moment later: there is no room, or the database is away.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_passing(),
+            Self::Hash(error) => matches!(error, HashError::Busy),
+            Self::Key(_) => false,
+        }
     }
 }

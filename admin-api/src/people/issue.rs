@@ -20,8 +20,9 @@ use kernel::token::verify_refresh;
 use uuid::Uuid;
 
 use crate::store::refresh_keys::RefreshKeys;
+use crate::store::sessions::Rotation;
 use crate::store::sessions::Session;
-use crate::store::users::User;
+use crate::store::users::Identity;
 
 /// The longest that a session lives, however often it is refreshed; a longer `refresh_ttl` wins.
 const SESSION_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -39,7 +40,7 @@ pub(crate) struct Pair {
 
 /// What an access token says of whom.
 pub(crate) struct Bearer<'a> {
-    pub(crate) user: &'a User,
+    pub(crate) user: &'a Identity,
     pub(crate) tier: &'a Tier,
     pub(crate) scopes: Vec<String>,
     pub(crate) session: &'a str,
@@ -80,7 +81,7 @@ impl Issuer {
     /// A session of `user` that begins `now`.
     pub(crate) fn begin(
         &self,
-        user: &User,
+        user: &Identity,
         asked_scopes: Option<Vec<String>>,
         now: Timestamp,
     ) -> Session {
@@ -101,16 +102,16 @@ impl Issuer {
         }
     }
 
-    /// The generation after `session`, if it is begun `now`.
-    pub(crate) fn next(&self, session: &Session, user: &User, now: Timestamp) -> Session {
-        Session {
-            generation: session.generation + 1,
-            rotated_at: now,
-            expires_at: now.plus(self.refresh_ttl).min(session.absolute_until),
-            access_until: session.access_until.max(self.access_until(now)),
-            epoch: user.epoch,
+    /// What becomes of the session of `shown`, if it is refreshed `now`.
+    pub(crate) fn rotation(&self, shown: &RefreshClaims, now: Timestamp) -> Rotation {
+        Rotation {
+            session_id: shown.sid.clone(),
+            from: shown.generation,
+            epoch: shown.ep,
+            at: now,
+            expires_at: now.plus(self.refresh_ttl),
+            access_until: self.access_until(now),
             kid: self.refresh_keys.ring().signing().kid().to_owned(),
-            ..session.clone()
         }
     }
 
@@ -135,7 +136,7 @@ impl Issuer {
     /// [`KeyError`] when a key cannot sign.
     pub(crate) fn pair(
         &self,
-        user: &User,
+        user: &Identity,
         scopes: Vec<String>,
         session: &Session,
         now: Timestamp,

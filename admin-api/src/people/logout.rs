@@ -6,7 +6,6 @@ use kernel::revocation::Entry;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use kernel::token::VerifiedToken;
-use rusqlite::Transaction;
 
 use super::desk::Desk;
 use super::desk::OutOfOrder;
@@ -17,6 +16,7 @@ use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sessions::End;
+use crate::store::sql::Tx;
 use crate::store::users;
 use crate::store::users::User;
 
@@ -111,7 +111,7 @@ impl Desk {
 
 /// Ends the token's session, or the token alone where it has none.
 fn end_one(
-    tx: &Transaction<'_>,
+    tx: &Tx<'_>,
     token: &VerifiedToken,
     issuer: &Issuer,
     now: Timestamp,
@@ -133,7 +133,7 @@ fn end_one(
 
 /// Ends all sessions and refuses all tokens of `user`, whose epoch it raises.
 pub(super) fn end_everything(
-    tx: &Transaction<'_>,
+    tx: &Tx<'_>,
     user: &mut User,
     end: End,
     now: Timestamp,

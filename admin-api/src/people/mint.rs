@@ -13,6 +13,7 @@ use super::users::UserError;
 use super::users::check_scopes;
 use crate::store::users;
 use crate::store::users::By;
+use crate::store::users::Identity;
 
 /// The token an operator wants.
 #[derive(Clone, Debug)]
@@ -66,13 +67,14 @@ impl Desk {
         let username = mint.username.clone();
         let found = self
             .database
-            .read(move |connection| users::find(connection, By::Username, &username))
+            .read(move |sql| users::find(sql, By::Username, &username))
             .await
             .map_err(UserError::from)?;
         let user = found.ok_or_else(|| UserError::Unknown(mint.username.clone()))?;
         if !user.is_active {
             return Err(MintError::Disabled(mint.username));
         }
+        let user = Identity::from(user);
         let scopes = mint.scopes.unwrap_or_else(|| self.roles.grant(&user, None));
         let bearer = Bearer {
             tier: mint.tier.as_ref().unwrap_or(&user.tier),

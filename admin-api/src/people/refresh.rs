@@ -13,7 +13,6 @@ use kernel::revocation::Entry;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use kernel::token::RefreshError;
-use rusqlite::Transaction;
 
 use super::desk::Desk;
 use super::desk::OutOfOrder;
@@ -24,9 +23,10 @@ use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sessions::End;
 use crate::store::sessions::Session;
+use crate::store::sql::Tx;
 use crate::store::users;
 use crate::store::users::By;
-use crate::store::users::User;
+use crate::store::users::Identity;
 
 /// How long the token of the generation just left is still good.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl From<DbError> for RefreshRefusal {
 /// What became of a session whose refresh token was shown.
 enum Turn {
     /// It has a generation that the bearer may have.
-    On(Box<(User, Session)>),
+    On(Box<(Identity, Session)>),
     /// It was over.
     Over,
     /// It died of a token that was used before; the number of the revocation, if one was due.
@@ -77,10 +77,7 @@ impl Desk {
             RefreshError::WrongType => RefreshRefusal::WrongType,
             RefreshError::Invalid => RefreshRefusal::Token,
         })?;
-        let issuer = Arc::clone(&self.issuer);
-        let shown = claims.clone();
-        let turned = self.database.write(move |tx| turn(tx, &shown, &issuer, now)).await?;
-        match turned {
+        match self.turn(&claims, now).await? {
             Turn::On(bearer) => {
                 let (user, session) = *bearer;
                 let scopes = self.roles.grant(&user, session.asked_scopes.as_deref());
@@ -99,32 +96,38 @@ impl Desk {
             }
         }
     }
+
+    async fn turn(&self, shown: &RefreshClaims, now: Timestamp) -> Result<Turn, DbError> {
+        let rotation = self.issuer.rotation(shown, now);
+        let moved = self.database.write_at_once(move |tx| sessions::rotate(tx, &rotation)).await?;
+        if let Some((user, session)) = moved {
+            return Ok(on(user, session));
+        }
+        let (shown, issuer) = (shown.clone(), Arc::clone(&self.issuer));
+        self.database.write(move |tx| turn(tx, &shown, &issuer, now)).await
+    }
 }
 
+/// What becomes of a session that did not simply move on, and why.
 fn turn(
-    tx: &Transaction<'_>,
+    tx: &Tx<'_>,
     shown: &RefreshClaims,
     issuer: &Issuer,
     now: Timestamp,
 ) -> Result<Turn, DbError> {
-    let Some(session) = sessions::find(tx, &shown.sid)? else {
-        return Ok(Turn::Over);
+    // Held first, as everywhere: the person before the session.
+    let user = match users::find(tx, By::Id, &shown.sub)? {
+        Some(user) if user.is_active && user.epoch == shown.ep => Identity::from(user),
+        _ => return Ok(Turn::Over),
     };
-    // Everything about the user is read anew: a refresh must not carry yesterday's tier or an
-    // inactive user into tomorrow.
-    let user = match users::find(tx, By::Id, &session.user_id)? {
-        Some(user) if user.is_active && user.epoch == shown.ep => user,
+    let session = match sessions::find(tx, &shown.sid)? {
+        Some(session) if session.user_id == user.id => session,
         _ => return Ok(Turn::Over),
     };
     if session.ended_at.is_some() || now >= session.absolute_until {
         return Ok(Turn::Over);
     }
-    if shown.generation == session.generation {
-        let next = issuer.next(&session, &user, now);
-        let moved = sessions::rotate(tx, session.generation, &next)?;
-        return Ok(moved.map_or(Turn::Over, |session| on(user, session)));
-    }
-    if shown.generation > session.generation {
+    if shown.generation >= session.generation {
         // Of a future that a restored backup took back; no sign of a thief.
         return Ok(Turn::Over);
     }
@@ -135,14 +138,14 @@ fn turn(
     end_session(tx, &session.id, End::Reuse, now).map(Turn::Reuse)
 }
 
-fn on(user: User, session: Session) -> Turn {
+fn on(user: Identity, session: Session) -> Turn {
     Turn::On(Box::new((user, session)))
 }
 
 /// Ends a session, and its access tokens where any of them is still in force; gives the number
 /// of that revocation.
 pub(super) fn end_session(
-    tx: &Transaction<'_>,
+    tx: &Tx<'_>,
     id: &str,
     end: End,
     now: Timestamp,

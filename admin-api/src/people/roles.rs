@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kernel::claims::scopes_fit;
 
-use crate::store::users::User;
+use crate::store::users::Identity;
 
 /// The role, and the scope, that guards management.
 pub const ADMIN: &str = "admin";
@@ -33,7 +33,7 @@ impl Roles {
     /// What `user` gets of the scopes `asked` for; `None` asks for all.
     ///
     /// In order of the alphabet, without repetition; no more than a token can carry.
-    pub(crate) fn grant(&self, user: &User, asked: Option<&[String]>) -> Vec<String> {
+    pub(crate) fn grant(&self, user: &Identity, asked: Option<&[String]>) -> Vec<String> {
         let allowed = self.allowed(&user.role, &user.scopes);
         let wanted = |scope: &&str| asked.is_none_or(|asked| asked.iter().any(|a| a == scope));
         let mut granted: Vec<&str> = allowed.into_iter().filter(wanted).collect();
@@ -63,7 +63,6 @@ mod tests {
     use kernel::claims::SCOPES_BYTES_MAX;
     use kernel::claims::SCOPES_MAX;
     use kernel::tier::Tier;
-    use kernel::time::Timestamp;
 
     use super::*;
 
@@ -73,19 +72,13 @@ mod tests {
             "editor".to_owned(),
             owned(&["orders:write", "orders:read"]),
         )]));
-        let user = User {
+        let user = Identity {
             id: "1".to_owned(),
             username: "ann".to_owned(),
-            email: None,
-            full_name: None,
             tier: Tier::parse("free").unwrap(),
             role: role.to_owned(),
             scopes: owned(own),
-            is_active: true,
-            is_verified: false,
             epoch: 0,
-            last_login: None,
-            created_at: Timestamp::default(),
         };
         assert_eq!(roles.grant(&user, asked.map(owned).as_deref()), owned(granted));
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use kernel::secret::Secret;
-use rusqlite::Transaction;
 
 use super::desk::Desk;
 use super::desk::OutOfOrder;
@@ -13,8 +12,9 @@ use crate::prefix::Prefix;
 use crate::store::fault::DbError;
 use crate::store::sessions;
 use crate::store::sessions::Session;
+use crate::store::sql::Tx;
 use crate::store::users;
-use crate::store::users::User;
+use crate::store::users::Identity;
 
 /// What somebody says at the desk.
 pub(crate) struct SignIn {
@@ -53,8 +53,7 @@ impl Desk {
     /// [`SignInError`].
     pub(crate) async fn sign_in(&self, said: SignIn) -> Result<Pair, SignInError> {
         let name = said.name.clone();
-        let found =
-            self.database.read(move |connection| users::credentials(connection, &name)).await?;
+        let found = self.database.read(move |sql| users::credentials(sql, &name)).await?;
         // Of somebody inactive no password is right: opening a session takes longer than refusing.
         let stored = found.filter(|found| found.user.is_active).and_then(|found| found.hash);
         let verdict = self.passwords.check(said.password, stored.clone(), said.from).await;
@@ -78,18 +77,20 @@ impl Desk {
         stored: Option<Secret>,
         rehashed: Option<Secret>,
         asked_scopes: Option<Vec<String>>,
-    ) -> Result<(User, Session), SignInError> {
+    ) -> Result<(Identity, Session), SignInError> {
         let now = self.clock.now();
         let begin = {
             // The session is made inside the transaction, of the user as it stands there.
             let issuer = Arc::clone(&self.issuer);
-            move |user: &User| issuer.begin(user, asked_scopes, now)
+            move |user: &Identity| issuer.begin(user, asked_scopes, now)
         };
         self.database
-            .write(move |tx: &Transaction<'_>| {
+            .write(move |tx: &Tx<'_>| {
                 // Read anew: hashing takes long enough for an administrator to come between.
                 let user = match users::credentials(tx, &name)? {
-                    Some(found) if found.user.is_active && found.hash == stored => found.user,
+                    Some(found) if found.user.is_active && found.hash == stored => {
+                        Identity::from(found.user)
+                    }
                     _ => return Err(SignInError::Incorrect),
                 };
                 let session = begin(&user);

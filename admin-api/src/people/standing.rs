@@ -1,12 +1,12 @@
 //! Whether the bearer of a good token still stands well with us, by the database.
 
 use kernel::token::VerifiedToken;
-use rusqlite::Connection;
 
 use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sessions::Session;
+use crate::store::sql::Sql;
 use crate::store::users;
 use crate::store::users::By;
 use crate::store::users::User;
@@ -24,17 +24,17 @@ impl Standing {
     ///
     /// # Errors
     /// [`DbError`].
-    pub(crate) fn of(connection: &Connection, token: &VerifiedToken) -> Result<Self, DbError> {
+    pub(crate) fn of(sql: &Sql<'_>, token: &VerifiedToken) -> Result<Self, DbError> {
         let claims = token.claims();
+        // The person before the session: within a transaction both are held, in this order
+        // everywhere.
+        let user = users::find(sql, By::Id, &claims.user_id)?;
         let session = match claims.session.as_deref() {
-            Some(id) => sessions::find(connection, id)?,
+            Some(id) => sessions::find(sql, id)?,
             None => None,
         };
-        Ok(Self {
-            user: users::find(connection, By::Id, &claims.user_id)?,
-            session,
-            is_token_revoked: revocations::is_token_revoked(connection, token.key())?,
-        })
+        let is_token_revoked = revocations::is_token_revoked(sql, token.key())?;
+        Ok(Self { user, session, is_token_revoked })
     }
 
     /// Whether the token is refused although its signature and times are good.

@@ -11,7 +11,6 @@ use kernel::revocation::Entry;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
-use rusqlite::Transaction;
 use uuid::Uuid;
 
 use super::desk::Desk;
@@ -22,6 +21,8 @@ use crate::passwords::policy::Weakness;
 use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions::End;
+use crate::store::sql::Room;
+use crate::store::sql::Tx;
 use crate::store::users;
 use crate::store::users::By;
 use crate::store::users::User;
@@ -168,6 +169,7 @@ impl Users {
         self.desk
             .database
             .write(move |tx| {
+                tx.alone_in(Room::Names)?;
                 // A name that is another's address, or the other way about, would let one person
                 // stand where the other signs in.
                 for text in [Some(&user.username), user.email.as_ref()].into_iter().flatten() {
@@ -187,8 +189,7 @@ impl Users {
     /// [`UserError::Database`].
     pub async fn by_username(&self, username: &str) -> Result<Option<User>, UserError> {
         let username = username.to_owned();
-        let find = move |connection: &_| users::find(connection, By::Username, &username);
-        Ok(self.desk.database.read(find).await?)
+        Ok(self.desk.database.read(move |sql| users::find(sql, By::Username, &username)).await?)
     }
 
     /// People in order of name, after the name `after` (empty: from the first), at most `limit`
@@ -199,8 +200,7 @@ impl Users {
     pub async fn list(&self, after: &str, limit: u32) -> Result<Vec<User>, UserError> {
         let after = after.to_owned();
         let limit = limit.min(LIST_MAX);
-        let list = move |connection: &_| users::list(connection, &after, limit);
-        Ok(self.desk.database.read(list).await?)
+        Ok(self.desk.database.read(move |sql| users::list(sql, &after, limit)).await?)
     }
 
     /// Whether there is nobody at all.
@@ -245,7 +245,7 @@ impl Users {
         let username = username.to_owned();
         let now = self.desk.clock.now();
         let until = self.desk.issuer.all_until(now);
-        let act = move |tx: &Transaction<'_>| {
+        let act = move |tx: &Tx<'_>| {
             let Some(before) = users::find(tx, By::Username, &username)? else {
                 return Err(UserError::Unknown(username));
             };
@@ -308,7 +308,7 @@ impl Users {
 
 /// Says how `user` stands now. Scopes are left to the tokens, which may carry fewer than allowed.
 fn record_override(
-    tx: &Transaction<'_>,
+    tx: &Tx<'_>,
     user: &User,
     now: Timestamp,
     until: Timestamp,

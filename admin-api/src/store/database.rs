@@ -1,22 +1,26 @@
-//! The database: one thread that writes, a few that read, each with a connection of its own.
+//! The database, behind threads that wait for it: of SQLite one writes and a few read, each with
+//! a connection of its own; at Postgres each does both, with one of a pool.
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use kernel::secret::Secret;
 use kernel::time::Timestamp;
-use rusqlite::Connection;
-use rusqlite::Transaction;
-use rusqlite::TransactionBehavior;
 use tokio::sync::watch;
 
 use super::fault::DbError;
-use super::migrate::SQLITE;
+use super::migrate::MigrationError;
+use super::migrate::STEPS;
 use super::migrate::migrate;
 use super::open::OpenError;
 use super::open::connect;
 use super::open::connect_memory;
 use super::open::prepare_file;
+use super::postgres::Server;
+use super::seat::Seat;
+use super::sql::Sql;
+use super::sql::Tx;
 use crate::crew::Crew;
 
 /// How many writes may wait for their turn.
@@ -25,64 +29,132 @@ pub(crate) const WRITES_WAITING_MAX: usize = 256;
 /// How many reads may wait for their turn.
 pub(crate) const READS_WAITING_MAX: usize = 1024;
 
-/// How many threads read.
+/// How many threads read SQLite.
 pub(crate) const READERS: usize = 4;
+
+/// How many threads, and connections, speak to Postgres, beside the one that watches.
+pub(crate) const SPEAKERS: usize = 8;
+
+/// How long to wait before each further attempt to reach a database at the start.
+const ATTEMPTS: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 
 /// An open database; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Database {
-    writer: Arc<Crew<Connection>>,
-    readers: Arc<Crew<Connection>>,
-    watcher: Arc<Crew<Connection>>,
+    writer: Arc<Crew<Seat>>,
+    readers: Arc<Crew<Seat>>,
+    watcher: Arc<Crew<Seat>>,
     written: watch::Sender<()>,
+    place: Arc<str>,
 }
 
 impl Database {
-    /// Opens the file that `config` names and brings its schema up to date.
+    /// Opens the database that `config` names and brings its schema up to date.
     ///
     /// # Errors
     /// [`OpenError`], for the operator.
-    pub(crate) fn open(config: &config::Database, now: Timestamp) -> Result<Self, OpenError> {
+    pub(crate) async fn open(config: &config::Database, now: Timestamp) -> Result<Self, OpenError> {
+        let database = Self::connect(config)?;
+        database.migrate(now).await?;
+        Ok(database)
+    }
+
+    /// Opens the database that `config` names, whatever is in it. That of Postgres may be away.
+    ///
+    /// # Errors
+    /// [`OpenError`], for the operator.
+    pub(crate) fn connect(config: &config::Database) -> Result<Self, OpenError> {
         match config {
-            config::Database::Sqlite(path) => Self::open_file(path, now),
-            config::Database::SqliteMemory => Self::open_memory(now),
-            config::Database::Postgres { .. } => Err(OpenError::NotSqlite),
+            config::Database::Sqlite(path) => Self::file(path),
+            config::Database::SqliteMemory => Self::memory(),
+            config::Database::Postgres { url } => Self::postgres(url),
         }
     }
 
-    fn open_file(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
+    fn file(path: &Path) -> Result<Self, OpenError> {
         prepare_file(path)?;
-        let fault = |source| OpenError::sqlite(path, source);
-        let mut writer = connect(path).map_err(fault)?;
-        migrate(&mut writer, SQLITE, now).map_err(|e| OpenError::migration(path, e))?;
-        let readers =
-            (0..READERS).map(|_| connect(path)).collect::<Result<Vec<_>, _>>().map_err(fault)?;
-        let watcher = connect(path).map_err(fault)?;
-        let start = |name, connections, waiting_max| {
-            let crew = Crew::start(name, connections, waiting_max, || ());
-            crew.map(Arc::new).map_err(OpenError::Thread)
-        };
+        let seat = || connect(path).map(Seat::Sqlite).map_err(|e| OpenError::sqlite(path, e));
+        // The first one alone turns the file into a database that several may have open.
+        let writer = vec![seat()?];
+        let readers = (0..READERS).map(|_| seat()).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            writer: start("db-write", vec![writer], WRITES_WAITING_MAX)?,
-            readers: start("db-read", readers, READS_WAITING_MAX)?,
-            watcher: start("db-watch", vec![watcher], WRITES_WAITING_MAX)?,
+            writer: crew("db-write", writer, WRITES_WAITING_MAX)?,
+            readers: crew("db-read", readers, READS_WAITING_MAX)?,
+            watcher: crew("db-watch", vec![seat()?], WRITES_WAITING_MAX)?,
             written: watch::Sender::new(()),
+            place: path.display().to_string().into(),
         })
     }
 
     /// A database in memory belongs to its one connection, so one thread does everything.
-    fn open_memory(now: Timestamp) -> Result<Self, OpenError> {
-        let name = PathBuf::from(":memory:");
-        let mut only = connect_memory().map_err(|e| OpenError::sqlite(&name, e))?;
-        migrate(&mut only, SQLITE, now).map_err(|e| OpenError::migration(&name, e))?;
-        let crew = Crew::start("db", vec![only], READS_WAITING_MAX, || ());
-        let crew = Arc::new(crew.map_err(OpenError::Thread)?);
+    fn memory() -> Result<Self, OpenError> {
+        let place = ":memory:";
+        let only = connect_memory().map_err(|e| OpenError::sqlite(Path::new(place), e))?;
+        let only = crew("db", vec![Seat::Sqlite(only)], READS_WAITING_MAX)?;
         Ok(Self {
-            writer: Arc::clone(&crew),
-            readers: Arc::clone(&crew),
-            watcher: crew,
+            writer: Arc::clone(&only),
+            readers: Arc::clone(&only),
+            watcher: only,
             written: watch::Sender::new(()),
+            place: place.into(),
         })
+    }
+
+    fn postgres(url: &Secret) -> Result<Self, OpenError> {
+        let server = Server::of(url)?;
+        let place = server.place.as_str().into();
+        let pool = server.pool(SPEAKERS + 1)?;
+        let seats = |count| vec![(); count].iter().map(|()| Seat::Postgres(pool.clone())).collect();
+        let speakers = crew("db", seats(SPEAKERS), READS_WAITING_MAX)?;
+        let watcher = crew("db-watch", seats(1), WRITES_WAITING_MAX)?;
+        let database = Self {
+            writer: Arc::clone(&speakers),
+            readers: speakers,
+            watcher,
+            written: watch::Sender::new(()),
+            place,
+        };
+        Ok(database)
+    }
+
+    /// Brings the schema up to date, waiting a while for a database that is away.
+    ///
+    /// # Errors
+    /// [`OpenError`], for the operator.
+    pub(crate) async fn migrate(&self, now: Timestamp) -> Result<(), OpenError> {
+        let mut waits = ATTEMPTS.iter();
+        loop {
+            let migrated = self.write(move |tx| migrate(tx, STEPS, now)).await;
+            match migrated {
+                Ok(()) => return Ok(()),
+                Err(MigrationError::Record(DbError::Unreachable(fault))) => {
+                    let place = self.place.to_string();
+                    if !fault.may_pass() {
+                        return Err(OpenError::Refused { place, source: fault });
+                    }
+                    let Some(wait) = waits.next() else {
+                        let tries = ATTEMPTS.len() + 1;
+                        return Err(OpenError::Unreachable { place, tries, source: fault });
+                    };
+                    tracing::warn!(
+                        "the database at `{place}` is away: {fault}; the next attempt is in {}ms",
+                        wait.as_millis()
+                    );
+                    tokio::time::sleep(*wait).await;
+                }
+                Err(error) => return Err(OpenError::migration(&self.place, error)),
+            }
+        }
+    }
+
+    /// Where it is, as an operator may read it.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Runs `act` in a transaction of its own, which is committed if `act` succeeds.
@@ -91,26 +163,28 @@ impl Database {
     /// What `act` gives, after which nothing was changed; [`DbError`] of the database itself.
     pub(crate) async fn write<T, E>(
         &self,
-        act: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        act: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        let outcome = self
-            .writer
-            .run(move |connection| {
-                // IMMEDIATE: a transaction that reads before it writes would fail at the write
-                // if another process wrote in between.
-                let tx = connection
-                    .transaction_with_behavior(TransactionBehavior::Immediate)
-                    .map_err(DbError::from)?;
-                let done = act(&tx)?;
-                tx.commit().map_err(DbError::from)?;
-                Ok(done)
-            })
-            .await
-            .map_err(DbError::from)?;
+        let outcome = self.writer.run(move |seat| seat.write(act)).await.map_err(DbError::from)?;
+        if outcome.is_ok() {
+            self.written.send_replace(());
+        }
+        outcome
+    }
+
+    /// Runs `act`, which is one statement and needs no transaction around it.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub(crate) async fn write_at_once<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let outcome = self.writer.run(move |seat| seat.write_at_once(act)).await?;
         if outcome.is_ok() {
             self.written.send_replace(());
         }
@@ -123,22 +197,29 @@ impl Database {
     /// What `look` gives; [`DbError`] of the database itself.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+        look: impl FnOnce(&Sql<'_>) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        self.readers.run(move |connection| look(connection)).await?
+        self.readers.run(move |seat| seat.read(look)).await?
     }
 
-    /// Runs `look` on the connection that does nothing but watch, so that `PRAGMA data_version`
+    /// Runs `look` on the connection that does nothing but watch, so that the version of the data
     /// there speaks of every other connection.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
     pub(crate) async fn watch<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Connection) -> Result<T, DbError> + Send + 'static,
+        look: impl FnOnce(&Sql<'_>) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        self.watcher.run(move |connection| look(connection)).await?
+        self.watcher.run(move |seat| seat.read(look)).await?
     }
 
     /// Changes after each write by this process.
     pub(crate) fn written(&self) -> watch::Receiver<()> {
         self.written.subscribe()
     }
+}
+
+fn crew(name: &str, seats: Vec<Seat>, waiting_max: usize) -> Result<Arc<Crew<Seat>>, OpenError> {
+    Crew::start(name, seats, waiting_max, || ()).map(Arc::new).map_err(OpenError::Thread)
 }

@@ -8,9 +8,17 @@ pub(crate) mod values;
 
 pub(crate) mod fault;
 
+pub(crate) mod sql;
+
 pub(crate) mod migrate;
 
 pub(crate) mod open;
+
+pub(crate) mod seat;
+
+mod any_certificate;
+
+pub(crate) mod postgres;
 
 pub(crate) mod database;
 
@@ -18,8 +26,8 @@ pub(crate) mod refresh_keys;
 
 pub(crate) mod revocations;
 
-pub(crate) mod sessions;
-
 pub(crate) mod users;
+
+pub(crate) mod sessions;
 
 pub(crate) mod tail;

@@ -14,6 +14,7 @@ use rusqlite::ErrorCode;
 use rusqlite::OpenFlags;
 
 use super::fault::DbError;
+use super::fault::PostgresFault;
 use super::fault::without_statement;
 use super::migrate::MigrationError;
 
@@ -50,13 +51,51 @@ pub enum OpenError {
     )]
     NotADatabase(PathBuf),
     /// The database gave no answer.
-    #[error("the database `{}` gave no answer", path.display())]
+    #[error("the database `{place}` gave no answer")]
     Database {
+        /// Which one.
+        place: String,
+        /// Why.
+        #[source]
+        source: DbError,
+    },
+    /// The Postgres server could not be reached, however often it was tried.
+    #[error(
+        "the database at `{place}` could not be reached in {tries} attempts; see to it that Postgres \
+         runs there and that this machine may connect, or correct `[database] url`"
+    )]
+    Unreachable {
+        /// Host, port and database.
+        place: String,
+        /// How often it was tried.
+        tries: usize,
+        /// What came of the last one.
+        #[source]
+        source: PostgresFault,
+    },
+    /// The Postgres server is there, and does not let us in.
+    #[error(
+        "the database at `{place}` refuses the connection; check user, password and database in \
+         `[database]`"
+    )]
+    Refused {
+        /// Host, port and database.
+        place: String,
+        /// In Postgres' own words.
+        #[source]
+        source: PostgresFault,
+    },
+    /// A Postgres URL that means nothing.
+    #[error("`[database] url` cannot be used: {0}")]
+    Url(String),
+    /// The certificates that a Postgres URL names.
+    #[error("the certificates in `{}`, named by `sslrootcert`, cannot be used", path.display())]
+    Certificates {
         /// Which file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: DbError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Another process holds the database for too long.
     #[error(
@@ -65,10 +104,10 @@ pub enum OpenError {
     )]
     Locked(PathBuf),
     /// The schema does not fit this program.
-    #[error("the database `{}` cannot be used by this program", path.display())]
+    #[error("the database `{place}` cannot be used by this program")]
     Migration {
-        /// Which file.
-        path: PathBuf,
+        /// Which one.
+        place: String,
         /// Why.
         #[source]
         source: MigrationError,
@@ -82,9 +121,6 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
-    /// A database of another kind than this build opens.
-    #[error("this Doorward keeps its data in SQLite; use `sqlite:///path` in `[database] url`")]
-    NotSqlite,
     /// The system gives no more threads.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -110,17 +146,19 @@ impl OpenError {
         }
     }
 
-    pub(crate) fn database(path: &Path, source: DbError) -> Self {
+    /// Of a database that is open.
+    pub(crate) fn database(place: &str, source: DbError) -> Self {
         match source {
-            DbError::Sqlite(source) => Self::sqlite(path, source),
-            source => Self::Database { path: path.to_owned(), source },
+            DbError::Sqlite(source) => Self::sqlite(Path::new(place), source),
+            source => Self::Database { place: place.to_owned(), source },
         }
     }
 
-    pub(crate) fn migration(path: &Path, source: MigrationError) -> Self {
+    /// Of a schema that is brought up to date.
+    pub(crate) fn migration(place: &str, source: MigrationError) -> Self {
         match source {
-            MigrationError::Record(source) => Self::sqlite(path, source),
-            source => Self::Migration { path: path.to_owned(), source },
+            MigrationError::Record(source) => Self::database(place, source),
+            source => Self::Migration { place: place.to_owned(), source },
         }
     }
 }

@@ -3,8 +3,6 @@
 //! A gateway that is taken over can then make no refresh token, and a change of the keys that sign
 //! access tokens ends no session.
 
-use std::path::Path;
-
 use kernel::keys::HMAC_SECRET_BYTES_MIN;
 use kernel::keys::KEYS_MAX;
 use kernel::keys::Key;
@@ -15,14 +13,14 @@ use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use ring::rand::SecureRandom;
 use ring::rand::SystemRandom;
-use rusqlite::Transaction;
-use rusqlite::params;
 
 use super::database::Database;
 use super::fault::DbError;
 use super::open::OpenError;
-use super::values::Millis;
+use super::sql::Room;
+use super::sql::Tx;
 use super::values::hex;
+use super::values::params;
 
 /// The refresh keys: the newest signs, all verify.
 pub(crate) struct RefreshKeys {
@@ -35,25 +33,22 @@ impl RefreshKeys {
     ///
     /// # Errors
     /// [`OpenError`], for the operator.
-    pub(crate) async fn load(
-        database: &Database,
-        path: &Path,
-        now: Timestamp,
-    ) -> Result<Self, OpenError> {
+    pub(crate) async fn load(database: &Database, now: Timestamp) -> Result<Self, OpenError> {
         let rows = database
             .write(move |tx| {
+                tx.alone_in(Room::Firsts)?;
                 let rows = read(tx)?;
                 if !rows.is_empty() {
                     return Ok(rows);
                 }
                 tx.execute(
                     "INSERT INTO refresh_keys (kid, secret, created_at) VALUES (?1, ?2, ?3)",
-                    params![format!("refresh-{}", now.as_millis()), new_secret()?, Millis(now)],
+                    params![format!("refresh-{}", now.as_millis()), new_secret()?, now],
                 )?;
                 read(tx)
             })
             .await
-            .map_err(|e: DbError| OpenError::database(path, e))?;
+            .map_err(|e: DbError| OpenError::database(database.place(), e))?;
         Self::of(&rows).map_err(OpenError::Keys)
     }
 
@@ -81,13 +76,11 @@ impl RefreshKeys {
     }
 }
 
-fn read(tx: &Transaction<'_>) -> Result<Vec<(String, Secret)>, DbError> {
-    let mut newest_first =
-        tx.prepare("SELECT kid, secret FROM refresh_keys ORDER BY created_at DESC LIMIT ?1")?;
-    let rows = newest_first.query_map([KEYS_MAX as i64], |row| {
-        Ok((row.get("kid")?, Secret::new(row.get::<_, String>("secret")?)))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+fn read(tx: &Tx<'_>) -> Result<Vec<(String, Secret)>, DbError> {
+    let newest_first = "SELECT kid, secret FROM refresh_keys ORDER BY created_at DESC LIMIT ?1";
+    tx.rows(newest_first, params![KEYS_MAX as u64], |row| {
+        Ok((row.text("kid")?, Secret::new(row.text("secret")?)))
+    })
 }
 
 fn new_secret() -> Result<String, DbError> {

@@ -1,16 +1,14 @@
 //! The table of sessions: one row for each sign-in.
 
 use kernel::time::Timestamp;
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
-use rusqlite::Row;
-use rusqlite::Transaction;
-use rusqlite::params;
 
 use super::fault::DbError;
-use super::values::Millis;
-use super::values::Number;
+use super::sql::Row;
+use super::sql::Sql;
+use super::sql::Tx;
+use super::users::Identity;
 use super::values::Scopes;
+use super::values::params;
 
 /// One sign-in, as it stands in its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +24,7 @@ pub(crate) struct Session {
     pub(crate) absolute_until: Timestamp,
     /// When the last access token issued to it ends.
     pub(crate) access_until: Timestamp,
+    /// The owner's epoch when it began; it ends with it.
     pub(crate) epoch: u64,
     pub(crate) kid: String,
     /// What was asked for at sign-in; `None`: everything.
@@ -64,25 +63,25 @@ const COLUMNS: &str = "id, user_id, generation, rotated_at, expires_at, absolute
 /// Adds a session.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn insert(tx: &Transaction<'_>, session: &Session) -> Result<(), DbError> {
+/// [`DbError`].
+pub(crate) fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
     tx.execute(
         &format!(
             "INSERT INTO sessions ({COLUMNS})
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL)"
         ),
         params![
-            session.id,
-            session.user_id,
-            Number(session.generation),
-            Millis(session.rotated_at),
-            Millis(session.expires_at),
-            Millis(session.absolute_until),
-            Millis(session.access_until),
-            Number(session.epoch),
-            session.kid,
-            session.asked_scopes.clone().map(Scopes),
-            Millis(session.created_at),
+            &session.id,
+            &session.user_id,
+            session.generation,
+            session.rotated_at,
+            session.expires_at,
+            session.absolute_until,
+            session.access_until,
+            session.epoch,
+            &session.kid,
+            session.asked_scopes.as_deref().map(Scopes),
+            session.created_at,
         ],
     )?;
     Ok(())
@@ -91,57 +90,73 @@ pub(crate) fn insert(tx: &Transaction<'_>, session: &Session) -> Result<(), DbEr
 /// The session `id`.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn find(connection: &Connection, id: &str) -> Result<Option<Session>, DbError> {
-    let mut find =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
-    Ok(find.query_row([id], read).optional()?)
+/// [`DbError`].
+pub(crate) fn find(sql: &Sql<'_>, id: &str) -> Result<Option<Session>, DbError> {
+    let find = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1{}", sql.held());
+    sql.row(&find, params![id], read)
 }
 
-/// Moves a session from generation `from` to what `next` says, if it is still there and alive.
+/// What a refresh makes of a session.
+pub(crate) struct Rotation {
+    pub(crate) session_id: String,
+    /// The generation that the refresh token is of.
+    pub(crate) from: u64,
+    /// The epoch that the refresh token is of.
+    pub(crate) epoch: u64,
+    pub(crate) at: Timestamp,
+    /// When the next refresh token ends, if the session does not end before.
+    pub(crate) expires_at: Timestamp,
+    /// When the access token made with it ends.
+    pub(crate) access_until: Timestamp,
+    pub(crate) kid: String,
+}
+
+/// Moves a session to its next generation, in one statement: if it is alive and of the generation
+/// and epoch that are shown, and its owner may come in. Gives both as they then are.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn rotate(
-    tx: &Transaction<'_>,
-    from: u64,
-    next: &Session,
-) -> Result<Option<Session>, DbError> {
-    let mut swap = tx.prepare_cached(&format!(
+/// [`DbError`].
+pub(crate) fn rotate(tx: &Tx<'_>, turn: &Rotation) -> Result<Option<(Identity, Session)>, DbError> {
+    let of_owner = |column| format!("(SELECT {column} FROM users WHERE users.id = user_id)");
+    let swap = format!(
         "UPDATE sessions
-         SET generation = ?3, rotated_at = ?4, expires_at = ?5, access_until = ?6, epoch = ?7,
-             kid = ?8
-         WHERE id = ?1 AND generation = ?2 AND ended_at IS NULL
-         RETURNING {COLUMNS}"
-    ))?;
-    let row = swap.query_row(
-        params![
-            next.id,
-            Number(from),
-            Number(next.generation),
-            Millis(next.rotated_at),
-            Millis(next.expires_at),
-            Millis(next.access_until),
-            Number(next.epoch),
-            next.kid,
-        ],
-        read,
+         SET generation = generation + 1, rotated_at = ?3, kid = ?6,
+             expires_at = CASE WHEN absolute_until < ?4 THEN absolute_until ELSE ?4 END,
+             access_until = CASE WHEN access_until > ?5 THEN access_until ELSE ?5 END
+         WHERE id = ?1 AND generation = ?2 AND ended_at IS NULL AND absolute_until > ?3
+             AND EXISTS (SELECT 1 FROM users
+                         WHERE users.id = user_id AND users.is_active AND users.epoch = ?7)
+         RETURNING {COLUMNS}, {} AS owner_name, {} AS owner_tier, {} AS owner_role,
+             {} AS owner_scopes",
+        of_owner("username"),
+        of_owner("tier"),
+        of_owner("role"),
+        of_owner("scopes"),
     );
-    Ok(row.optional()?)
+    let Rotation { session_id, from, epoch, at, expires_at, access_until, kid } = turn;
+    let params = params![session_id, *from, *at, *expires_at, *access_until, kid, *epoch];
+    tx.row(&swap, params, |row| {
+        let session = read(row)?;
+        let owner = Identity {
+            id: session.user_id.clone(),
+            username: row.text("owner_name")?,
+            tier: row.tier("owner_tier")?,
+            role: row.text("owner_role")?,
+            scopes: row.scopes("owner_scopes")?,
+            epoch: *epoch,
+        };
+        Ok((owner, session))
+    })
 }
 
 /// Notes that an access token of the session goes on until `until`.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn extend_access(
-    tx: &Transaction<'_>,
-    id: &str,
-    until: Timestamp,
-) -> Result<(), DbError> {
+/// [`DbError`].
+pub(crate) fn extend_access(tx: &Tx<'_>, id: &str, until: Timestamp) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE sessions SET access_until = max(access_until, ?2) WHERE id = ?1",
-        params![id, Millis(until)],
+        "UPDATE sessions SET access_until = ?2 WHERE id = ?1 AND access_until < ?2",
+        params![id, until],
     )?;
     Ok(())
 }
@@ -149,72 +164,60 @@ pub(crate) fn extend_access(
 /// Ends a session; gives it as it was, or `None` where it was over or never there.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
+/// [`DbError`].
 pub(crate) fn end(
-    tx: &Transaction<'_>,
+    tx: &Tx<'_>,
     id: &str,
     by: End,
     now: Timestamp,
 ) -> Result<Option<Session>, DbError> {
-    let ended = tx.query_row(
+    tx.row(
         &format!(
             "UPDATE sessions SET ended_at = ?2, ended_by = ?3
              WHERE id = ?1 AND ended_at IS NULL RETURNING {COLUMNS}"
         ),
-        params![id, Millis(now), by.as_str()],
+        params![id, now, by.as_str()],
         read,
-    );
-    Ok(ended.optional()?)
+    )
 }
 
 /// Ends all sessions of a user.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn end_all(
-    tx: &Transaction<'_>,
-    user_id: &str,
-    by: End,
-    now: Timestamp,
-) -> Result<usize, DbError> {
-    Ok(tx.execute(
+/// [`DbError`].
+pub(crate) fn end_all(tx: &Tx<'_>, user_id: &str, by: End, now: Timestamp) -> Result<u64, DbError> {
+    tx.execute(
         "UPDATE sessions SET ended_at = ?2, ended_by = ?3 WHERE user_id = ?1 AND ended_at IS NULL",
-        params![user_id, Millis(now), by.as_str()],
-    )?)
+        params![user_id, now, by.as_str()],
+    )
 }
 
 /// Forgets at most `limit` sessions whose every token expired before `before`; gives how many.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn forget(
-    tx: &Transaction<'_>,
-    before: Timestamp,
-    limit: u32,
-) -> Result<usize, DbError> {
-    Ok(tx.execute(
+/// [`DbError`].
+pub(crate) fn forget(tx: &Tx<'_>, before: Timestamp, limit: u32) -> Result<u64, DbError> {
+    tx.execute(
         "DELETE FROM sessions WHERE id IN (
              SELECT id FROM sessions
              WHERE absolute_until < ?1 AND access_until < ?1 LIMIT ?2)",
-        params![Millis(before), limit],
-    )?)
+        params![before, limit],
+    )
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
-    let millis = |name| row.get(name).map(|Millis(at)| at);
-    let number = |name| row.get(name).map(|Number(n)| n);
+fn read(row: &Row<'_>) -> Result<Session, DbError> {
     Ok(Session {
-        id: row.get("id")?,
-        user_id: row.get("user_id")?,
-        generation: number("generation")?,
-        rotated_at: millis("rotated_at")?,
-        expires_at: millis("expires_at")?,
-        absolute_until: millis("absolute_until")?,
-        access_until: millis("access_until")?,
-        epoch: number("epoch")?,
-        kid: row.get("kid")?,
-        asked_scopes: row.get::<_, Option<Scopes>>("asked_scopes")?.map(|Scopes(list)| list),
-        created_at: millis("created_at")?,
-        ended_at: row.get::<_, Option<Millis>>("ended_at")?.map(|Millis(at)| at),
+        id: row.text("id")?,
+        user_id: row.text("user_id")?,
+        generation: row.number("generation")?,
+        rotated_at: row.millis("rotated_at")?,
+        expires_at: row.millis("expires_at")?,
+        absolute_until: row.millis("absolute_until")?,
+        access_until: row.millis("access_until")?,
+        epoch: row.number("epoch")?,
+        kid: row.text("kid")?,
+        asked_scopes: row.opt_scopes("asked_scopes")?,
+        created_at: row.millis("created_at")?,
+        ended_at: row.opt_millis("ended_at")?,
     })
 }

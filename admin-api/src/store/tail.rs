@@ -1,7 +1,8 @@
 //! The table of revocations as a feed, and the loop that follows it.
 //!
-//! Writes of this process wake the loop at once; those of another process (the command line) show
-//! in `PRAGMA data_version`, asked often enough that an act is seen within a tenth of a second.
+//! Writes of this process wake the loop at once; those of another process (the command line,
+//! another Doorward) are looked for often enough that an act is seen within a tenth of a second:
+//! at SQLite in `PRAGMA data_version`, at Postgres in the counter itself.
 
 use std::error::Error;
 use std::future::Future;
@@ -115,7 +116,7 @@ pub(crate) struct SqlFeed {
     database: Database,
     written: watch::Receiver<()>,
     /// What the watching connection saw at its last look, by the version of the data.
-    seen: Option<(i64, Position)>,
+    seen: Option<(Option<i64>, Position)>,
 }
 
 impl SqlFeed {
@@ -133,12 +134,12 @@ impl RevocationFeed for SqlFeed {
         self.written.mark_unchanged();
         // Taken away: after a look that fails, the next one reads.
         let seen = self.seen.take().filter(|_| !is_written);
-        let look = self.database.watch(move |connection| {
+        let look = self.database.watch(move |sql| {
             // The version first: what is committed in between is looked for again.
-            let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+            let version = sql.data_version()?;
             match seen {
-                Some((seen, at)) if seen == version => Ok((version, at)),
-                _ => Ok((version, position(connection)?)),
+                Some((seen, at)) if version.is_some() && seen == version => Ok((version, at)),
+                _ => Ok((version, position(sql)?)),
             }
         });
         let (version, at) = look.await.map_err(lost)?;
@@ -147,14 +148,17 @@ impl RevocationFeed for SqlFeed {
     }
 
     async fn rows_after(&mut self, after: u64, now: Timestamp) -> Result<Vec<Row>, FeedLost> {
-        let read = move |connection: &_| rows_after(connection, after, now);
-        self.database.watch(read).await.map_err(lost)
+        self.database.watch(move |sql| rows_after(sql, after, now)).await.map_err(lost)
     }
 }
 
 fn lost(error: DbError) -> FeedLost {
     match error {
-        DbError::Busy | DbError::Lost | DbError::Sqlite(_) => FeedLost::Unreachable(error.into()),
+        DbError::Busy
+        | DbError::Lost
+        | DbError::Unreachable(_)
+        | DbError::Sqlite(_)
+        | DbError::Postgres(_) => FeedLost::Unreachable(error.into()),
         DbError::Row(_) => FeedLost::Answer(error.into()),
     }
 }

@@ -5,17 +5,13 @@ use std::fmt;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
-use rusqlite::Row;
-use rusqlite::Transaction;
-use rusqlite::params;
 
 use super::fault::DbError;
-use super::values::Millis;
-use super::values::Number;
+use super::sql::Row;
+use super::sql::Sql;
+use super::sql::Tx;
 use super::values::Scopes;
-use super::values::TierName;
+use super::values::params;
 
 /// A person, without the password hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +42,24 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
+/// What tokens say of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) id: String,
+    pub(crate) username: String,
+    pub(crate) tier: Tier,
+    pub(crate) role: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) epoch: u64,
+}
+
+impl From<User> for Identity {
+    fn from(user: User) -> Self {
+        let User { id, username, tier, role, scopes, epoch, .. } = user;
+        Self { id, username, tier, role, scopes, epoch }
+    }
+}
+
 /// A person and what their password is checked against.
 pub(crate) struct Credentials {
     pub(crate) user: User,
@@ -59,26 +73,26 @@ const COLUMNS: &str = "id, username, email, full_name, tier, role, scopes, is_ac
 /// Adds a person.
 ///
 /// # Errors
-/// [`DbError::Sqlite`], also where the name or address is taken.
-pub(crate) fn insert(tx: &Transaction<'_>, user: &User, hash: &Secret) -> Result<(), DbError> {
+/// [`DbError`], also where the name or address is taken.
+pub(crate) fn insert(tx: &Tx<'_>, user: &User, hash: &Secret) -> Result<(), DbError> {
     tx.execute(
         &format!(
             "INSERT INTO users ({COLUMNS}, hashed_password, updated_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, ?11, ?12, ?11)"
         ),
         params![
-            user.id,
-            user.username,
-            user.email,
-            user.full_name,
-            user.tier.as_str(),
-            user.role,
-            Scopes(user.scopes.clone()),
+            &user.id,
+            &user.username,
+            user.email.as_deref(),
+            user.full_name.as_deref(),
+            &user.tier,
+            &user.role,
+            Scopes(&user.scopes),
             user.is_active,
             user.is_verified,
-            Number(user.epoch),
-            Millis(user.created_at),
-            hash.expose(),
+            user.epoch,
+            user.created_at,
+            hash,
         ],
     )?;
     Ok(())
@@ -87,22 +101,20 @@ pub(crate) fn insert(tx: &Transaction<'_>, user: &User, hash: &Secret) -> Result
 /// Whoever signs in as `name`: a user name first, else an e-mail address; both to the letter.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn credentials(
-    connection: &Connection,
-    name: &str,
-) -> Result<Option<Credentials>, DbError> {
-    let mut find = connection.prepare_cached(&format!(
+/// [`DbError`].
+pub(crate) fn credentials(sql: &Sql<'_>, name: &str) -> Result<Option<Credentials>, DbError> {
+    let find = format!(
         "SELECT {COLUMNS}, hashed_password FROM users
-         WHERE username = ?1 OR email = ?1 ORDER BY username = ?1 DESC LIMIT 1"
-    ))?;
-    let found = find.query_row([name], |row| {
+         WHERE username = ?1 OR email = ?1
+         ORDER BY CASE WHEN username = ?1 THEN 0 ELSE 1 END LIMIT 1{}",
+        sql.held()
+    );
+    sql.row(&find, params![name], |row| {
         Ok(Credentials {
             user: read(row)?,
-            hash: row.get::<_, Option<String>>("hashed_password")?.map(Secret::new),
+            hash: row.opt_text("hashed_password")?.map(Secret::new),
         })
-    });
-    Ok(found.optional()?)
+    })
 }
 
 /// The one column by which a person is found.
@@ -126,61 +138,56 @@ impl fmt::Display for By {
 /// The person whose `by` is `value`.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn find(connection: &Connection, by: By, value: &str) -> Result<Option<User>, DbError> {
-    let mut find =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE {by} = ?1"))?;
-    Ok(find.query_row([value], read).optional()?)
+/// [`DbError`].
+pub(crate) fn find(sql: &Sql<'_>, by: By, value: &str) -> Result<Option<User>, DbError> {
+    let find = format!("SELECT {COLUMNS} FROM users WHERE {by} = ?1{}", sql.held());
+    sql.row(&find, params![value], read)
 }
 
 /// Whether `text` is anybody's user name or e-mail address.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn is_taken(connection: &Connection, text: &str) -> Result<bool, DbError> {
-    let mut find =
-        connection.prepare_cached("SELECT 1 FROM users WHERE username = ?1 OR email = ?1")?;
-    Ok(find.query_row([text], |_| Ok(())).optional()?.is_some())
+/// [`DbError`].
+pub(crate) fn is_taken(sql: &Sql<'_>, text: &str) -> Result<bool, DbError> {
+    let find = "SELECT 1 AS one FROM users WHERE username = ?1 OR email = ?1";
+    Ok(sql.row(find, params![text], |_| Ok(()))?.is_some())
 }
 
 /// People by name, after the name `after`, at most `limit`.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn list(connection: &Connection, after: &str, limit: u32) -> Result<Vec<User>, DbError> {
-    let mut list = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM users WHERE username > ?1 ORDER BY username LIMIT ?2"
-    ))?;
-    let rows = list.query_map(params![after, limit], read)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// [`DbError`].
+pub(crate) fn list(sql: &Sql<'_>, after: &str, limit: u32) -> Result<Vec<User>, DbError> {
+    let list =
+        format!("SELECT {COLUMNS} FROM users WHERE username > ?1 ORDER BY username LIMIT ?2");
+    sql.rows(&list, params![after, limit], read)
 }
 
 /// Whether there is nobody.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn is_empty(connection: &Connection) -> Result<bool, DbError> {
-    let none = "SELECT NOT EXISTS (SELECT 1 FROM users)";
-    Ok(connection.query_row(none, [], |row| row.get(0))?)
+/// [`DbError`].
+pub(crate) fn is_empty(sql: &Sql<'_>) -> Result<bool, DbError> {
+    Ok(sql.row("SELECT 1 AS one FROM users LIMIT 1", params![], |_| Ok(()))?.is_none())
 }
 
 /// Writes what may change of a person: everything but the id, the name and the password.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
-pub(crate) fn update(tx: &Transaction<'_>, user: &User, now: Timestamp) -> Result<(), DbError> {
+/// [`DbError`].
+pub(crate) fn update(tx: &Tx<'_>, user: &User, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "UPDATE users
          SET tier = ?2, role = ?3, scopes = ?4, is_active = ?5, epoch = ?6, updated_at = ?7
          WHERE id = ?1",
         params![
-            user.id,
-            user.tier.as_str(),
-            user.role,
-            Scopes(user.scopes.clone()),
+            &user.id,
+            &user.tier,
+            &user.role,
+            Scopes(&user.scopes),
             user.is_active,
-            Number(user.epoch),
-            Millis(now),
+            user.epoch,
+            now,
         ],
     )?;
     Ok(())
@@ -189,9 +196,9 @@ pub(crate) fn update(tx: &Transaction<'_>, user: &User, now: Timestamp) -> Resul
 /// Notes a sign-in, and the new hash where the password was hashed anew.
 ///
 /// # Errors
-/// [`DbError::Sqlite`].
+/// [`DbError`].
 pub(crate) fn signed_in(
-    tx: &Transaction<'_>,
+    tx: &Tx<'_>,
     id: &str,
     new_hash: Option<&Secret>,
     now: Timestamp,
@@ -199,28 +206,24 @@ pub(crate) fn signed_in(
     tx.execute(
         "UPDATE users SET last_login = ?2, hashed_password = coalesce(?3, hashed_password)
          WHERE id = ?1",
-        params![id, Millis(now), new_hash.map(Secret::expose)],
+        params![id, now, new_hash],
     )?;
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<User> {
-    let TierName(tier) = row.get("tier")?;
-    let Scopes(scopes) = row.get("scopes")?;
-    let Number(epoch) = row.get("epoch")?;
-    let Millis(created_at) = row.get("created_at")?;
+fn read(row: &Row<'_>) -> Result<User, DbError> {
     Ok(User {
-        id: row.get("id")?,
-        username: row.get("username")?,
-        email: row.get("email")?,
-        full_name: row.get("full_name")?,
-        tier,
-        role: row.get("role")?,
-        scopes,
-        is_active: row.get("is_active")?,
-        is_verified: row.get("is_verified")?,
-        epoch,
-        last_login: row.get::<_, Option<Millis>>("last_login")?.map(|Millis(at)| at),
-        created_at,
+        id: row.text("id")?,
+        username: row.text("username")?,
+        email: row.opt_text("email")?,
+        full_name: row.opt_text("full_name")?,
+        tier: row.tier("tier")?,
+        role: row.text("role")?,
+        scopes: row.scopes("scopes")?,
+        is_active: row.flag("is_active")?,
+        is_verified: row.flag("is_verified")?,
+        epoch: row.number("epoch")?,
+        last_login: row.opt_millis("last_login")?,
+        created_at: row.millis("created_at")?,
     })
 }

@@ -1,79 +1,155 @@
-//! Our values as SQLite has them.
+//! Values on their way into a database, whichever it is.
 
+use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Write;
 
+use bytes::BytesMut;
+use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
-use rusqlite::ToSql;
-use rusqlite::types::FromSql;
-use rusqlite::types::FromSqlError;
-use rusqlite::types::FromSqlResult;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef;
+use tokio_postgres::types::IsNull;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
+use tokio_postgres::types::to_sql_checked;
 
-/// A moment, in milliseconds.
-pub(crate) struct Millis(pub(crate) Timestamp);
+/// A value of a column.
+pub(crate) enum Value<'a> {
+    Null,
+    Number(i64),
+    Flag(bool),
+    Text(Cow<'a, str>),
+}
 
-impl ToSql for Millis {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Number(self.0.as_millis()).whole()
+/// The parameters of a statement, `?1` first.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$($crate::store::values::Value::from($value)),*]
+    };
+}
+pub(crate) use params;
+
+/// Scopes, kept as one text with single spaces between them.
+pub(crate) struct Scopes<'a>(pub(crate) &'a [String]);
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
     }
 }
 
-impl FromSql for Millis {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let Number(millis) = Number::column_result(value)?;
-        Ok(Self(Timestamp::from_millis(millis)))
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::from(text.as_str())
     }
 }
 
-/// A number that is never negative and fits SQLite's 63 bits.
-pub(crate) struct Number(pub(crate) u64);
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
 
-impl Number {
-    fn whole(&self) -> rusqlite::Result<ToSqlOutput<'static>> {
+impl<'a> From<&'a Secret> for Value<'a> {
+    fn from(secret: &'a Secret) -> Self {
+        Self::from(secret.expose())
+    }
+}
+
+impl<'a> From<&'a Tier> for Value<'a> {
+    fn from(tier: &'a Tier) -> Self {
+        Self::from(tier.as_str())
+    }
+}
+
+impl From<Scopes<'_>> for Value<'_> {
+    fn from(scopes: Scopes<'_>) -> Self {
+        Self::from(scopes.0.join(" "))
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<u64> for Value<'_> {
+    /// Both databases have 63 bits for it.
+    fn from(number: u64) -> Self {
         // A moment 292 million years off is as good as the farthest that fits.
-        Ok(ToSqlOutput::from(i64::try_from(self.0).unwrap_or(i64::MAX)))
+        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
-impl ToSql for Number {
+impl From<Timestamp> for Value<'_> {
+    /// In milliseconds.
+    fn from(at: Timestamp) -> Self {
+        Self::from(at.as_millis())
+    }
+}
+
+impl<'a, T> From<Option<T>> for Value<'a>
+where
+    Value<'a>: From<T>,
+{
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Self::from)
+    }
+}
+
+impl rusqlite::ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.whole()
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Number(number) => ValueRef::Integer(*number),
+            Self::Flag(flag) => ValueRef::Integer((*flag).into()),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
     }
 }
 
-impl FromSql for Number {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let number = value.as_i64()?;
-        let number = u64::try_from(number).map_err(|_| FromSqlError::OutOfRange(number))?;
-        Ok(Self(number))
+// Says nothing: it may be the hash of a password.
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Value")
     }
 }
 
-/// A tier's name.
-pub(crate) struct TierName(pub(crate) Tier);
-
-impl FromSql for TierName {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Tier::parse(value.as_str()?).map(Self).map_err(|e| FromSqlError::Other(Box::new(e)))
+impl ToSql for Value<'_> {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Number(number) => number.to_sql_checked(kind, out),
+            Self::Flag(flag) => flag.to_sql_checked(kind, out),
+            Self::Text(text) => text.as_ref().to_sql_checked(kind, out),
+        }
     }
-}
 
-/// Scopes, separated by single spaces.
-pub(crate) struct Scopes(pub(crate) Vec<String>);
-
-impl ToSql for Scopes {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(self.0.join(" ")))
+    fn accepts(_: &Type) -> bool {
+        // The value within says whether it fits; here only the kind of column is known.
+        true
     }
-}
 
-impl FromSql for Scopes {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let words = value.as_str()?.split_ascii_whitespace();
-        Ok(Self(words.map(str::to_owned).collect()))
-    }
+    to_sql_checked!();
 }
 
 /// Lower-case hexadecimal.

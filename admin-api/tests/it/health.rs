@@ -34,7 +34,7 @@ async fn health_is_the_old_shape_and_what_is_not_configured_does_not_degrade() {
 #[tokio::test]
 async fn a_database_that_is_down_is_unhealthy_200_and_strictly_503_without_a_reason() {
     let house = House::empty("").await;
-    house.sql().execute("DROP TABLE revocation_log", []).unwrap();
+    house.execute("DROP TABLE revocation_log");
     let answer = house.ask(get("/monitoring/health")).await;
     answer.is_ok();
     let body = answer.json();
@@ -50,7 +50,7 @@ async fn a_database_that_is_down_is_unhealthy_200_and_strictly_503_without_a_rea
 async fn health_is_looked_at_once_a_second() {
     let house = House::empty("").await;
     house.ask(get("/monitoring/health")).await.is_ok();
-    house.sql().execute("DROP TABLE revocation_log", []).unwrap();
+    house.execute("DROP TABLE revocation_log");
     house.hand.forward(Duration::from_millis(999));
     let status = async || house.ask(get("/monitoring/health?strict=1")).await.status;
     assert_eq!(status().await, 200);

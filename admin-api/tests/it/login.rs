@@ -104,8 +104,7 @@ async fn unknown_wrong_and_inactive_get_one_answer_for_one_hash() {
 async fn a_disabled_users_right_password_waits_for_no_write_that_a_wrong_one_does_not() {
     let house = House::with_ann().await;
     house.api.users().disable("ann").await.unwrap();
-    let writer = house.sql();
-    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let _held = house.place.hold_writes().await;
     is_incorrect(&house.ask(login(&[("username", "ann"), ("password", PASSWORD)])).await);
 }
 

@@ -1,4 +1,4 @@
-//! The admin API through HTTP, on a real SQLite file.
+//! The admin API through HTTP, on a real SQLite file. `tests/postgres` runs the same on Postgres.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -9,6 +9,7 @@ mod logout;
 mod me;
 mod mint;
 mod open;
+mod place;
 mod refresh;
 mod shape;
 mod socket;

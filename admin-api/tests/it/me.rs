@@ -47,8 +47,7 @@ async fn me_with_a_refresh_token_is_refused() {
 async fn me_of_a_user_who_is_gone_is_not_found() {
     let house = House::with_ann().await;
     let pair = house.sign_in().await;
-    let sql = house.sql();
-    sql.execute_batch("PRAGMA foreign_keys = ON; DELETE FROM users").unwrap();
+    house.execute("DELETE FROM sessions; DELETE FROM users");
     let answer = house.me(&pair.access).await;
     answer.is_problem(404, "User not found", "NOT_FOUND");
 }

@@ -11,7 +11,7 @@ use crate::support::*;
 /// The whole text of an error, causes included.
 async fn fault_of(database: &Path) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let mut config = config_at(&dir, "");
+    let mut config = config_at(dir.path(), "");
     config.database = Database::Sqlite(database.to_owned());
     let Err(error) = AdminApi::open(&config, keys(), Hand::new().clock()).await else {
         panic!("it opened");
@@ -62,12 +62,11 @@ async fn a_file_that_is_no_database_is_named_and_left_alone() {
 #[tokio::test]
 async fn a_changed_or_newer_schema_is_refused() {
     let house = House::with_ann().await;
-    let file = house.dir.path().join("doorward.db");
-    let sql = house.sql();
-    sql.execute("UPDATE schema_migrations SET checksum = 'x' WHERE version = 2", []).unwrap();
+    let file = house.place.dir().join("doorward.db");
+    house.execute("UPDATE schema_migrations SET checksum = 'x' WHERE version = 2");
     let fault = fault_of(&file).await;
     assert!(fault.contains("migration 2 (`0002_sessions.sql`)"), "{fault}");
-    sql.execute("UPDATE schema_migrations SET version = 99 WHERE version = 2", []).unwrap();
+    house.execute("UPDATE schema_migrations SET version = 99 WHERE version = 2");
     let fault = fault_of(&file).await;
     assert!(fault.contains("is at migration 99"), "{fault}");
 }
@@ -77,7 +76,7 @@ async fn only_the_owner_reads_the_files() {
     let house = House::with_ann().await;
     house.sign_in().await;
     let mut names = Vec::new();
-    for entry in fs::read_dir(house.dir.path()).unwrap() {
+    for entry in fs::read_dir(house.place.dir()).unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{:?}", entry.file_name());
@@ -90,7 +89,7 @@ async fn only_the_owner_reads_the_files() {
 #[tokio::test]
 async fn a_database_in_memory_works_alike() {
     let dir = tempfile::tempdir().unwrap();
-    let mut config = config_at(&dir, "");
+    let mut config = config_at(dir.path(), "");
     config.database = Database::SqliteMemory;
     let api = AdminApi::open(&config, keys(), Hand::new().clock()).await.unwrap();
     api.users().create(ann()).await.unwrap();

@@ -178,7 +178,7 @@ async fn a_refresh_reads_tier_and_scopes_anew() {
     let first = house.sign_in().await;
     house.api.users().set_tier("ann", tier("premium")).await.unwrap();
     let update = "UPDATE users SET role = 'user', scopes = 'tea'";
-    house.sql().execute(update, []).unwrap();
+    house.execute(update);
     let claims = claims(&house.refresh(&first.refresh).await.pair().access);
     assert_eq!(claims["tier"], "premium");
     assert_eq!(claims["scope"], "tea");
@@ -221,7 +221,7 @@ async fn a_refresh_token_of_a_restored_backup_is_invalid_but_ends_nothing() {
     let house = House::with_ann().await;
     let first = house.sign_in().await;
     let second = house.refresh(&first.refresh).await.pair();
-    house.sql().execute("UPDATE sessions SET generation = 0", []).unwrap();
+    house.execute("UPDATE sessions SET generation = 0");
     house.refresh(&second.refresh).await.is_invalid_refresh();
     assert_eq!(house.count("SELECT count(*) FROM revocations"), 0);
 }

@@ -9,7 +9,7 @@ use crate::support::*;
 #[tokio::test]
 async fn it_serves_on_a_unix_socket_and_stops_when_told_to() {
     let house = House::with_ann().await;
-    let path = house.dir.path().join("admin.sock");
+    let path = house.place.dir().join("admin.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let api = house.api.clone();

@@ -1,5 +1,6 @@
 //! A house with one admin API in it: a temporary database, a clock in the hand, and a way to ask.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,6 @@ use admin_api::NewUser;
 use axum::body::Body;
 use axum::body::to_bytes;
 use config::Config;
-use config::Database;
 use http::HeaderMap;
 use http::Request;
 use http::StatusCode;
@@ -24,8 +24,9 @@ use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
 use serde_json::Value;
-use tempfile::TempDir;
 use tower::ServiceExt;
+
+use crate::place::Place;
 
 pub(crate) const SIGNING_SECRET: &str = "0123456789abcdef0123456789abcdef-not-for-production";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -44,7 +45,7 @@ pub(crate) struct House {
     pub(crate) api: Arc<AdminApi>,
     pub(crate) hand: Hand,
     pub(crate) config: Config,
-    pub(crate) dir: TempDir,
+    pub(crate) place: Place,
 }
 
 /// A clock that moves only when it is told to.
@@ -75,10 +76,10 @@ pub(crate) fn keys() -> Arc<KeyRing> {
     Arc::new(KeyRing::new(vec![Key::Signing(Box::new(key))]).unwrap())
 }
 
-pub(crate) fn config_at(dir: &TempDir, more: &str) -> Config {
+pub(crate) fn config_at(dir: &Path, more: &str) -> Config {
     let mut config = config::parse("test", &format!("{CONFIG}{more}"), &|_| None)
         .unwrap_or_else(|faults| panic!("{faults}"));
-    config.database = Database::Sqlite(dir.path().join("doorward.db"));
+    config.data_dir = dir.to_owned();
     config
 }
 
@@ -91,14 +92,15 @@ impl House {
     }
 
     pub(crate) async fn empty(more: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = config_at(&dir, more);
+        let place = Place::new();
+        let mut config = config_at(place.dir(), more);
+        config.database = place.database();
         let hand = Hand::new();
         let api = AdminApi::open(&config, keys(), hand.clock()).await.unwrap();
-        Self { api: Arc::new(api), hand, config, dir }
+        Self { api: Arc::new(api), hand, config, place }
     }
 
-    /// Another admin API on the same file, as after a restart or from the command line.
+    /// Another admin API on the same database, as after a restart or from the command line.
     pub(crate) async fn open_again(&self) -> AdminApi {
         AdminApi::open(&self.config, keys(), self.hand.clock()).await.unwrap()
     }
@@ -124,13 +126,13 @@ impl House {
         self.ask(bearer(get("/auth/me"), access)).await
     }
 
-    /// A connection of somebody else to the same file.
-    pub(crate) fn sql(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.dir.path().join("doorward.db")).unwrap()
+    /// Runs statements as somebody else who has the database open.
+    pub(crate) fn execute(&self, statements: &str) {
+        self.place.execute(statements);
     }
 
     pub(crate) fn count(&self, query: &str) -> i64 {
-        self.sql().query_row(query, [], |row| row.get(0)).unwrap()
+        self.place.count(query)
     }
 }
 

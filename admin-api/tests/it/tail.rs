@@ -131,16 +131,15 @@ async fn a_refresh_token_used_twice_ends_the_session_at_the_edge() {
 async fn a_log_of_thousands_of_rows_arrives_whole() {
     let house = House::with_ann().await;
     let last = house.sign_in().await;
-    let mut sql = house.sql();
-    let tx = sql.transaction().unwrap();
     let until = house.hand.now().as_millis() + 60_000;
-    for seq in 1..=2500 {
-        let entry = format!(r#"{{"kind":"session","id":"s{seq}","until":{until}}}"#);
-        let add = "INSERT INTO revocations (seq, at, until, entry) VALUES (?1, 0, ?2, ?3)";
-        tx.execute(add, rusqlite::params![seq, until as i64, entry]).unwrap();
-    }
-    tx.execute("UPDATE revocation_log SET seq = 2500", []).unwrap();
-    tx.commit().unwrap();
+    let row = |seq| {
+        format!(r#"({seq}, 0, {until}, '{{"kind":"session","id":"s{seq}","until":{until}}}')"#)
+    };
+    let rows = (1..=2500).map(row).collect::<Vec<_>>().join(", ");
+    house.execute(&format!(
+        "INSERT INTO revocations (seq, at, until, entry) VALUES {rows};
+         UPDATE revocation_log SET seq = 2500"
+    ));
     house.ask(bearer(post("/auth/logout"), &last.access)).await.is_ok();
     let edge = Edge::of(&house).await;
     assert_eq!(edge.set.len(), 2501);
@@ -159,11 +158,10 @@ async fn a_restored_backup_is_read_from_the_beginning() {
     let sid = claims(&two.access)["sid"].as_str().unwrap().to_owned();
     let until = house.hand.now().as_millis() + 60_000;
     let entry = format!(r#"{{"kind":"session","id":"{sid}","until":{until}}}"#);
-    let mut sql = house.sql();
-    let tx = sql.transaction().unwrap();
-    tx.execute("UPDATE revocations SET entry = ?1 WHERE seq = 1", [entry]).unwrap();
-    tx.execute("UPDATE revocation_log SET log_id = 'another'", []).unwrap();
-    tx.commit().unwrap();
+    house.execute(&format!(
+        "UPDATE revocations SET entry = '{entry}' WHERE seq = 1;
+         UPDATE revocation_log SET log_id = 'another'"
+    ));
     edge.until(|edge| !edge.takes(&house, &two.access)).await;
     assert!(!edge.takes(&house, &one.access), "nothing is ever un-revoked");
     edge.stop().await;

@@ -107,7 +107,7 @@ async fn disabling_twice_or_setting_the_same_tier_revokes_nothing_more() {
 #[tokio::test]
 async fn an_act_and_its_revocations_are_one_transaction() {
     let house = House::with_ann().await;
-    house.sql().execute("DROP TABLE revocations", []).unwrap();
+    house.execute("DROP TABLE revocations");
     house.api.users().disable("ann").await.unwrap_err();
     let ann = house.api.users().by_username("ann").await.unwrap().unwrap();
     assert!(ann.is_active);

@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use admin_api::OpenError;
+use admin_api::Schema;
 use anyhow::Context;
-use config::Config;
-use config::Database;
 use serde_json::json;
 
 use crate::arguments::Check;
@@ -24,7 +22,8 @@ pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
     let place = Place { config: Some(file.clone()), data_dir: place.data_dir.clone() };
     let loaded = settings::load(&place).map_err(|faults| (faults.to_json(), faults.to_string()));
     let outcome = loaded.and_then(|config| {
-        let usable = usable_database(&config).and_then(|()| keys::configured(&config));
+        let named = Schema::check_name(&config.database).map_err(anyhow::Error::from);
+        let usable = named.and_then(|()| keys::configured(&config));
         usable.map(|_| settings::notes(&config)).map_err(|error| {
             let message = format!("{error:#}");
             let text = format!("{}: {message}", file.display());
@@ -54,12 +53,4 @@ pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the start would refuse once it comes to opening the database.
-fn usable_database(config: &Config) -> anyhow::Result<()> {
-    match config.database {
-        Database::Sqlite(_) | Database::SqliteMemory => Ok(()),
-        Database::Postgres { .. } => Err(OpenError::NotSqlite.into()),
-    }
 }

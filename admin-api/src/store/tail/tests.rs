@@ -1,16 +1,18 @@
 //! The table as a feed: against the kernel's suite, and what is its own.
 
-use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use kernel::revocation::Entry;
 use kernel::revocation::conformance::Truth;
-use rusqlite::Transaction;
+use kernel::secret::Secret;
 use tempfile::TempDir;
+use test_support::postgres::PostgresServer;
 
 use super::*;
 use crate::store::revocations::record;
+use crate::store::sql::Tx;
+use crate::store::values::params;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -19,38 +21,53 @@ struct Table {
     open: Vec<Database>,
     turn: AtomicUsize,
     _dir: TempDir,
+    _server: Option<PostgresServer>,
 }
 
 impl Table {
     /// A file that two processes have open; the first is followed.
-    fn in_a_file() -> Self {
+    async fn in_a_file() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let open = [(); 2].map(|()| database_at(&dir.path().join("doorward.db")));
-        Self { open: open.into(), turn: AtomicUsize::new(0), _dir: dir }
+        let config = config::Database::Sqlite(dir.path().join("doorward.db"));
+        Self::at(&[&config, &config], dir, None).await
     }
 
-    fn in_memory() -> Self {
-        let only = Database::open(&config::Database::SqliteMemory, NOW).unwrap();
+    async fn in_memory() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { open: vec![only], turn: AtomicUsize::new(0), _dir: dir }
+        Self::at(&[&config::Database::SqliteMemory], dir, None).await
+    }
+
+    /// A Postgres that two processes have open; the first is followed.
+    async fn at_postgres() -> Self {
+        let server = PostgresServer::start();
+        let config = config::Database::Postgres { url: Secret::new(server.url()) };
+        Self::at(&[&config, &config], tempfile::tempdir().unwrap(), Some(server)).await
+    }
+
+    async fn at(
+        places: &[&config::Database],
+        dir: TempDir,
+        server: Option<PostgresServer>,
+    ) -> Self {
+        let mut open = Vec::new();
+        for place in places {
+            open.push(Database::open(place, NOW).await.unwrap());
+        }
+        Self { open, turn: AtomicUsize::new(0), _dir: dir, _server: server }
     }
 
     /// One process writes after the other.
     async fn act<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&Transaction<'_>) -> Result<T, DbError> + Send + 'static,
+        act: impl FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     ) -> T {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.open[turn % self.open.len()].write(act).await.unwrap()
     }
 
     async fn sql(&self, statements: &'static str) {
-        self.act(move |tx| Ok(tx.execute_batch(statements)?)).await;
+        self.act(move |tx| tx.batch(statements)).await;
     }
-}
-
-fn database_at(path: &Path) -> Database {
-    Database::open(&config::Database::Sqlite(path.to_owned()), NOW).unwrap()
 }
 
 impl Truth for Table {
@@ -66,9 +83,9 @@ impl Truth for Table {
 
     async fn restore(&self, log_id: &str, entries: Vec<Entry>) {
         let log_id = log_id.to_owned();
-        let restore = move |tx: &Transaction<'_>| {
-            tx.execute("DELETE FROM revocations", [])?;
-            tx.execute("UPDATE revocation_log SET seq = 0, log_id = ?1", [log_id])?;
+        let restore = move |tx: &Tx<'_>| {
+            tx.execute("DELETE FROM revocations", params![])?;
+            tx.execute("UPDATE revocation_log SET seq = 0, log_id = ?1", params![log_id])?;
             entries.iter().try_for_each(|entry| record(tx, entry, NOW).map(|_| ()))
         };
         self.act(restore).await;
@@ -76,16 +93,20 @@ impl Truth for Table {
 }
 
 mod in_a_file {
-    kernel::revocation_feed_conformance!(super::Table::in_a_file());
+    kernel::revocation_feed_conformance!(super::Table::in_a_file().await);
+}
+
+mod at_postgres {
+    kernel::revocation_feed_conformance!(super::Table::at_postgres().await);
 }
 
 mod in_memory {
-    kernel::revocation_feed_conformance!(super::Table::in_memory());
+    kernel::revocation_feed_conformance!(super::Table::in_memory().await);
 }
 
 #[tokio::test]
 async fn nothing_is_read_where_nobody_wrote() {
-    let table = Table::in_a_file();
+    let table = Table::in_a_file().await;
     table.write(Entry::Key { kid: "k1".to_owned() }).await;
     let mut feed = table.feed();
     let at = feed.position().await.unwrap();
@@ -93,7 +114,7 @@ async fn nothing_is_read_where_nobody_wrote() {
     // By the watching connection itself, which its version does not speak of.
     let watcher = &table.open[0];
     let rename = "ALTER TABLE revocation_log RENAME TO gone";
-    watcher.watch(|connection| Ok(connection.execute_batch(rename)?)).await.unwrap();
+    watcher.watch(|sql| sql.row(rename, params![], |_| Ok(()))).await.unwrap();
     for _ in 0..3 {
         assert_eq!(feed.position().await.unwrap(), at);
     }
@@ -107,7 +128,9 @@ async fn after_a_look_that_failed_the_next_one_reads() {
         ("ALTER TABLE revocations RENAME TO r", "ALTER TABLE r RENAME TO revocations"),
         ("ALTER TABLE revocation_log RENAME TO l", "ALTER TABLE l RENAME TO revocation_log"),
     ] {
-        for table in [Table::in_a_file(), Table::in_memory()] {
+        for table in
+            [Table::in_a_file().await, Table::in_memory().await, Table::at_postgres().await]
+        {
             let mut feed = table.feed();
             let mut follower = Follower::new(Arc::default());
             follower.catch_up(&mut feed, NOW).await.unwrap();
@@ -127,7 +150,7 @@ async fn after_a_look_that_failed_the_next_one_reads() {
 
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_told_apart_from_a_database_that_is_away() {
-    let table = Table::in_a_file();
+    let table = Table::in_a_file().await;
     table.write(Entry::Key { kid: "k1".to_owned() }).await;
     table.sql(r#"UPDATE revocations SET entry = '{"kind":"weather"}'"#).await;
     let error = table.feed().rows_after(0, NOW).await.unwrap_err();

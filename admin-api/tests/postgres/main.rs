@@ -1,0 +1,32 @@
+//! The admin API through HTTP, on a real Postgres: the tests of `tests/it`, and what only a server
+//! can do.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
+mod away;
+#[path = "../it/health.rs"]
+mod health;
+#[path = "../it/leaks.rs"]
+mod leaks;
+#[path = "../it/login.rs"]
+mod login;
+#[path = "../it/logout.rs"]
+mod logout;
+#[path = "../it/me.rs"]
+mod me;
+#[path = "../it/mint.rs"]
+mod mint;
+mod place;
+#[path = "../it/refresh.rs"]
+mod refresh;
+mod same;
+#[path = "../it/shape.rs"]
+mod shape;
+#[path = "../it/socket.rs"]
+mod socket;
+#[path = "../it/support.rs"]
+mod support;
+#[path = "../it/tail.rs"]
+mod tail;
+#[path = "../it/users.rs"]
+mod users;

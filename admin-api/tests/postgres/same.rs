@@ -1,0 +1,24 @@
+//! Nothing is tested on one database alone without a reason.
+
+use std::collections::BTreeSet;
+
+/// What speaks of SQLite's files.
+const OF_SQLITE: [&str; 1] = ["open"];
+
+/// What speaks of a server that is elsewhere.
+const OF_POSTGRES: [&str; 2] = ["away", "same"];
+
+fn modules(main: &str) -> BTreeSet<&str> {
+    let names = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    names.collect()
+}
+
+#[test]
+fn what_is_tested_on_sqlite_is_tested_on_postgres() {
+    let mut sqlite = modules(include_str!("../it/main.rs"));
+    let mut postgres = modules(include_str!("main.rs"));
+    assert!(sqlite.len() > 10, "{sqlite:?}");
+    sqlite.retain(|name| !OF_SQLITE.contains(name));
+    postgres.retain(|name| !OF_POSTGRES.contains(name));
+    assert_eq!(sqlite, postgres);
+}

@@ -147,6 +147,8 @@ section! {
         lifetime_max: Period<SECOND, { 400 * DAY }> = Means(r#""24h""#),
         /// Where the browser goes after signing in with a provider.
         frontend_url: WebUrl = Fine,
+        /// Whether the tokens themselves go there, in the query, instead of a code for them.
+        frontend_tokens_in_query: bool = Means("false"),
         /// Whether tokens of the replaced system (no `iss`, `jti`, `iat`) are accepted.
         accept_legacy: bool = Means("false"),
         /// The keys: the first signs, all verify; left out: one is generated in `data_dir`.

@@ -117,6 +117,15 @@ pub fn embedded(environment: Variables<'_>, data_dir: &Path) -> Result<Config, F
     Ok(config)
 }
 
+/// Checks a URL that was not configured but discovered, by the rule for configured ones: absolute,
+/// and `https`, or `http` to this very machine.
+///
+/// # Errors
+/// What is wrong with it, with the URL itself in backticks.
+pub fn check_url(text: &str) -> Result<(), String> {
+    values::WebUrl::parse(text).map(|_| ())
+}
+
 /// The JSON Schema (draft-07) of the file.
 pub fn schema() -> serde_json::Value {
     let mut schema = File::schema();

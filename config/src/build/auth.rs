@@ -16,14 +16,19 @@ use crate::types::Auth;
 use crate::types::Hashing;
 use crate::types::Issuer;
 use crate::types::Key;
+use crate::types::Listen;
 use crate::values::SecretRef;
 use crate::values::secret_problem;
 use crate::values::written_problem;
 
-pub(super) fn auth(field: Field<AuthFile>, context: &mut Context<'_, '_, '_>) -> Option<Auth> {
+pub(super) fn auth(
+    field: Field<AuthFile>,
+    listen: Option<&Listen>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<Auth> {
     let file = field.value?;
     let keys = keys(file.keys, context);
-    let oauth = providers::oauth(file.oauth, context);
+    let oauth = providers::oauth(file.oauth, listen, context);
     let access_ttl = file.access_ttl.value.map(|period| period.0);
     let refresh_ttl = file.refresh_ttl.value.map(|period| period.0);
     let lifetime_max = file.lifetime_max.value.map(|period| period.0);
@@ -44,6 +49,10 @@ pub(super) fn auth(field: Field<AuthFile>, context: &mut Context<'_, '_, '_>) ->
             context.fault(at, message);
         }
     }
+    if file.frontend_tokens_in_query.value == Some(true) && !file.frontend_url.given {
+        let message = "it says what is sent to `auth.frontend_url`, and there is none";
+        context.fault(&file.frontend_tokens_in_query.at, message);
+    }
     let hashing = file.hashing.value?;
     let threads = hashing.threads.value.map_or_else(hashing_threads, |threads| threads.0 as usize);
     Some(Auth {
@@ -54,6 +63,7 @@ pub(super) fn auth(field: Field<AuthFile>, context: &mut Context<'_, '_, '_>) ->
         leeway: file.leeway.value?.0,
         lifetime_max: lifetime_max?,
         frontend_url: file.frontend_url.value.map(|url| url.0),
+        frontend_tokens_in_query: file.frontend_tokens_in_query.value?,
         accept_legacy: file.accept_legacy.value?,
         keys: keys?,
         token_cache_bytes: file.token_cache_bytes.value?.0 as usize,

@@ -6,9 +6,11 @@ use super::Context;
 use crate::file::OAuthFile;
 use crate::file::ProviderFile;
 use crate::read::Field;
+use crate::types::Listen;
 use crate::types::OAuth;
 use crate::types::Provider;
 use crate::values::Name;
+use crate::values::Scope;
 
 /// What is known of a provider without asking it.
 #[derive(Clone, Copy, Default)]
@@ -52,10 +54,25 @@ const OIDC: Known = Known {
     scopes: &["openid", "email", "profile"],
 };
 
-pub(super) fn oauth(field: Field<OAuthFile>, context: &mut Context<'_, '_, '_>) -> Option<OAuth> {
+pub(super) fn oauth(
+    field: Field<OAuthFile>,
+    listen: Option<&Listen>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<OAuth> {
     let file = field.value?;
-    let google = file.google.value.map(|file| provider(file, GOOGLE, context));
-    let github = file.github.value.map(|file| provider(file, GITHUB, context));
+    // A faulty [listen] says nothing of where clients come to.
+    let comes_back = listen.is_none_or(|listen| listen.origin().is_some());
+    let google = file.google.value.map(|file| {
+        // Another issuer in Google's place has its own URLs, to be discovered there.
+        let known = if file.issuer.given { OIDC } else { GOOGLE };
+        check(&file, comes_back, context);
+        check_openid(&file, context);
+        provider(file, known, context)
+    });
+    let github = file.github.value.map(|file| {
+        check(&file, comes_back, context);
+        provider(file, GITHUB, context)
+    });
     let mut oidc = BTreeMap::new();
     for (name, spot) in file.oidc.value?.0 {
         if let Err(error) = Name::parse(&name) {
@@ -64,12 +81,36 @@ pub(super) fn oauth(field: Field<OAuthFile>, context: &mut Context<'_, '_, '_>) 
         if spot.value.issuer.value.is_none() && !spot.value.issuer.given {
             context.fault(&spot.at, "the key `issuer` is missing");
         }
+        check(&spot.value, comes_back, context);
+        check_openid(&spot.value, context);
         if let Some(provider) = provider(spot.value, OIDC, context) {
             oidc.insert(name, provider);
         }
     }
     // What could not be made was reported, so a provider that is missing here is never served.
     Some(OAuth { google: google.flatten(), github: github.flatten(), oidc })
+}
+
+/// Checks that the browser can be told where to come back to.
+fn check(file: &ProviderFile, comes_back: bool, context: &mut Context<'_, '_, '_>) {
+    if !comes_back && !file.redirect_uri.given {
+        let message = "where the browser comes back to is not known: set `listen.public_url`, or \
+                       `redirect_uri` here";
+        context.fault(&file.at, message);
+    }
+    if file.issuer.value.as_ref().is_some_and(|issuer| issuer.0.contains('?')) {
+        // OpenID Connect Discovery §2.
+        context.fault(&file.issuer.at, "an issuer has no query");
+    }
+}
+
+/// Checks that an id token is asked for (OpenID Connect Core §3.1.2.1).
+fn check_openid(file: &ProviderFile, context: &mut Context<'_, '_, '_>) {
+    let without = |scopes: &Vec<Scope>| !scopes.iter().any(|scope| scope.0 == "openid");
+    if file.scopes.value.as_ref().is_some_and(without) {
+        let message = "without the scope `openid` the provider does not say who somebody is";
+        context.fault(&file.scopes.at, message);
+    }
 }
 
 fn provider(

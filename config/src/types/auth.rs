@@ -22,6 +22,9 @@ pub struct Auth {
     pub lifetime_max: Duration,
     /// Where the browser goes after signing in with a provider.
     pub frontend_url: Option<String>,
+    /// Whether the tokens themselves go there, in the query, as in the replaced system; else a
+    /// code that is exchanged for them.
+    pub frontend_tokens_in_query: bool,
     /// Whether tokens of the replaced system (no `iss`, `jti`, `iat`) are accepted.
     pub accept_legacy: bool,
     /// The keys; the first signs, all verify. Empty: the caller makes one.

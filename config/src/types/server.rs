@@ -103,6 +103,19 @@ pub struct Listen {
     pub connections_max: usize,
 }
 
+impl Listen {
+    /// Where clients find us, without a final slash: [`public_url`](Self::public_url), else the
+    /// first public address if it is a fixed one that only this machine reaches.
+    pub fn origin(&self) -> Option<String> {
+        let first = || {
+            let address = self.public.first()?;
+            let here = address.ip().is_loopback() && address.port() != 0;
+            here.then(|| format!("http://{address}"))
+        };
+        self.public_url.clone().or_else(first)
+    }
+}
+
 /// The database that holds people, sessions and revocations.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Database {

@@ -86,7 +86,7 @@ pub(crate) struct WebUrl(pub(crate) String);
 pub(crate) struct Origin(pub(crate) String);
 
 impl WebUrl {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         split_safe(text).map(|_| Self(text.to_owned()))
     }
 }

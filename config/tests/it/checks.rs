@@ -312,3 +312,99 @@ fn a_list_of_ten_thousand_items_is_the_longest() {
     assert!(parse(&list(10_000)).is_ok());
     one_fault(&list(10_001), "10001 items are too many: at most 10000");
 }
+
+/// The configuration of a provider, with `keys` in it.
+fn provider(name: &str, keys: &str) -> String {
+    let secret = "client_secret = { env = \"S\" }";
+    format!("[auth.oauth.{name}]\nclient_id = \"id\"\n{secret}\n{keys}\n")
+}
+
+fn oauth(text: &str) -> Result<config::OAuth, Vec<String>> {
+    let variables = [("S", "secret")];
+    match parse_with(text, &variables) {
+        Ok(config) => Ok(config.auth.oauth),
+        Err(_) => Err(faults_with(text, &variables)),
+    }
+}
+
+#[test]
+fn a_browser_must_be_told_where_to_come_back_to() {
+    let text =
+        |listen: &str, keys: &str| format!("[listen]\n{listen}\n{}", provider("github", keys));
+    let there = "public = [\"0.0.0.0:8080\"]";
+    let unknown = "auth.oauth.github: where the browser comes back to is not known: set \
+                   `listen.public_url`, or `redirect_uri` here";
+    for listen in [there, "public = [\"127.0.0.1:0\"]"] {
+        let faults = oauth(&text(listen, "")).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].ends_with(unknown), "{faults:?}");
+    }
+    let redirect = "redirect_uri = \"https://a.example/auth/github/callback\"";
+    assert!(oauth(&text(there, redirect)).is_ok());
+    let public_url = format!("{there}\npublic_url = \"https://a.example\"");
+    assert!(oauth(&text(&public_url, "")).is_ok());
+    assert!(oauth(&text("", "")).is_ok(), "the default address is this machine's own");
+}
+
+#[test]
+fn the_origin_is_the_public_url_or_an_address_that_only_this_machine_reaches() {
+    let origin = |listen: &str| parse(&format!("[listen]\n{listen}")).unwrap().listen.origin();
+    assert_eq!(origin(""), Some("http://127.0.0.1:8080".to_owned()));
+    assert_eq!(origin("public = [\"[::1]:80\"]"), Some("http://[::1]:80".to_owned()));
+    assert_eq!(origin("public_url = \"https://a.example\""), Some("https://a.example".to_owned()));
+    assert_eq!(origin("public = [\"0.0.0.0:8080\"]"), None);
+}
+
+#[test]
+fn a_provider_of_id_tokens_is_asked_for_one() {
+    let issuer = "issuer = \"https://login.example\"";
+    for (name, keys) in [("google", ""), ("oidc.a", issuer)] {
+        let with = |scopes: &str| oauth(&provider(name, &format!("{keys}\nscopes = {scopes}")));
+        assert!(with("[\"openid\"]").is_ok(), "{name}");
+        for scopes in ["[\"email\"]", "[]"] {
+            let faults = with(scopes).unwrap_err();
+            let message = "without the scope `openid` the provider does not say who somebody is";
+            assert!(faults.len() == 1 && faults[0].ends_with(message), "{faults:?}");
+        }
+    }
+    assert!(oauth(&provider("github", "scopes = [\"read:user\"]")).is_ok());
+}
+
+#[test]
+fn every_url_of_a_provider_is_https_or_leads_to_this_machine() {
+    for key in [
+        "redirect_uri",
+        "issuer",
+        "authorization_url",
+        "token_url",
+        "userinfo_url",
+        "emails_url",
+        "jwks_url",
+    ] {
+        let with = |url: &str| oauth(&provider("google", &format!("{key} = \"{url}\"")));
+        assert!(with("https://a.example/x").is_ok(), "{key}");
+        assert!(with("http://127.0.0.1:1/x").is_ok(), "{key}");
+        let faults = with("http://a.example/x").unwrap_err();
+        assert!(faults.len() == 1 && faults[0].contains("in the clear"), "{faults:?}");
+    }
+    let faults = oauth(&provider("google", "issuer = \"https://a.example/?b\"")).unwrap_err();
+    assert!(faults.len() == 1 && faults[0].ends_with("an issuer has no query"), "{faults:?}");
+}
+
+#[test]
+fn another_issuer_in_googles_place_is_discovered() {
+    let google = |keys: &str| oauth(&provider("google", keys)).unwrap().google.unwrap();
+    assert_eq!(google("").token_url.as_deref(), Some("https://oauth2.googleapis.com/token"));
+    let other = google("issuer = \"http://localhost:1\"\njwks_url = \"http://localhost:1/keys\"");
+    assert_eq!((other.token_url, other.authorization_url), (None, None));
+    assert_eq!(other.jwks_url.as_deref(), Some("http://localhost:1/keys"));
+}
+
+#[test]
+fn tokens_in_a_query_need_a_front_end_to_go_to() {
+    one_fault(
+        "auth.frontend_tokens_in_query = true",
+        "auth.frontend_tokens_in_query: it says what is sent to `auth.frontend_url`, and there is none",
+    );
+    let text = "[auth]\nfrontend_url = \"https://a\"\nfrontend_tokens_in_query = true";
+    assert!(parse(text).unwrap().auth.frontend_tokens_in_query);
+}

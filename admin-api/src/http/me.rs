@@ -5,13 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
-use kernel::token::TokenError;
 use serde::Serialize;
 
 use super::bearer;
 use super::refusal::Refusal;
 use crate::people::desk::Desk;
-use crate::people::standing::Standing;
 use crate::store::users::User;
 
 /// A person, to themselves.
@@ -34,26 +32,9 @@ pub(crate) async fn me(
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
 ) -> Result<Json<Me>, Refusal> {
-    let access = bearer::required(&headers)?;
-    let token = desk.issuer.read_access(&access).map_err(|_| Refusal::InvalidToken)?;
-    token.check_in_force(desk.issuer.profile(), desk.clock.now()).map_err(|error| match error {
-        TokenError::Expired => Refusal::ExpiredToken,
-        _ => Refusal::InvalidToken,
-    })?;
-    let scopes = token.claims().scopes.iter().map(ToString::to_string).collect();
-    let (standing, is_revoked) = desk
-        .database
-        .read(move |connection| {
-            let standing = Standing::of(connection, &token)?;
-            let is_revoked = standing.is_revoked(&token);
-            Ok((standing, is_revoked))
-        })
-        .await?;
-    match standing.user {
-        _ if is_revoked => Err(Refusal::RevokedToken),
-        None => Err(Refusal::UserGone),
-        Some(user) => Ok(Json(of(user, scopes))),
-    }
+    let asker = desk.asker(&bearer::required(&headers)?).await?;
+    let scopes = asker.token.claims().scopes.iter().map(ToString::to_string).collect();
+    Ok(Json(of(asker.user, scopes)))
 }
 
 fn of(user: User, scopes: Vec<String>) -> Me {

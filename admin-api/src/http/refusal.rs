@@ -13,6 +13,7 @@ use kernel::problem::FieldFault;
 use kernel::problem::MEDIA_TYPE;
 use kernel::problem::Problem;
 
+use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
 use crate::people::logout::LogoutError;
 use crate::people::refresh::RefreshRefusal;
@@ -217,6 +218,18 @@ impl From<OutOfOrder> for Refusal {
 impl From<DbError> for Refusal {
     fn from(error: DbError) -> Self {
         OutOfOrder::from(error).into()
+    }
+}
+
+impl From<AskerError> for Refusal {
+    fn from(error: AskerError) -> Self {
+        match error {
+            AskerError::Token => Self::InvalidToken,
+            AskerError::Expired => Self::ExpiredToken,
+            AskerError::Revoked => Self::RevokedToken,
+            AskerError::Gone => Self::UserGone,
+            AskerError::OutOfOrder(error) => error.into(),
+        }
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) mod desk;
 
 pub(crate) mod standing;
 
+pub(crate) mod asker;
+
 pub(crate) mod sign_in;
 
 pub(crate) mod refresh;

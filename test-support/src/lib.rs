@@ -27,4 +27,6 @@ pub mod http1;
 
 pub mod upstream;
 
+pub mod identity_provider;
+
 pub mod doorward;

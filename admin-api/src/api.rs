@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use kernel::keys::KeyRing;
+use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use kernel::secret::Secret;
 use tokio::net::UnixListener;
@@ -43,7 +43,7 @@ impl AdminApi {
     /// [`OpenError`]: one clear text for the operator.
     pub async fn open(
         config: &config::Config,
-        keys: Arc<KeyRing>,
+        keys: Arc<LiveKeys>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let now = clock.now();

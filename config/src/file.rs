@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
+use kernel::keys::Algorithm;
 use kernel::tier::Tier;
 
 use crate::read::Named;
@@ -15,7 +16,6 @@ use crate::section::Absent::Fine;
 use crate::section::Absent::Means;
 use crate::section::section;
 use crate::types::Access;
-use crate::types::Alg;
 use crate::types::Authorization;
 use crate::types::Endpoint;
 use crate::types::Environment;
@@ -153,6 +153,10 @@ section! {
         accept_legacy: bool = Means("false"),
         /// The keys: the first signs, all verify; left out: one is generated in `data_dir`.
         keys: Vec<KeyFile> = Means("[]"),
+        /// `ES256` or `EdDSA`: keys made here and kept in the database sign; left out: the first of `keys`.
+        stored_key_alg: Algorithm = Fine,
+        /// What private keys in the database are sealed under, 32 bytes at least; left out: generated in `data_dir`.
+        key_encryption_key: SecretRef = Fine,
         /// How many bytes of verified tokens are remembered.
         token_cache_bytes: Whole<0, 17_179_869_184> = Means("67108864"),
         /// The pool that hashes passwords.
@@ -168,7 +172,7 @@ section! {
         /// Its name, as it stands in a token's header.
         kid: Kid = Fault,
         /// Its one algorithm.
-        alg: Alg = Fault,
+        alg: Algorithm = Fault,
         /// HS256 only: the shared secret; 32 bytes at least to sign.
         secret: SecretRef = Fine,
         /// The other algorithms: the PEM private key; without it the key only verifies.

@@ -3,6 +3,7 @@
 //! They change the file as read, before anything is built of it, so each value passes the same
 //! checks. `DATABASE_URL`, `POSTGRES_*` and `REDIS_*` are in [`build::servers`](crate::build).
 
+use kernel::keys::Algorithm;
 use kernel::limit::Allowance;
 use kernel::limit::QUOTAS_MAX;
 use kernel::limit::Quota;
@@ -21,7 +22,6 @@ use crate::read::Spot;
 use crate::report::At;
 use crate::report::Report;
 use crate::report::shown;
-use crate::types::Alg;
 use crate::values::Kid;
 use crate::values::Limit;
 use crate::values::SecretRef;
@@ -112,7 +112,7 @@ impl Overrides<'_, '_, '_> {
         let Some(auth) = &mut file.auth.value else { return };
         let keys = auth.keys.value.get_or_insert_default();
         if self.variable("JWT_SECRET_KEY").is_some() {
-            let hs256 = |key: &&mut KeyFile| key.alg.value == Some(Alg::HS256);
+            let hs256 = |key: &&mut KeyFile| key.alg.value == Some(Algorithm::HS256);
             match keys.iter_mut().find(hs256) {
                 Some(key) => {
                     let path = key.secret.at.path.clone();
@@ -127,11 +127,11 @@ impl Overrides<'_, '_, '_> {
         let Some(text) = self.variable("JWT_ALGORITHM") else { return };
         let at = At::variable("JWT_ALGORITHM", "auth.keys[0].alg");
         let value = DeValue::String(text.as_str().into());
-        let Some(alg) = Alg::read(Node { value: &value, at: at.clone() }, self.report) else {
+        let Some(alg) = Algorithm::read(Node { value: &value, at: at.clone() }, self.report) else {
             return;
         };
         // Without a key one is generated, and that is an HS256 key.
-        let first = keys.first().map_or(Some(Alg::HS256), |key| key.alg.value);
+        let first = keys.first().map_or(Some(Algorithm::HS256), |key| key.alg.value);
         if first.is_some_and(|first| first != alg) {
             let message = format!(
                 "`{text}` is not the algorithm of the first key; keys are set under `[[auth.keys]]`"
@@ -238,7 +238,7 @@ fn key_of_environment(path: &str) -> KeyFile {
     let secret = SecretRef::Variable("JWT_SECRET_KEY".to_owned());
     KeyFile {
         kid: Field { value: Kid::parse(KID).ok(), at: at.clone(), given: true },
-        alg: Field { value: Some(Alg::HS256), at: at.clone(), given: true },
+        alg: Field { value: Some(Algorithm::HS256), at: at.clone(), given: true },
         secret: Field { value: Some(secret), at: secret_at, given: true },
         private_key: absent.clone(),
         public_key: absent,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use anyhow::anyhow;
-use config::Alg;
 use config::Config;
 use kernel::keys::Algorithm;
 use kernel::keys::HMAC_SECRET_BYTES_MIN;
 use kernel::keys::Key;
 use kernel::keys::KeyError;
 use kernel::keys::KeyRing;
+use kernel::keys::LiveKeys;
 use kernel::keys::SigningKey;
 use kernel::keys::VerifyingKey;
 use kernel::secret::Secret;
@@ -31,7 +31,7 @@ const SECRET_FILE: &str = "signing-secret";
 ///
 /// # Errors
 /// One clear text; never with key material in it.
-pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<KeyRing>> {
+pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<LiveKeys>> {
     let ring = match configured(config)? {
         Some(ring) => ring,
         None => {
@@ -44,7 +44,7 @@ pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<Ke
     };
     kernel::selftest::run(&ring, kernel::time::now())
         .context("the cryptography does not work here, so nothing is served")?;
-    Ok(Arc::new(ring))
+    Ok(Arc::new(LiveKeys::new(ring)))
 }
 
 /// The ring of the keys in `config`; `None` where there are none.
@@ -62,13 +62,7 @@ pub(crate) fn configured(config: &Config) -> anyhow::Result<Option<KeyRing>> {
 }
 
 fn key(key: &config::Key, signs: bool) -> Result<Key, KeyError> {
-    let algorithm = match key.alg {
-        Alg::HS256 => Algorithm::HS256,
-        Alg::RS256 => Algorithm::RS256,
-        Alg::PS256 => Algorithm::PS256,
-        Alg::ES256 => Algorithm::ES256,
-        Alg::EdDSA => Algorithm::EdDSA,
-    };
+    let algorithm = key.alg;
     let kid = &*key.kid;
     let missing = || KeyError::CannotSign(kid.to_owned());
     if algorithm == Algorithm::HS256 {

@@ -4,6 +4,8 @@
 //! taken for none (CVE-2026-25748). No other header says anything about who is calling.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use config::Access;
 use http::HeaderMap;
@@ -12,7 +14,7 @@ use kernel::bearer;
 use kernel::bearer::MalformedCredential;
 use kernel::claims::Claims;
 use kernel::claims::TokenType;
-use kernel::keys::KeyRing;
+use kernel::keys::LiveKeys;
 use kernel::time::Timestamp;
 use kernel::token::InForce;
 use kernel::token::Profile;
@@ -65,10 +67,12 @@ pub struct Known {
     pub scopes: HeaderValue,
     /// `X-Session-Id`.
     pub session: Option<HeaderValue>,
+    /// The version of the keys that vouch for it.
+    version: u64,
 }
 
 impl Known {
-    fn new(token: VerifiedToken) -> Self {
+    fn new(token: VerifiedToken, version: u64) -> Self {
         let claims = token.claims();
         Self {
             user_id: header_text(&claims.user_id),
@@ -76,6 +80,7 @@ impl Known {
             scopes: header_text(&claims.scopes.join(" ")),
             session: claims.session.as_deref().map(header_text),
             token: Arc::new(token),
+            version,
         }
     }
 }
@@ -96,20 +101,24 @@ pub enum AuthError {
 
 /// Tells who is calling.
 pub struct Authenticator {
-    keys: Arc<KeyRing>,
+    keys: Arc<LiveKeys>,
     profile: Profile,
     verified: VerifiedTokens<Known>,
+    /// The version of the keys for which the cache was last emptied.
+    cleared_for: AtomicU64,
     test_mode: Option<Mutex<Option<Arc<Known>>>>,
 }
 
 impl Authenticator {
     /// An authenticator that trusts `keys` under `profile` and keeps verified tokens in
     /// `cache_bytes`; in test mode, whoever sends no token is user 1, `test_user`.
-    pub fn new(keys: Arc<KeyRing>, profile: Profile, cache_bytes: usize, test_mode: bool) -> Self {
+    pub fn new(keys: Arc<LiveKeys>, profile: Profile, cache_bytes: usize, test_mode: bool) -> Self {
+        let keys_version = keys.version();
         Self {
             keys,
             profile,
             verified: VerifiedTokens::new(cache_bytes),
+            cleared_for: AtomicU64::new(keys_version),
             test_mode: test_mode.then(|| Mutex::new(None)),
         }
     }
@@ -144,14 +153,26 @@ impl Authenticator {
     }
 
     fn known(&self, token: &str, now: Timestamp) -> Result<Arc<Known>, TokenError> {
-        if let Some(known) = self.verified.get(token) {
+        // What other keys vouched for is verified anew: theirs may be gone.
+        if let Some(known) = self.verified.get(token)
+            && known.version == self.keys.version()
+        {
             return Ok(known);
         }
-        let verified = kernel::token::verify(token, &self.keys, &self.profile, now)?;
+        let (keys, version) = self.keys.versioned();
+        let verified = kernel::token::verify(token, &keys, &self.profile, now)?;
         let expires_at_s = verified.claims().expires_at_s;
-        let known = Arc::new(Known::new(verified));
+        let known = Arc::new(Known::new(verified, version));
+        self.make_room_for(version);
         self.verified.keep(token, Arc::clone(&known), expires_at_s, now);
         Ok(known)
+    }
+
+    /// Forgets what earlier keys vouched for, once: it would only take up room.
+    fn make_room_for(&self, version: u64) {
+        if self.cleared_for.fetch_max(version, Ordering::Relaxed) < version {
+            self.verified.clear();
+        }
     }
 
     fn test_user(
@@ -159,15 +180,17 @@ impl Authenticator {
         kept: &mut Option<Arc<Known>>,
         now: Timestamp,
     ) -> Result<Arc<Known>, TokenError> {
+        let (keys, version) = self.keys.versioned();
         if let Some(known) = kept
+            && known.version == version
             && known.token.check_in_force(&self.profile, now).is_ok()
         {
             return Ok(Arc::clone(known));
         }
         let claims = test_claims(&self.profile, now);
-        let token = self.keys.signing().sign(&claims).map_err(|_| TokenError::UnknownKey)?;
-        let verified = kernel::token::verify(&token, &self.keys, &self.profile, now)?;
-        Ok(Arc::clone(kept.insert(Arc::new(Known::new(verified)))))
+        let token = keys.signing().sign(&claims).map_err(|_| TokenError::UnknownKey)?;
+        let verified = kernel::token::verify(&token, &keys, &self.profile, now)?;
+        Ok(Arc::clone(kept.insert(Arc::new(Known::new(verified, version)))))
     }
 }
 

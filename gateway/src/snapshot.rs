@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::Config;
 use ipnet::IpNet;
-use kernel::keys::KeyRing;
+use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use kernel::token::Profile;
 
@@ -59,7 +59,7 @@ impl Snapshot {
     /// [`SnapshotError`], the first that applies.
     pub fn new(
         config: &Config,
-        keys: Arc<KeyRing>,
+        keys: Arc<LiveKeys>,
         revocations: Arc<RevocationSet>,
         admin_socket: &Path,
         access_log: AccessLog,

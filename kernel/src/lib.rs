@@ -20,7 +20,9 @@ pub mod bearer;
 
 pub mod claims;
 
-mod provider;
+mod algorithm;
+
+mod signer;
 
 pub mod keys;
 

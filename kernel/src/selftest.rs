@@ -1,7 +1,6 @@
 //! The self-test of the cryptography, run before anything is served.
 //!
-//! A build without a working backend panics at the first token (jsonwebtoken 10.3 and later); it
-//! is better to find that out before the listener opens.
+//! A key that cannot sign what it verifies is better found out before the listener opens.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,12 +9,19 @@ mod key;
 
 mod payload;
 
+mod foreign;
+
 mod refresh;
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::foreign::ForeignProfile;
+pub use self::foreign::ForeignRefusal;
+pub use self::foreign::ISSUER_END;
+pub use self::foreign::issuer_of;
+pub use self::foreign::verify_foreign;
 pub use self::jws::TOKEN_BYTES_MAX;
 use self::jws::object;
 use self::jws::signed;

@@ -9,6 +9,7 @@ use axum::body::to_bytes;
 use http::Request;
 use http::StatusCode;
 use kernel::keys::Key;
+use kernel::keys::KeyRing;
 use kernel::keys::SigningKey;
 use kernel::time::Timestamp;
 use tower::ServiceExt;
@@ -30,7 +31,7 @@ async fn open_at(more: &str, clock: Clock) -> AdminApi {
     config.database = config::Database::SqliteMemory;
     let key = SigningKey::hs256("test", &Secret::new("k".repeat(32))).unwrap();
     let keys = KeyRing::new(vec![Key::Signing(Box::new(key))]).unwrap();
-    AdminApi::open(&config, Arc::new(keys), clock).await.unwrap()
+    AdminApi::open(&config, Arc::new(LiveKeys::new(keys)), clock).await.unwrap()
 }
 
 async fn ask(api: &AdminApi, request: Request<Body>) -> (StatusCode, String) {

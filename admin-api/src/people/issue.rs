@@ -7,7 +7,7 @@ use kernel::claims::Claims;
 use kernel::claims::RefreshClaims;
 use kernel::claims::TokenType;
 use kernel::keys::KeyError;
-use kernel::keys::KeyRing;
+use kernel::keys::LiveKeys;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
@@ -51,13 +51,13 @@ pub(crate) struct Issuer {
     profile: Profile,
     access_ttl: Duration,
     refresh_ttl: Duration,
-    keys: Arc<KeyRing>,
+    keys: Arc<LiveKeys>,
     refresh_keys: RefreshKeys,
 }
 
 impl Issuer {
     /// As the configuration says.
-    pub(crate) fn new(auth: &config::Auth, keys: Arc<KeyRing>, refresh_keys: RefreshKeys) -> Self {
+    pub(crate) fn new(auth: &config::Auth, keys: Arc<LiveKeys>, refresh_keys: RefreshKeys) -> Self {
         Self {
             profile: Profile {
                 issuer: auth.issuer.as_str().into(),
@@ -176,7 +176,7 @@ impl Issuer {
             sid: bearer.session.to_owned(),
             ep: user.epoch,
         };
-        self.keys.signing().sign(&claims).map(Secret::new)
+        self.keys.ring().signing().sign(&claims).map(Secret::new)
     }
 
     /// The refresh token of a session's generation: made of its row and nothing else, so that
@@ -208,7 +208,7 @@ impl Issuer {
         let token = token.expose();
         verify_refresh(token, self.refresh_keys.ring(), &self.profile, now).map_err(|error| {
             // Only the other ring can tell whether it is one of our access tokens.
-            match verify_refresh(token, &self.keys, &self.profile, now) {
+            match verify_refresh(token, &self.keys.ring(), &self.profile, now) {
                 Err(RefreshError::WrongType) => RefreshError::WrongType,
                 Err(RefreshError::Invalid) | Ok(_) => error,
             }
@@ -220,6 +220,6 @@ impl Issuer {
     /// # Errors
     /// [`TokenError`], but none of time.
     pub(crate) fn read_access(&self, token: &Secret) -> Result<VerifiedToken, TokenError> {
-        verify_even_if_expired(token.expose(), &self.keys, &self.profile)
+        verify_even_if_expired(token.expose(), &self.keys.ring(), &self.profile)
     }
 }

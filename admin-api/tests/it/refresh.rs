@@ -230,6 +230,6 @@ async fn a_refresh_token_of_a_restored_backup_is_invalid_but_ends_nothing() {
 async fn a_key_that_signs_access_tokens_cannot_make_a_refresh_token() {
     let house = House::with_ann().await;
     let pair = house.sign_in().await;
-    let forged = keys().signing().sign(&claims(&pair.refresh)).unwrap();
+    let forged = keys().ring().signing().sign(&claims(&pair.refresh)).unwrap();
     house.refresh(&forged).await.is_invalid_refresh();
 }

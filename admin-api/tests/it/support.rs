@@ -19,6 +19,7 @@ use http::header::AUTHORIZATION;
 use http::header::CONTENT_TYPE;
 use kernel::keys::Key;
 use kernel::keys::KeyRing;
+use kernel::keys::LiveKeys;
 use kernel::keys::SigningKey;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
@@ -71,9 +72,9 @@ impl Hand {
     }
 }
 
-pub(crate) fn keys() -> Arc<KeyRing> {
+pub(crate) fn keys() -> Arc<LiveKeys> {
     let key = SigningKey::hs256("test", &Secret::new(SIGNING_SECRET)).unwrap();
-    Arc::new(KeyRing::new(vec![Key::Signing(Box::new(key))]).unwrap())
+    Arc::new(LiveKeys::new(KeyRing::new(vec![Key::Signing(Box::new(key))]).unwrap()))
 }
 
 pub(crate) fn config_at(dir: &Path, more: &str) -> Config {

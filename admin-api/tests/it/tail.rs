@@ -70,7 +70,7 @@ fn verified(house: &House, token: &str) -> kernel::token::InForce {
         accept_legacy: false,
     };
     let now = house.hand.now();
-    Arc::new(verify(token, &keys(), &profile, now).unwrap()).in_force(&profile, now).unwrap()
+    Arc::new(verify(token, &keys().ring(), &profile, now).unwrap()).in_force(&profile, now).unwrap()
 }
 
 #[tokio::test]

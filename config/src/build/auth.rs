@@ -3,7 +3,9 @@
 use std::thread::available_parallelism;
 
 use kernel::claims::CLAIM_BYTES_MAX;
+use kernel::keys::Algorithm;
 use kernel::secret::Secret;
+use kernel::token::ISSUER_END;
 
 use super::Context;
 use super::providers;
@@ -11,23 +13,33 @@ use crate::file::AuthFile;
 use crate::file::IssuerFile;
 use crate::file::KeyFile;
 use crate::read::Field;
-use crate::types::Alg;
 use crate::types::Auth;
+use crate::types::Database;
 use crate::types::Hashing;
 use crate::types::Issuer;
 use crate::types::Key;
 use crate::types::Listen;
 use crate::values::SecretRef;
+use crate::values::sealing_problem;
 use crate::values::secret_problem;
 use crate::values::written_problem;
 
 pub(super) fn auth(
     field: Field<AuthFile>,
     listen: Option<&Listen>,
+    database: Option<&Database>,
     context: &mut Context<'_, '_, '_>,
 ) -> Option<Auth> {
     let file = field.value?;
     let keys = keys(file.keys, context);
+    let stored_key_alg = stored_key_alg(&file.stored_key_alg, context);
+    let key_encryption_key = key_encryption_key(&file.key_encryption_key, context);
+    // One that is generated lies on one machine, and this database is there for several.
+    let is_shared = matches!(database, Some(Database::Postgres { .. }));
+    if stored_key_alg.is_some() && is_shared && !file.key_encryption_key.given {
+        let message = "with Postgres it needs `auth.key_encryption_key`, the same on all machines";
+        context.fault(&file.stored_key_alg.at, message);
+    }
     let oauth = providers::oauth(file.oauth, listen, context);
     let access_ttl = file.access_ttl.value.map(|period| period.0);
     let refresh_ttl = file.refresh_ttl.value.map(|period| period.0);
@@ -66,6 +78,8 @@ pub(super) fn auth(
         frontend_tokens_in_query: file.frontend_tokens_in_query.value?,
         accept_legacy: file.accept_legacy.value?,
         keys: keys?,
+        stored_key_alg,
+        key_encryption_key,
         token_cache_bytes: file.token_cache_bytes.value?.0 as usize,
         hashing: Hashing { threads, queue_max: hashing.queue_max.value?.0 as usize },
         oauth: oauth?,
@@ -75,6 +89,36 @@ pub(super) fn auth(
 /// A quarter of the cores: signing in must not slow the proxy.
 fn hashing_threads() -> usize {
     available_parallelism().map_or(1, |cores| (cores.get() / 4).max(1))
+}
+
+fn stored_key_alg(
+    field: &Field<Algorithm>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<Algorithm> {
+    let alg = field.value?;
+    match alg {
+        Algorithm::ES256 | Algorithm::EdDSA => {}
+        Algorithm::HS256 => context.fault(
+            &field.at,
+            "a shared secret belongs in `auth.keys`; use `ES256` or `EdDSA` here",
+        ),
+        Algorithm::RS256 | Algorithm::PS256 => context.fault(
+            &field.at,
+            "RSA keys are not made here; use `ES256` or `EdDSA`, or put yours into `auth.keys`",
+        ),
+    }
+    Some(alg)
+}
+
+fn key_encryption_key(
+    field: &Field<SecretRef>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<Secret> {
+    let secret = field.resolve(context.environment, context.variables, context.report);
+    if let Some(problem) = secret.as_ref().and_then(sealing_problem) {
+        context.fault(&field.at, problem);
+    }
+    secret
 }
 
 fn keys(field: Field<Vec<KeyFile>>, context: &mut Context<'_, '_, '_>) -> Option<Vec<Key>> {
@@ -95,7 +139,7 @@ fn keys(field: Field<Vec<KeyFile>>, context: &mut Context<'_, '_, '_>) -> Option
 
 fn key(file: KeyFile, signs: bool, context: &mut Context<'_, '_, '_>) -> Option<Key> {
     let alg = file.alg.value?;
-    let symmetric = alg == Alg::HS256;
+    let symmetric = alg == Algorithm::HS256;
     let foreign: [(&str, &Field<SecretRef>); 3] = [
         ("secret", &file.secret),
         ("private_key", &file.private_key),
@@ -173,6 +217,13 @@ pub(super) fn issuers(
             if ours || issuers.iter().any(|other| other.issuer == issuer.0) {
                 context
                     .fault(&file.issuer.at, format!("there is already an issuer `{}`", issuer.0));
+            }
+            if issuer.0.contains(ISSUER_END) || issuer.0.len() > CLAIM_BYTES_MAX {
+                let message = format!(
+                    "an issuer has at most {CLAIM_BYTES_MAX} bytes, and no `{ISSUER_END}`: that ends \
+                     it in the ids of its people"
+                );
+                context.fault(&file.issuer.at, message);
             }
         }
         if file.audiences.value.as_ref().is_some_and(Vec::is_empty) {

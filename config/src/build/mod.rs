@@ -57,7 +57,7 @@ pub(crate) fn config(
     let database = servers::database(file.database, data_dir.as_deref(), context);
     let redis = servers::redis(file.redis, context);
     let celery = servers::celery(file.celery, context);
-    let auth = auth::auth(file.auth, listen.as_ref(), context);
+    let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), context);
     let issuers = auth::issuers(file.issuers, auth.as_ref(), context);
     let roles = tiers::roles(file.roles, context);
     let tiers = tiers::tiers(file.tiers, context);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kernel::keys::Algorithm;
 use kernel::secret::Secret;
 
 /// Tokens, keys and sign-in.
@@ -29,6 +30,11 @@ pub struct Auth {
     pub accept_legacy: bool,
     /// The keys; the first signs, all verify. Empty: the caller makes one.
     pub keys: Vec<Key>,
+    /// What keys that are made and kept in the database are for, ES256 or EdDSA; then one of them
+    /// signs. `None`: the first of `keys` signs.
+    pub stored_key_alg: Option<Algorithm>,
+    /// What private keys in the database are sealed under; `None`: the caller makes one.
+    pub key_encryption_key: Option<Secret>,
     /// How many bytes of verified tokens are remembered.
     pub token_cache_bytes: usize,
     /// The pool that hashes passwords.
@@ -52,28 +58,13 @@ pub struct Key {
     /// The name that stands in a token's header.
     pub kid: String,
     /// The one algorithm it is for.
-    pub alg: Alg,
-    /// The shared secret of an [`Alg::HS256`] key, and of no other.
+    pub alg: Algorithm,
+    /// The shared secret of an [`Algorithm::HS256`] key, and of no other.
     pub secret: Option<Secret>,
     /// The PEM private key of the other algorithms; a key without one only verifies.
     pub private_key: Option<Secret>,
     /// The PEM public key of the other algorithms.
     pub public_key: Option<Secret>,
-}
-
-/// A signature algorithm, as RFC 7518 §3.1 and RFC 8037 name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alg {
-    /// HMAC with SHA-256.
-    HS256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    RS256,
-    /// RSASSA-PSS with SHA-256.
-    PS256,
-    /// ECDSA on P-256 with SHA-256.
-    ES256,
-    /// Ed25519.
-    EdDSA,
 }
 
 /// The providers people may sign in with.

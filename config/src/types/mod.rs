@@ -5,7 +5,6 @@ mod limits;
 mod routes;
 mod server;
 
-pub use auth::Alg;
 pub use auth::Auth;
 pub use auth::Hashing;
 pub use auth::Issuer;

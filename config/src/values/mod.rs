@@ -29,6 +29,7 @@ pub(crate) use path::overlapping_mount;
 pub(crate) use quotas::Limit;
 pub(crate) use quotas::Windows;
 pub(crate) use secrets::SecretRef;
+pub(crate) use secrets::sealing_problem;
 pub(crate) use secrets::secret_problem;
 pub(crate) use secrets::written_problem;
 pub(crate) use urls::Origin;

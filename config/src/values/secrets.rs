@@ -155,14 +155,18 @@ fn file(path: &PathBuf) -> Result<Secret, String> {
 
 /// What speaks against `secret` as a signing secret: too short, or one that everybody knows.
 pub(crate) fn secret_problem(secret: &Secret) -> Option<String> {
-    let length = secret.expose().len();
-    if let Some(problem) = written_problem(secret) {
-        return Some(problem);
-    }
-    (length < HMAC_SECRET_BYTES_MIN).then(|| {
-        format!(
-            "the secret has {length} bytes; a key that signs has at least {HMAC_SECRET_BYTES_MIN}"
-        )
+    written_problem(secret).or_else(|| too_short(secret, "a key that signs"))
+}
+
+/// What speaks against `secret` as one that keys are sealed under: the same.
+pub(crate) fn sealing_problem(secret: &Secret) -> Option<String> {
+    written_problem(secret).or_else(|| too_short(secret, "one that others are sealed under"))
+}
+
+fn too_short(secret: &Secret, what: &str) -> Option<String> {
+    let bytes = secret.expose().len();
+    (bytes < HMAC_SECRET_BYTES_MIN).then(|| {
+        format!("the secret has {bytes} bytes; {what} has at least {HMAC_SECRET_BYTES_MIN}")
     })
 }
 

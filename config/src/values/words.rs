@@ -1,5 +1,6 @@
 //! Choices among a few words.
 
+use kernel::keys::Algorithm;
 use serde_json::Value;
 use serde_json::json;
 
@@ -8,7 +9,6 @@ use crate::read::Read;
 use crate::report::Report;
 use crate::report::shown;
 use crate::suggest;
-use crate::types::Alg;
 use crate::types::Authorization;
 use crate::types::Environment;
 use crate::types::Mode;
@@ -63,10 +63,10 @@ words!(Authorization {
     "original" => Authorization::Original,
 });
 
-words!(Alg {
-    "HS256" => Alg::HS256,
-    "RS256" => Alg::RS256,
-    "PS256" => Alg::PS256,
-    "ES256" => Alg::ES256,
-    "EdDSA" => Alg::EdDSA,
+words!(Algorithm {
+    "HS256" => Algorithm::HS256,
+    "RS256" => Algorithm::RS256,
+    "PS256" => Algorithm::PS256,
+    "ES256" => Algorithm::ES256,
+    "EdDSA" => Algorithm::EdDSA,
 });

@@ -99,6 +99,49 @@ fn the_same_name_twice_is_a_fault() {
 }
 
 #[test]
+fn keys_that_are_made_here_are_of_the_curves_and_sealed_under_a_secret_that_all_can_have() {
+    let alg = |alg: &str| format!("auth.stored_key_alg = \"{alg}\"\n");
+    for good in ["ES256", "EdDSA"] {
+        let config = parse(&alg(good)).unwrap();
+        assert_eq!(config.auth.stored_key_alg.unwrap().as_str(), good);
+        assert_eq!(config.auth.key_encryption_key, None);
+    }
+    one_fault(&alg("HS256"), "a shared secret belongs in `auth.keys`; use `ES256` or `EdDSA` here");
+    one_fault(
+        &alg("RS256"),
+        "RSA keys are not made here; use `ES256` or `EdDSA`, or put yours into `auth.keys`",
+    );
+    let postgres = format!("database.url = \"postgres://d@db/d\"\n{}", alg("ES256"));
+    one_fault(
+        &postgres,
+        "auth.stored_key_alg: with Postgres it needs `auth.key_encryption_key`, the same on all machines",
+    );
+    let sealed = format!("{postgres}auth.key_encryption_key = {{ env = \"S\" }}\n");
+    assert!(parse_with(&sealed, &[("S", SECRET)]).is_ok());
+    assert_eq!(
+        faults_with(&sealed, &[("S", &SECRET[..31])]),
+        [
+            "3:27 auth.key_encryption_key: the secret has 31 bytes; one that others are sealed under \
+          has at least 32"
+        ]
+    );
+}
+
+#[test]
+fn an_issuer_of_others_has_no_sign_that_ends_it_in_the_ids_of_its_people() {
+    let issuer = |name: &str| {
+        format!(
+            "[[issuers]]\nissuer = \"{name}\"\njwks_url = \"https://a.b/jwks\"\naudiences = [\"x\"]"
+        )
+    };
+    let ends_it =
+        "an issuer has at most 255 bytes, and no `#`: that ends it in the ids of its people";
+    assert!(parse(&issuer(&"i".repeat(255))).is_ok());
+    one_fault(&issuer(&"i".repeat(256)), ends_it);
+    one_fault(&issuer("https://a.b/#c"), ends_it);
+}
+
+#[test]
 fn two_routes_for_the_same_requests_are_a_fault_and_a_more_specific_one_is_not() {
     for (one, other) in [
         ("path = \"/a\"", "path = \"/a\""),

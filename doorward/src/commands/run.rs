@@ -29,7 +29,7 @@ use gateway::door::Door;
 use gateway::ops;
 use gateway::ops::Readiness;
 use gateway::snapshot::Snapshot;
-use kernel::keys::KeyRing;
+use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use tokio::runtime;
 use tokio::signal::unix::SignalKind;
@@ -103,7 +103,7 @@ fn cores() -> usize {
 async fn serve(
     mut config: Config,
     data_dir: &DataDir,
-    keys: Arc<KeyRing>,
+    keys: Arc<LiveKeys>,
     echoes: bool,
     workers: usize,
 ) -> anyhow::Result<ExitCode> {

@@ -16,7 +16,7 @@ const NONCE: &str = "n-0S6_WzA2Mj";
 fn keys() -> JwkSet {
     use base64::Engine;
     use ring::signature::KeyPair;
-    let pair = crate::provider::ed25519(&crate::specimen::ed25519_pkcs8()).unwrap();
+    let pair = crate::signer::ed25519(&crate::specimen::ed25519_pkcs8()).unwrap();
     let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key());
     let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": x }] });
     JwkSet::parse(set.to_string().as_bytes()).unwrap()

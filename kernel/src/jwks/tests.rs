@@ -28,13 +28,13 @@ fn rsa() -> Value {
 }
 
 fn ec(pkcs8: &[u8]) -> Value {
-    let pair = crate::provider::ecdsa(pkcs8).unwrap();
+    let pair = crate::signer::ecdsa(pkcs8).unwrap();
     let point = pair.public_key().as_ref();
     json!({ "kty": "EC", "crv": "P-256", "kid": "e", "x": b64(&point[1..33]), "y": b64(&point[33..]) })
 }
 
 fn okp() -> Value {
-    let pair = crate::provider::ed25519(&ed25519_pkcs8()).unwrap();
+    let pair = crate::signer::ed25519(&ed25519_pkcs8()).unwrap();
     json!({ "kty": "OKP", "crv": "Ed25519", "kid": "o", "x": b64(pair.public_key()) })
 }
 

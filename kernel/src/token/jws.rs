@@ -8,16 +8,19 @@ use serde::de::DeserializeOwned;
 use serde::de::IgnoredAny;
 
 use super::TokenError;
+use crate::bearer::AUTHORIZATION_BYTES_MAX;
 use crate::keys::KeyRing;
 use crate::keys::VerifyingKey;
 
-/// The longest token, in bytes; servers commonly take no longer line of a header.
-pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// The longest token, in bytes: the longest that a header can carry to us.
+pub const TOKEN_BYTES_MAX: usize = AUTHORIZATION_BYTES_MAX - "Bearer ".len();
 
-/// A token whose signature holds.
+/// A token taken apart, whoever signed it.
 pub(crate) struct Jws<'a> {
     pub(crate) signing_input: &'a str,
     pub(crate) payload: Vec<u8>,
+    header: JoseHeader,
+    signature: Vec<u8>,
 }
 
 /// The header members that we read, and those that we refuse to see.
@@ -62,6 +65,54 @@ impl JoseHeader {
     }
 }
 
+impl<'a> Jws<'a> {
+    /// Takes a token apart, whose length the caller has bounded.
+    ///
+    /// # Errors
+    /// [`TokenError::Shape`], [`TokenError::Header`].
+    pub(super) fn split(token: &'a str) -> Result<Self, TokenError> {
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Shape)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(TokenError::Shape)?;
+        if payload.contains('.') {
+            return Err(TokenError::Shape);
+        }
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Shape);
+        let header: JoseHeader = object(&decode(header)?).ok_or(TokenError::Header)?;
+        if !header.is_plain() {
+            return Err(TokenError::Header);
+        }
+        let signature = decode(signature)?;
+        Ok(Self { signing_input, payload: decode(payload)?, header, signature })
+    }
+
+    /// Which key the header names, if it names any.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
+    /// Checks the signature with the key that the header names.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownKey`], [`TokenError::Signature`].
+    pub(super) fn signed_by<'k>(
+        &self,
+        keys: &'k [VerifyingKey],
+    ) -> Result<&'k VerifyingKey, TokenError> {
+        let fits = |key: &&VerifyingKey| {
+            key.algorithm().as_str() == self.header.alg
+                && self.kid().is_none_or(|kid| kid == &**key.kid())
+        };
+        let mut known = false;
+        for key in keys.iter().filter(fits) {
+            known = true;
+            if key.verifies(self.signing_input.as_bytes(), &self.signature) {
+                return Ok(key);
+            }
+        }
+        Err(if known { TokenError::Signature } else { TokenError::UnknownKey })
+    }
+}
+
 /// Splits a token and checks its signature with the key that its header names.
 pub(super) fn signed<'a, 'k>(
     token: &'a str,
@@ -78,31 +129,9 @@ pub(crate) fn signed_by<'a, 'k>(
     token: &'a str,
     keys: &'k [VerifyingKey],
 ) -> Result<(Jws<'a>, &'k VerifyingKey), TokenError> {
-    let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Shape)?;
-    let (header, payload) = signing_input.split_once('.').ok_or(TokenError::Shape)?;
-    if payload.contains('.') {
-        return Err(TokenError::Shape);
-    }
-    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Shape);
-    let header: JoseHeader = object(&decode(header)?).ok_or(TokenError::Header)?;
-    if !header.is_plain() {
-        return Err(TokenError::Header);
-    }
-    let signature = decode(signature)?;
-    let payload = decode(payload)?;
-    let fits = |key: &&VerifyingKey| {
-        key.algorithm().as_str() == header.alg
-            && header.kid.as_deref().is_none_or(|kid| kid == &**key.kid())
-    };
-    let mut known = false;
-    for key in keys.iter().filter(fits) {
-        known = true;
-        if key.verifies(signing_input.as_bytes(), &signature) {
-            let jws = Jws { signing_input, payload };
-            return Ok((jws, key));
-        }
-    }
-    Err(if known { TokenError::Signature } else { TokenError::UnknownKey })
+    let jws = Jws::split(token)?;
+    let key = jws.signed_by(keys)?;
+    Ok((jws, key))
 }
 
 /// The algorithm and the key id that a token's header names, unverified; `None` where it does not

@@ -109,7 +109,7 @@ impl RawClaims {
 }
 
 /// Not empty, within [`CLAIM_BYTES_MAX`], no control characters: it goes into a header.
-fn bounded(text: String) -> Result<Arc<str>, TokenError> {
+pub(super) fn bounded(text: String) -> Result<Arc<str>, TokenError> {
     if text.is_empty() || text.len() > CLAIM_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(TokenError::Claims);
     }

@@ -1,6 +1,7 @@
 //! Tests of reading and verifying tokens.
 
 mod claims;
+mod foreign;
 mod forged;
 mod headers;
 mod keyed;

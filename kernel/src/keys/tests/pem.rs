@@ -47,12 +47,12 @@ fn halves(algorithm: Algorithm) -> (Secret, Secret) {
         }
         Algorithm::ES256 => {
             let pkcs8 = p256_pkcs8();
-            let pair = crate::provider::ecdsa(&pkcs8).unwrap();
+            let pair = crate::signer::ecdsa(&pkcs8).unwrap();
             (pem("PRIVATE KEY", &pkcs8), spki(P256_HEAD, pair.public_key().as_ref()))
         }
         Algorithm::EdDSA => {
             let pkcs8 = ed25519_pkcs8();
-            let pair = crate::provider::ed25519(&pkcs8).unwrap();
+            let pair = crate::signer::ed25519(&pkcs8).unwrap();
             (pem("PRIVATE KEY", &pkcs8), spki(ED25519_HEAD, pair.public_key().as_ref()))
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use admin_api::ADMIN;
 use admin_api::AdminApi;
 use admin_api::NewUser;
+use admin_api::UserError;
 use anyhow::Context;
 use kernel::secret::Secret;
 use kernel::secret::environment;
@@ -62,6 +63,10 @@ pub(crate) async fn ensure(api: &AdminApi, data_dir: &DataDir) -> anyhow::Result
         ..NewUser::new(ADMIN, password, tier)
     };
     let created = api.users().create(new).await;
+    if matches!(created, Err(UserError::Taken(_))) {
+        // Another Doorward on the same database was faster; its administrator is the one.
+        return Ok(Password::Theirs);
+    }
     created.with_context(|| match found {
         Password::InEnvironment => format!(
             "the first administrator cannot be made (the password is that of {PASSWORD_VARIABLE})"

@@ -17,6 +17,7 @@ mod way;
 mod refusals;
 
 mod paths;
+mod postgres;
 
 mod identity;
 

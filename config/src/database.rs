@@ -49,6 +49,16 @@ impl DatabaseUrl {
     }
 }
 
+impl Database {
+    /// Reads the URL of a database, in our spellings and SQLAlchemy's.
+    ///
+    /// # Errors
+    /// One clear text, which never repeats the URL.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        Ok(DatabaseUrl::parse(url)?.database())
+    }
+}
+
 /// Reads what follows `sqlite://`.
 ///
 /// `sqlite:///a/b` is `/a/b`, as everywhere but in SQLAlchemy, where it is `a/b` and `/a/b` has a

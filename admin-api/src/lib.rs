@@ -17,6 +17,8 @@ mod store;
 
 mod schema;
 
+mod transfer;
+
 mod people;
 
 mod http;
@@ -40,9 +42,13 @@ pub use people::users::USERNAME_CHARS_MAX;
 pub use people::users::UserError;
 pub use people::users::Users;
 pub use schema::Schema;
+pub use store::copy::CopiedTable;
+pub use store::copy::Tally;
 pub use store::fault::DbError;
 pub use store::fault::PostgresFault;
 pub use store::migrate::MigrationError;
 pub use store::migrate::Standing;
 pub use store::open::OpenError;
 pub use store::users::User;
+pub use transfer::CopyError;
+pub use transfer::copy_database;

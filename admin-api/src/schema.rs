@@ -2,8 +2,8 @@
 
 use kernel::time::Timestamp;
 
+use crate::store::alone::Alone;
 use crate::store::database::Database;
-use crate::store::migrate::MigrationError;
 use crate::store::migrate::STEPS;
 use crate::store::migrate::Standing;
 use crate::store::migrate::status;
@@ -34,14 +34,15 @@ impl Schema {
         Database::connect(database).map(Self)
     }
 
-    /// How each step stands; changes nothing.
+    /// How each step stands in the database that `database` names; changes nothing, and makes no
+    /// file where there is none. Blocks: not for a runtime's thread.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn status(&self) -> Result<Vec<Standing>, OpenError> {
-        let fault = |error| OpenError::migration(self.0.place(), error);
-        let seen = self.0.read(|sql| Ok(status(sql, STEPS))).await;
-        seen.map_err(MigrationError::from).map_err(fault)?.map_err(fault)
+    pub fn status(database: &config::Database) -> Result<Vec<Standing>, OpenError> {
+        let Alone { mut seat, place } = Alone::to_read(database)?;
+        let standing = seat.snapshot(|sql| status(sql, STEPS));
+        standing.map_err(|error| OpenError::migration(&place, error))
     }
 
     /// Brings the schema up to date, waiting a while for a database that is away.

@@ -23,6 +23,9 @@ use super::sql::Sql;
 use super::sql::Tx;
 use crate::crew::Crew;
 
+/// The place of a database in memory.
+const MEMORY: &str = ":memory:";
+
 /// How many writes may wait for their turn.
 pub(crate) const WRITES_WAITING_MAX: usize = 256;
 
@@ -93,15 +96,14 @@ impl Database {
 
     /// A database in memory belongs to its one connection, so one thread does everything.
     fn memory() -> Result<Self, OpenError> {
-        let place = ":memory:";
-        let only = connect_memory().map_err(|e| OpenError::sqlite(Path::new(place), e))?;
+        let only = connect_memory().map_err(|e| OpenError::sqlite(Path::new(MEMORY), e))?;
         let only = crew("db", vec![Seat::Sqlite(only)], READS_WAITING_MAX)?;
         Ok(Self {
             writer: Arc::clone(&only),
             readers: Arc::clone(&only),
             watcher: only,
             written: watch::Sender::new(()),
-            place: place.into(),
+            place: MEMORY.into(),
         })
     }
 
@@ -150,6 +152,18 @@ impl Database {
                 Err(error) => return Err(OpenError::migration(&self.place, error)),
             }
         }
+    }
+
+    /// Where the database that `config` names is, as an operator may read it.
+    ///
+    /// # Errors
+    /// [`OpenError::Url`], [`OpenError::Certificates`].
+    pub(crate) fn place_of(config: &config::Database) -> Result<Arc<str>, OpenError> {
+        Ok(match config {
+            config::Database::Sqlite(path) => path.display().to_string().into(),
+            config::Database::SqliteMemory => MEMORY.into(),
+            config::Database::Postgres { url } => Server::of(url)?.place.into(),
+        })
     }
 
     /// Where it is, as an operator may read it.

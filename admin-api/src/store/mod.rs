@@ -22,6 +22,10 @@ pub(crate) mod postgres;
 
 pub(crate) mod database;
 
+pub(crate) mod alone;
+
+pub(crate) mod copy;
+
 pub(crate) mod refresh_keys;
 
 pub(crate) mod revocations;

@@ -33,8 +33,8 @@ pub enum OpenError {
     NoDirectory(PathBuf),
     /// The file cannot be read, written or created.
     #[error(
-        "the database file `{}` cannot be opened for reading and writing; check who owns it and \
-         its directory, and that the disk is not mounted read-only",
+        "the database file `{}` cannot be opened; check who owns it and its directory, and that the \
+         disk is not mounted read-only",
         path.display()
     )]
     NotUsable {
@@ -44,6 +44,9 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+    /// There is no file to read from.
+    #[error("there is no database file `{}`", .0.display())]
+    Missing(PathBuf),
     /// The file is there, and is no SQLite database.
     #[error(
         "`{}` is no SQLite database; move it away, or name another file in `[database] url`",
@@ -193,6 +196,23 @@ pub(crate) fn prepare_file(path: &Path) -> Result<(), OpenError> {
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     settle(Connection::open_with_flags(path, flags)?)
+}
+
+/// Opens one connection to the file at `path` that can change nothing.
+pub(crate) fn connect_to_read(path: &Path) -> Result<Connection, OpenError> {
+    if !path.is_file() {
+        return Err(OpenError::Missing(path.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        // Found out here, rather than in the middle of what it is read for.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    });
+    opened.map_err(|error| OpenError::sqlite(path, error))
 }
 
 /// Opens a connection to a database of its own in memory.

@@ -18,6 +18,12 @@ use super::sql::STATEMENT_BUDGET;
 use super::sql::Sql;
 use super::sql::Tx;
 
+/// Begins a look at one moment. Whoever looks may take their time between two questions.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+                        SET LOCAL idle_in_transaction_session_timeout = 0;
+                        SET LOCAL TimeZone = 'UTC';
+                        SET LOCAL DateStyle = 'ISO, YMD'";
+
 /// What a database thread works with.
 pub(crate) enum Seat {
     Sqlite(Connection),
@@ -73,6 +79,31 @@ impl Seat {
                 let seen = look(&Sql::postgres(lent.client()?, &seat.runtime));
                 lent.is_sound = seen.as_ref().err().is_none_or(|error| !error.is_passing());
                 seen
+            }
+        }
+    }
+
+    /// Runs `look` on the database as it is at one moment, however long that takes; times are
+    /// those of UTC, spelt as ISO 8601 has them.
+    ///
+    /// # Errors
+    /// What `look` gives; [`DbError`] of the database itself.
+    pub(crate) fn snapshot<T, E: From<DbError>>(
+        &mut self,
+        look: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Sqlite(connection) => {
+                let open = connection.transaction().map_err(DbError::from)?;
+                look(&Sql::sqlite(&open))
+            }
+            Self::Postgres(seat) => {
+                // Not known to be sound afterwards: nobody else gets this connection, and the
+                // server ends the transaction with it.
+                let lent = seat.lend()?;
+                let client = lent.client()?;
+                Tx::begun(Sql::postgres(client, &seat.runtime)).batch(SNAPSHOT)?;
+                look(&Sql::postgres(client, &seat.runtime))
             }
         }
     }

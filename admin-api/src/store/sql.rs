@@ -4,6 +4,8 @@
 //! its parameters. All calls block: they run on a thread of the database's crew, never on a
 //! runtime.
 
+pub(crate) mod pages;
+
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -224,7 +226,15 @@ impl Line<'_> {
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, DbError> {
-        let answer = self.runtime.block_on(async { timeout(STATEMENT_BUDGET, answer).await });
+        self.wait_for(STATEMENT_BUDGET, answer)
+    }
+
+    fn wait_for<T>(
+        &self,
+        budget: Duration,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, DbError> {
+        let answer = self.runtime.block_on(async { timeout(budget, answer).await });
         match answer {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(DbError::Unreachable(PostgresFault::late())),

@@ -138,6 +138,8 @@ impl ToSql for Value<'_> {
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::Null => Ok(IsNull::Yes),
+            // As SQLite has it, in a copy.
+            Self::Number(number) if *kind == Type::BOOL => (*number != 0).to_sql_checked(kind, out),
             Self::Number(number) => number.to_sql_checked(kind, out),
             Self::Flag(flag) => flag.to_sql_checked(kind, out),
             Self::Text(text) => text.as_ref().to_sql_checked(kind, out),

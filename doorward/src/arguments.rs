@@ -1,5 +1,6 @@
 //! What can be asked on the command line.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use kernel::secret::Secret;
 use kernel::tier::Tier;
 
 /// A gateway that verifies, limits and forwards, and the API that signs people in.
@@ -45,6 +47,9 @@ pub(crate) enum Command {
     /// Manage people; a running Doorward sees it within a tenth of a second
     #[command(subcommand)]
     User(User),
+    /// Look after the database
+    #[command(subcommand)]
+    Db(Db),
     /// Ask the running Doorward whether it is ready; exit 0 if so
     Healthcheck,
 }
@@ -132,6 +137,56 @@ pub(crate) enum User {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// Bring the schema of the configured database up to date, as the start does
+    Migrate,
+    /// Show which migrations the configured database has; changes nothing
+    Status {
+        /// How
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Copy everything into a database that has nobody in it, and compare the two
+    Copy(DbCopy),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DbCopy {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// How the result is told
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// The database that is read.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Source {
+    /// The URL of the database to read, such as `sqlite:///var/lib/doorward/doorward.db`
+    #[arg(long, value_name = "URL", value_parser = parse_secret)]
+    pub(crate) from: Option<Secret>,
+    /// The environment variable that has this URL: arguments can be seen by others, a password too
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from_env: Option<String>,
+}
+
+/// The database that is written.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Target {
+    /// The URL of the database to write, such as `postgres://doorward@db/doorward` [default: the
+    /// configured database]
+    #[arg(long, value_name = "URL", value_parser = parse_secret)]
+    pub(crate) to: Option<Secret>,
+    /// The environment variable that has this URL
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to_env: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// The name to sign in with
@@ -151,6 +206,11 @@ pub(crate) struct Create {
     /// Scopes beyond those of the role, separated by commas
     #[arg(long, value_delimiter = ',')]
     pub(crate) scopes: Vec<String>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as clap wants it")]
+fn parse_secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
 }
 
 fn parse_tier(text: &str) -> Result<Tier, String> {

@@ -2,6 +2,10 @@
 
 mod check;
 
+mod databases;
+
+mod db;
+
 mod echo;
 
 mod first_admin;
@@ -49,6 +53,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Token(token) => token::token(&place, token),
         Command::User(user) => user::user(&place, user),
+        Command::Db(db) => db::db(&place, db),
         Command::Healthcheck => healthcheck::healthcheck(&place),
     }
 }
@@ -64,9 +69,14 @@ impl Office {
         let config = settings::load(place)?;
         let data_dir = DataDir::open(&config.data_dir)?;
         let keys = keys::ring(&config, &data_dir)?;
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.context("the system gives no more threads")?;
+        let runtime = runtime()?;
         let api = runtime.block_on(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()))?;
         Ok(Self { runtime, api })
     }
+}
+
+/// What a command that is over soon waits with.
+fn runtime() -> anyhow::Result<Runtime> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("the system gives no more threads")
 }

@@ -216,6 +216,8 @@ fn a_wrong_command_line_is_2_and_says_how_it_is_used() {
         &["user", "set-tier", "ann"],
         &["user", "list", "--format", "xml"],
         &["check", "--format", "xml"],
+        &["db"],
+        &["db", "copy"],
     ] {
         let output = builder.cli(arguments);
         assert_fails(&output, &[2], &[]);
@@ -247,6 +249,10 @@ fn every_command_explains_itself() {
         &["user", "set-tier"],
         &["user", "disable"],
         &["user", "enable"],
+        &["db"],
+        &["db", "migrate"],
+        &["db", "status"],
+        &["db", "copy"],
     ] {
         let help = builder.must(&[arguments, &["--help"]].concat());
         assert!(help.contains("Usage: doorward"), "{arguments:?}: {help}");

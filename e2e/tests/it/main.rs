@@ -47,6 +47,8 @@ mod command_line;
 
 mod check;
 
+mod database;
+
 mod start;
 
 mod lifecycle;

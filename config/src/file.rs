@@ -28,6 +28,7 @@ use crate::values::Host;
 use crate::values::Kid;
 use crate::values::Limit;
 use crate::values::MINUTE;
+use crate::values::Mailbox;
 use crate::values::Method;
 use crate::values::Name;
 use crate::values::Origin;
@@ -35,6 +36,7 @@ use crate::values::Period;
 use crate::values::SECOND;
 use crate::values::Scope;
 use crate::values::SecretRef;
+use crate::values::SmtpUrl;
 use crate::values::Text;
 use crate::values::WebUrl;
 use crate::values::Whole;
@@ -59,6 +61,8 @@ section! {
         celery: CeleryFile = Fine,
         /// Tokens, keys and sign-in.
         auth: AuthFile = Means("{}"),
+        /// How mail is sent; left out: not at all, but in `dev`, where it is logged.
+        mail: MailFile = Fine,
         /// Issuers of tokens other than Doorward itself.
         issuers: Vec<IssuerFile> = Means("[]"),
         /// The scopes each role grants; `admin` always grants `admin`.
@@ -161,6 +165,14 @@ section! {
         token_cache_bytes: Whole<0, 17_179_869_184> = Means("67108864"),
         /// The pool that hashes passwords.
         hashing: HashingFile = Means("{}"),
+        /// The fewest characters of a new password.
+        password_chars_min: Whole<8, 64> = Means("8"),
+        /// Where a browser goes to set a new password; left out: `frontend_url`.
+        reset_url: WebUrl = Fine,
+        /// Whether anybody may register.
+        registration: bool = Means("false"),
+        /// How often passwords may be tried.
+        throttle: ThrottleFile = Means("{}"),
         /// Sign-in by others.
         oauth: OAuthFile = Means("{}"),
     }
@@ -189,6 +201,42 @@ section! {
         threads: Whole<1, 1_024> = Fine,
         /// How many more may wait; past it the answer is 503.
         queue_max: Whole<1, 65_536> = Means("128"),
+    }
+}
+
+section! {
+    /// How often passwords may be tried, by attempts that fail; one to four quotas each.
+    ThrottleFile {
+        /// On one account, from anywhere, whether or not it exists.
+        account: Windows = Means(
+            r#"[{ name = "quarter", requests = 20, per = "15m" }, { name = "day", requests = 200, per = "1d" }]"#
+        ),
+        /// From one address (IPv6: one /64), on any account.
+        address: Windows = Means(r#"[{ name = "quarter", requests = 100, per = "15m" }]"#),
+        /// From one address on one account.
+        pair: Windows = Means(r#"[{ name = "quarter", requests = 10, per = "15m" }]"#),
+        /// From a device on which the account's owner signed in before.
+        device: Windows = Means(r#"[{ name = "quarter", requests = 10, per = "15m" }]"#),
+        /// Mails to one address, for resetting a password.
+        reset: Windows = Means(r#"[{ name = "hour", requests = 3, per = "1h" }]"#),
+        /// Registrations and requests to reset, from one address.
+        register: Windows = Means(r#"[{ name = "hour", requests = 20, per = "1h" }]"#),
+        /// The most counters kept in memory.
+        keys_max: Whole<1_000, 100_000_000> = Means("200000"),
+    }
+}
+
+section! {
+    /// How mail is sent.
+    MailFile {
+        /// `smtp://host:port` with STARTTLS, or `smtps://host:port` with TLS from the start.
+        smtp_url: SmtpUrl = Fault,
+        /// The sender: `address@example.com` or `Name <address@example.com>`.
+        from: Mailbox = Fault,
+        /// Our name there; left out: none is asked for.
+        username: Text = Fine,
+        /// Our password there.
+        password: SecretRef = Fine,
     }
 }
 

@@ -8,6 +8,7 @@ use kernel::secret::Secret;
 use kernel::token::ISSUER_END;
 
 use super::Context;
+use super::passwords;
 use super::providers;
 use crate::file::AuthFile;
 use crate::file::IssuerFile;
@@ -82,6 +83,10 @@ pub(super) fn auth(
         key_encryption_key,
         token_cache_bytes: file.token_cache_bytes.value?.0 as usize,
         hashing: Hashing { threads, queue_max: hashing.queue_max.value?.0 as usize },
+        password_chars_min: file.password_chars_min.value?.0 as usize,
+        reset_url: file.reset_url.value.map(|url| url.0),
+        registration: file.registration.value?,
+        throttle: passwords::throttle(file.throttle)?,
         oauth: oauth?,
     })
 }

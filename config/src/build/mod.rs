@@ -5,6 +5,7 @@
 
 mod auth;
 mod listen;
+mod passwords;
 mod providers;
 mod routes;
 mod servers;
@@ -58,6 +59,9 @@ pub(crate) fn config(
     let redis = servers::redis(file.redis, context);
     let celery = servers::celery(file.celery, context);
     let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), context);
+    let auth = auth::auth(file.auth, listen.as_ref(), context);
+    // A mail section that could not be made was reported, so one that is missing here is never left out.
+    let mail = passwords::mail(file.mail, context);
     let issuers = auth::issuers(file.issuers, auth.as_ref(), context);
     let roles = tiers::roles(file.roles, context);
     let tiers = tiers::tiers(file.tiers, context);
@@ -73,6 +77,7 @@ pub(crate) fn config(
         redis,
         celery,
         auth: auth?,
+        mail,
         issuers: issuers?,
         roles: roles?,
         tiers: tiers?,

@@ -1,9 +1,11 @@
 //! Tokens, the keys that sign them, and the ways to sign in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::keys::Algorithm;
+use kernel::limit::Quota;
 use kernel::secret::Secret;
 
 /// Tokens, keys and sign-in.
@@ -39,6 +41,14 @@ pub struct Auth {
     pub token_cache_bytes: usize,
     /// The pool that hashes passwords.
     pub hashing: Hashing,
+    /// The fewest characters of a new password; at least 8.
+    pub password_chars_min: usize,
+    /// Where a browser goes to set a new password.
+    pub reset_url: Option<String>,
+    /// Whether anybody may register.
+    pub registration: bool,
+    /// How often passwords may be tried.
+    pub throttle: Throttle,
     /// Sign-in by others.
     pub oauth: OAuth,
 }
@@ -50,6 +60,25 @@ pub struct Hashing {
     pub threads: usize,
     /// How many more may wait; past it the answer is 503.
     pub queue_max: usize,
+}
+
+/// How often passwords may be tried, by attempts that fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// On one account, from anywhere.
+    pub account: Arc<[Quota]>,
+    /// From one address, on any account.
+    pub address: Arc<[Quota]>,
+    /// From one address on one account.
+    pub pair: Arc<[Quota]>,
+    /// From a device on which the account's owner signed in before.
+    pub device: Arc<[Quota]>,
+    /// Mails to one address, for resetting a password.
+    pub reset: Arc<[Quota]>,
+    /// Registrations and requests to reset, from one address.
+    pub register: Arc<[Quota]>,
+    /// The most counters kept in memory.
+    pub keys_max: usize,
 }
 
 /// A key, bound to one algorithm.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod limits;
+mod mail;
 mod routes;
 mod server;
 
@@ -11,9 +12,12 @@ pub use auth::Issuer;
 pub use auth::Key;
 pub use auth::OAuth;
 pub use auth::Provider;
+pub use auth::Throttle;
 pub use limits::Limits;
 pub use limits::Mode;
 pub use limits::OnStoreLoss;
+pub use mail::Mail;
+pub use mail::MailSecurity;
 pub use routes::Access;
 pub use routes::Authorization;
 pub use routes::Endpoint;

@@ -14,6 +14,7 @@ use kernel::tier::Tier;
 use super::Auth;
 use super::Issuer;
 use super::Limits;
+use super::Mail;
 use super::Route;
 use super::Upstream;
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub celery: Option<Celery>,
     /// Tokens, keys and sign-in.
     pub auth: Auth,
+    /// How mail is sent; `None`: not at all, but in [`Environment::Dev`], where it is logged.
+    pub mail: Option<Mail>,
     /// Issuers of tokens other than Doorward itself.
     pub issuers: Vec<Issuer>,
     /// The scopes each role grants; `admin` always grants at least `admin`.

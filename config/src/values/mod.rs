@@ -2,6 +2,7 @@
 
 mod access;
 mod amounts;
+mod mail;
 mod names;
 mod net;
 mod path;
@@ -18,6 +19,8 @@ pub(crate) use amounts::MINUTE;
 pub(crate) use amounts::Period;
 pub(crate) use amounts::SECOND;
 pub(crate) use amounts::Whole;
+pub(crate) use mail::Mailbox;
+pub(crate) use mail::SmtpUrl;
 pub(crate) use names::Kid;
 pub(crate) use names::Method;
 pub(crate) use names::Name;

@@ -451,3 +451,29 @@ fn tokens_in_a_query_need_a_front_end_to_go_to() {
     let text = "[auth]\nfrontend_url = \"https://a\"\nfrontend_tokens_in_query = true";
     assert!(parse(text).unwrap().auth.frontend_tokens_in_query);
 }
+
+#[test]
+fn a_new_password_has_8_characters_at_least_whatever_is_written() {
+    assert!(parse("[auth]\npassword_chars_min = 8\n").is_ok());
+    one_fault("[auth]\npassword_chars_min = 7\n", "`7` is not a whole number from 8 to 64");
+    one_fault("[auth]\npassword_chars_min = 65\n", "`65` is not a whole number from 8 to 64");
+}
+
+#[test]
+fn a_name_at_the_mail_server_and_its_password_are_written_together() {
+    let mail =
+        |more: &str| format!("[mail]\nsmtp_url = \"smtps://mail\"\nfrom = \"a@b.c\"\n{more}\n");
+    assert_eq!(parse(&mail("")).unwrap().mail.unwrap().credentials, None);
+    one_fault(&mail("username = \"u\""), "a name without `mail.password`");
+    let password = [("P", "secret")];
+    let both = mail("username = \"u\"\npassword = { env = \"P\" }");
+    assert!(parse_with(&both, &password).unwrap().mail.unwrap().credentials.is_some());
+    let faults = faults_with(&mail("password = { env = \"P\" }"), &password);
+    assert!(faults[0].ends_with("a password without `mail.username`"), "{faults:#?}");
+}
+
+#[test]
+fn a_mail_server_without_a_sender_is_a_fault() {
+    one_fault("[mail]\nsmtp_url = \"smtps://mail\"\n", "the key `from` is missing");
+    one_fault("[mail]\nfrom = \"a@b.c\"\n", "the key `smtp_url` is missing");
+}

@@ -2,31 +2,37 @@
 
 use std::future::Future;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::Router;
 use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use kernel::secret::Secret;
+use stores::memory::MemoryQuotas;
 use tokio::net::UnixListener;
 
 use crate::clock::Clock;
+use crate::http::cookies::DeviceCookie;
 use crate::http::routes::routes;
 use crate::http::serve::serve;
-use crate::passwords::PASSWORD_CHARS_MIN;
 use crate::passwords::Passwords;
 use crate::passwords::policy::Policy;
 use crate::people::desk::Desk;
+use crate::people::devices::Devices;
 use crate::people::issue::Issuer;
 use crate::people::mint::Mint;
 use crate::people::mint::MintError;
 use crate::people::roles::Roles;
+use crate::people::throttle::Throttle;
 use crate::people::users::Users;
 use crate::store::database::Database;
 use crate::store::open::OpenError;
 use crate::store::refresh_keys::RefreshKeys;
+use crate::store::secrets::secret_for;
 use crate::store::tail::Progress;
 use crate::store::tail::follow;
+use crate::store::users;
 
 /// Everything opened: the database, the hashing threads, the keys.
 pub struct AdminApi {
@@ -47,11 +53,19 @@ impl AdminApi {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let now = clock.now();
-        let policy = Policy { chars_min: PASSWORD_CHARS_MIN };
+        let policy = Policy { chars_min: config.auth.password_chars_min };
         let passwords = Passwords::start(config.auth.hashing, policy).map_err(OpenError::Hash)?;
         let database = Database::open(&config.database, now).await?;
         let refresh_keys = RefreshKeys::load(&database, now).await?;
+        let others = database.read(users::other_hashes).await;
+        let others = others.map_err(|e| OpenError::database(database.place(), e))?;
+        passwords.table_has(&others).map_err(OpenError::Hash)?;
+        let throttle = config.auth.throttle.clone();
+        let counters = NonZeroUsize::new(throttle.keys_max).unwrap_or(NonZeroUsize::MIN);
+        let devices = Devices::new(&secret_for(&database, "devices", now).await?);
         let desk = Arc::new(Desk {
+            throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
+            devices,
             issuer: Arc::new(Issuer::new(&config.auth, keys, refresh_keys)),
             roles: Roles::new(&config.roles),
             progress: Progress::new(),
@@ -61,7 +75,7 @@ impl AdminApi {
         });
         Ok(Self {
             users: Users::new(Arc::clone(&desk), config.tiers.keys().cloned()),
-            router: routes(&desk),
+            router: routes(&desk, DeviceCookie::of(config)),
             desk,
         })
     }

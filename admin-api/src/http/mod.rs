@@ -10,6 +10,8 @@ pub(crate) mod envelope;
 
 pub(crate) mod bearer;
 
+pub(crate) mod cookies;
+
 pub(crate) mod fields;
 
 pub(crate) mod tokens;

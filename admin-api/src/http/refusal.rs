@@ -1,5 +1,7 @@
 //! The one place that turns errors into answers.
 
+use std::time::Duration;
+
 use axum::response::IntoResponse;
 use axum::response::Response;
 use http::HeaderValue;
@@ -12,6 +14,7 @@ use kernel::problem::ErrorCode;
 use kernel::problem::FieldFault;
 use kernel::problem::MEDIA_TYPE;
 use kernel::problem::Problem;
+use kernel::problem::QUOTA_EXCEEDED;
 
 use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
@@ -33,6 +36,8 @@ pub(crate) enum Refusal {
     RevokedToken,
     #[error("an unknown user, a wrong password or an inactive user")]
     WrongPassword,
+    #[error("too many attempts")]
+    Throttled { policy: &'static str, wait: Duration },
     #[error("an access token in place of a refresh token")]
     WrongTokenType,
     #[error("{0}")]
@@ -69,6 +74,7 @@ impl Refusal {
             | Self::WrongPassword
             | Self::WrongTokenType
             | Self::RefreshToken(_) => StatusCode::UNAUTHORIZED,
+            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UserGone | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -89,6 +95,7 @@ impl Refusal {
             Self::ExpiredToken => ErrorCode::TokenExpired,
             Self::RevokedToken => ErrorCode::TokenRevoked,
             Self::WrongPassword => ErrorCode::InvalidCredentials,
+            Self::Throttled { .. } => ErrorCode::RateLimitExceeded,
             Self::UserGone | Self::NotFound => ErrorCode::NotFound,
             Self::Method => ErrorCode::MethodNotAllowed,
             Self::Fields(_) => ErrorCode::ValidationError,
@@ -110,6 +117,7 @@ impl Refusal {
             Self::WrongPassword => "Incorrect username or password".to_owned(),
             Self::WrongTokenType => "Invalid token type".to_owned(),
             Self::RefreshToken(_) => "Invalid refresh token".to_owned(),
+            Self::Throttled { .. } => "Rate limit exceeded. Please try again later.".to_owned(),
             Self::UserGone => "User not found".to_owned(),
             Self::NotFound => "Not Found".to_owned(),
             Self::Method => "Method Not Allowed".to_owned(),
@@ -136,7 +144,8 @@ impl Refusal {
             Self::ExpiredToken => Some(
                 r#"Bearer error="invalid_token", error_description="The access token expired""#,
             ),
-            Self::UserGone
+            Self::Throttled { .. }
+            | Self::UserGone
             | Self::NotFound
             | Self::Method
             | Self::Fields(_)
@@ -146,6 +155,15 @@ impl Refusal {
             | Self::Busy
             | Self::TooSlow
             | Self::Internal => None,
+        }
+    }
+
+    /// When to come back: in whole seconds, and late enough.
+    fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Throttled { wait, .. } => Some((wait.as_millis() as u64).div_ceil(1000).max(1)),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            _ => None,
         }
     }
 
@@ -173,14 +191,18 @@ impl Refusal {
         if let Self::Fields(faults) = self {
             problem.errors.clone_from(faults);
         }
+        if let Self::Throttled { policy, .. } = self {
+            problem.kind = QUOTA_EXCEEDED;
+            problem.violated_policies = vec![(*policy).to_owned()];
+        }
         let mut response = (self.status(), problem.to_json()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(challenge) = self.challenge() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(wait_s) = self.retry_after_s() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait_s));
         }
         if let Some(allow) = allow {
             headers.insert(ALLOW, allow);
@@ -190,7 +212,7 @@ impl Refusal {
 
     /// Whether it is somebody's failure to show who they are.
     pub(crate) fn is_of_authentication(&self) -> bool {
-        self.status() == StatusCode::UNAUTHORIZED
+        matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
     }
 }
 
@@ -237,6 +259,7 @@ impl From<SignInError> for Refusal {
     fn from(error: SignInError) -> Self {
         match error {
             SignInError::Incorrect => Self::WrongPassword,
+            SignInError::Throttled(wait) => Self::Throttled { policy: "login", wait },
             SignInError::OutOfOrder(error) => error.into(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
@@ -10,6 +11,7 @@ use axum::routing::post;
 use kernel::front::AUTH_MOUNTS;
 use kernel::front::HEALTH_MOUNTS;
 
+use super::cookies::DeviceCookie;
 use super::envelope::enclose;
 use super::fields::BODY_BYTES_MAX;
 use super::health::Checkup;
@@ -22,12 +24,13 @@ use super::tokens::refresh;
 use crate::people::desk::Desk;
 
 /// All routes, in their envelope.
-pub(crate) fn routes(desk: &Arc<Desk>) -> Router {
+pub(crate) fn routes(desk: &Arc<Desk>, cookie: DeviceCookie) -> Router {
     let auth = Router::new()
         .route("/login", post(login))
         .route("/refresh", post(refresh))
         .route("/logout", post(logout))
         .route("/me", get(me))
+        .layer(Extension(cookie))
         .with_state(Arc::clone(desk));
     let checkup = Checkup::new(Arc::clone(desk));
     let mut routes = Router::new();

@@ -9,10 +9,12 @@ use axum::Router;
 use tokio::net::UnixListener;
 
 use crate::people::desk::Desk;
+use crate::people::desk::OutOfOrder;
 use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sql::Tx;
+use crate::store::users;
 
 /// How often rows that serve nothing any more are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -44,10 +46,19 @@ async fn sweep_for_ever(desk: &Desk) {
     let mut hours = tokio::time::interval(SWEEP_EVERY);
     loop {
         hours.tick().await;
+        if let Err(error) = learn_kinds(desk).await {
+            tracing::warn!("the kinds of password hashes were not looked at: {error}");
+        }
         if let Err(error) = sweep(desk).await {
             tracing::warn!("old sessions and revocations were not deleted: {error}");
         }
     }
+}
+
+/// Looks which kinds of password hashes are left, so that no check is of one that nobody has.
+async fn learn_kinds(desk: &Desk) -> Result<(), OutOfOrder> {
+    let others = desk.database.read(users::other_hashes).await?;
+    Ok(desk.passwords.table_has(&others)?)
 }
 
 /// Deletes sessions and revocations that can concern no token any more.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json;
 use axum::extract::Request;
 use axum::extract::State;
+use http::HeaderMap;
 use kernel::claims::CLAIM_BYTES_MAX;
 use kernel::claims::SCOPES_MAX;
 use kernel::problem::FieldFault;
@@ -13,6 +15,7 @@ use serde::Serialize;
 
 use super::asked;
 use super::bearer;
+use super::cookies::DeviceCookie;
 use super::fields::Fields;
 use super::fields::Kind;
 use super::fields::Takes;
@@ -52,24 +55,35 @@ pub(crate) struct Message {
 /// `POST /auth/login`
 pub(crate) async fn login(
     State(desk): State<Arc<Desk>>,
+    Extension(cookie): Extension<DeviceCookie>,
     request: Request,
-) -> Result<Json<Tokens>, Refusal> {
+) -> Result<(HeaderMap, Json<Tokens>), Refusal> {
     let from = asked::from(request.extensions());
+    let device = cookie.read(request.headers());
     let fields = Fields::read(request, Takes::Form).await?;
-    let said = sign_in_of(&fields, from).map_err(Refusal::Fields)?;
-    Ok(Json(desk.sign_in(said).await?.into()))
+    let said = sign_in_of(&fields, from, device).map_err(Refusal::Fields)?;
+    let signed_in = desk.sign_in(said).await?;
+    Ok((cookie.leave(&signed_in.device), Json(signed_in.pair.into())))
 }
 
 /// All faults at once.
-fn sign_in_of(fields: &Fields, from: Prefix) -> Result<SignIn, Vec<FieldFault>> {
+fn sign_in_of(
+    fields: &Fields,
+    from: Prefix,
+    device: Option<Secret>,
+) -> Result<SignIn, Vec<FieldFault>> {
     let grant_type = must_be(fields.optional("grant_type"), "password");
     let name = fields.required("username");
     let password = fields.required("password");
     let scopes = fields.optional("scope").and_then(scopes_of);
     match (grant_type, name, password, scopes) {
-        (Ok(()), Ok(name), Ok(password), Ok(scopes)) => {
-            Ok(SignIn { name: name.to_owned(), password: Secret::new(password), scopes, from })
-        }
+        (Ok(()), Ok(name), Ok(password), Ok(scopes)) => Ok(SignIn {
+            name: name.to_owned(),
+            password: Secret::new(password),
+            scopes,
+            from,
+            device,
+        }),
         (grant_type, name, password, scopes) => {
             Err([grant_type.err(), name.err(), password.err(), scopes.err()]
                 .into_iter()

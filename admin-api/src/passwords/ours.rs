@@ -21,7 +21,6 @@ const SALT_BYTES: usize = 16;
 pub(super) const WORK: Work = Work::Argon2 { memory_kib: MEMORY_KIB, passes: PASSES, lanes: LANES };
 
 /// How every hash of ours begins: known kind, known price.
-#[cfg(test)]
 pub(crate) const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 
 /// Hashes `password` under a salt of its own.

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use kernel::keys::KeyError;
+use kernel::limit::StoreLost;
+use stores::memory::MemoryQuotas;
 
+use super::devices::Devices;
 use super::issue::Issuer;
 use super::roles::Roles;
+use super::throttle::Throttle;
 use crate::clock::Clock;
 use crate::passwords::HashError;
 use crate::passwords::Passwords;
@@ -18,6 +22,8 @@ pub(crate) struct Desk {
     pub(crate) database: Database,
     pub(crate) clock: Clock,
     pub(crate) passwords: Passwords,
+    pub(crate) throttle: Throttle<MemoryQuotas>,
+    pub(crate) devices: Devices,
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) roles: Roles,
     pub(crate) progress: Progress,
@@ -35,6 +41,9 @@ pub(crate) enum OutOfOrder {
     /// A key.
     #[error("a token could not be signed")]
     Key(#[from] KeyError),
+    /// The counters of failed attempts.
+    #[error("the attempts could not be counted")]
+    Uncounted(#[from] StoreLost),
 }
 
 impl OutOfOrder {
@@ -44,6 +53,7 @@ impl OutOfOrder {
             Self::Database(error) => error.is_passing(),
             Self::Hash(error) => matches!(error, HashError::Busy),
             Self::Key(_) => false,
+            Self::Uncounted(_) => true,
         }
     }
 }

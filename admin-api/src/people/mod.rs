@@ -2,6 +2,12 @@
 //!
 //! Knows nothing of HTTP. Modules in reading order; each uses only those above it.
 
+pub(crate) mod names;
+
+pub(crate) mod throttle;
+
+pub(crate) mod devices;
+
 pub(crate) mod roles;
 
 pub(crate) mod issue;

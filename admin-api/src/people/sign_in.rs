@@ -1,19 +1,26 @@
 //! Signing in with a password.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::secret::Secret;
 
 use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::issue::Pair;
+use super::names::address_spelled;
+use super::throttle::Attempt;
+use super::throttle::Throttled;
 use crate::passwords::Verdict;
 use crate::prefix::Prefix;
 use crate::store::fault::DbError;
 use crate::store::sessions;
 use crate::store::sessions::Session;
+use crate::store::sql::Sql;
 use crate::store::sql::Tx;
+use crate::store::unlocks;
 use crate::store::users;
+use crate::store::users::Credentials;
 use crate::store::users::Identity;
 
 /// What somebody says at the desk.
@@ -25,6 +32,15 @@ pub(crate) struct SignIn {
     pub(crate) scopes: Option<Vec<String>>,
     /// Where they say it from.
     pub(crate) from: Prefix,
+    /// What their device has to show for itself.
+    pub(crate) device: Option<Secret>,
+}
+
+/// What somebody gets who is signed in.
+pub(crate) struct SignedIn {
+    pub(crate) pair: Pair,
+    /// What their device is to show next time.
+    pub(crate) device: Secret,
 }
 
 /// Why somebody is not signed in.
@@ -33,8 +49,20 @@ pub(crate) enum SignInError {
     /// Unknown, wrong, or inactive: nobody is told which.
     #[error("no such user, a wrong password, or a user who is not active")]
     Incorrect,
+    /// Too many attempts, whether or not there is such a user.
+    #[error("too many attempts")]
+    Throttled(Duration),
     #[error(transparent)]
     OutOfOrder(#[from] OutOfOrder),
+}
+
+impl From<Throttled> for SignInError {
+    fn from(throttled: Throttled) -> Self {
+        match throttled {
+            Throttled::For(wait) => Self::Throttled(wait),
+            Throttled::Uncounted(error) => Self::OutOfOrder(error.into()),
+        }
+    }
 }
 
 impl From<DbError> for SignInError {
@@ -47,28 +75,54 @@ impl Desk {
     /// Signs somebody in: a new session and its tokens.
     ///
     /// Unknown people, wrong passwords and inactive users get one answer for one amount of work:
-    /// one look-up, and one check of each kind of hash there is.
+    /// one look-up, and one check of each kind of hash there is. Attempts are counted before.
     ///
     /// # Errors
     /// [`SignInError`].
-    pub(crate) async fn sign_in(&self, said: SignIn) -> Result<Pair, SignInError> {
+    pub(crate) async fn sign_in(&self, said: SignIn) -> Result<SignedIn, SignInError> {
+        let now = self.clock.now();
         let name = said.name.clone();
-        let found = self.database.read(move |sql| users::credentials(sql, &name)).await?;
+        let (found, unlocks) = self.database.read(move |sql| look_up(sql, &name)).await?;
+        let device = match (&said.device, &found) {
+            (Some(proof), Some(found)) => {
+                self.devices.known(proof.expose(), &found.user.id, now).map(str::to_owned)
+            }
+            _ => None,
+        };
+        let account = address_spelled(&said.name);
+        let attempt =
+            Attempt { account: &account, unlocks, from: said.from, device: device.as_deref() };
+        let counted = self.throttle.sign_in(attempt, now).await?;
         // Of somebody inactive no password is right: opening a session takes longer than refusing.
         let stored = found.filter(|found| found.user.is_active).and_then(|found| found.hash);
-        let verdict = self.passwords.check(said.password, stored.clone(), said.from).await;
-        let rehashed = match verdict.map_err(OutOfOrder::from)? {
+        let verdict = match self.passwords.check(said.password, stored.clone(), said.from).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                // Nothing was tried.
+                self.throttle.forgive(counted, now).await;
+                return Err(OutOfOrder::from(error).into());
+            }
+        };
+        let rehashed = match verdict {
             Verdict::Right { rehashed } => rehashed,
             Verdict::Wrong => return Err(SignInError::Incorrect),
         };
-        let (user, session) = self.open_session(said.name, stored, rehashed, said.scopes).await?;
-        let scopes = self.roles.grant(&user, session.asked_scopes.as_deref());
-        let pair = self
-            .issuer
-            .pair(&user, scopes, &session, session.created_at)
-            .map_err(OutOfOrder::from)?;
+        let opened = self.open_session(said.name, stored, rehashed, said.scopes).await;
+        let (user, session) = opened?;
+        self.throttle.forgive(counted, now).await;
+        let pair = self.pair_of(&user, &session)?;
+        let device = self.devices.proof(&user.id, device.as_deref(), now);
         tracing::info!(user.id = %user.id, session.id = %session.id, "{} signed in", user.username);
-        Ok(pair)
+        Ok(SignedIn { pair, device })
+    }
+
+    /// The tokens of a session that has just begun.
+    ///
+    /// # Errors
+    /// [`OutOfOrder::Key`].
+    pub(super) fn pair_of(&self, user: &Identity, session: &Session) -> Result<Pair, OutOfOrder> {
+        let scopes = self.roles.grant(user, session.asked_scopes.as_deref());
+        Ok(self.issuer.pair(user, scopes, session, session.created_at)?)
     }
 
     async fn open_session(
@@ -87,7 +141,7 @@ impl Desk {
         self.database
             .write(move |tx: &Tx<'_>| {
                 // Read anew: hashing takes long enough for an administrator to come between.
-                let user = match users::credentials(tx, &name)? {
+                let user = match look_up(tx, &name)?.0 {
                     Some(found) if found.user.is_active && found.hash == stored => {
                         Identity::from(found.user)
                     }
@@ -100,4 +154,20 @@ impl Desk {
             })
             .await
     }
+}
+
+/// Whoever signs in as `name`, as it was typed or else in its one spelling, and how often they were
+/// unlocked. What is asked of the database depends on what was typed alone.
+fn look_up(sql: &Sql<'_>, name: &str) -> Result<(Option<Credentials>, u64), DbError> {
+    let exact = users::credentials(sql, name)?;
+    let spelled = address_spelled(name);
+    let found = if spelled == name {
+        exact
+    } else {
+        let other = users::credentials(sql, &spelled)?;
+        exact.or(other)
+    };
+    let id = found.as_ref().map_or("", |found| &found.user.id);
+    let unlocks = unlocks::times(sql, id)?;
+    Ok((found, unlocks))
 }

@@ -23,6 +23,7 @@ use crate::store::revocations;
 use crate::store::sessions::End;
 use crate::store::sql::Room;
 use crate::store::sql::Tx;
+use crate::store::unlocks;
 use crate::store::users;
 use crate::store::users::By;
 use crate::store::users::User;
@@ -234,6 +235,22 @@ impl Users {
     /// [`UserError`].
     pub async fn enable(&self, username: &str) -> Result<User, UserError> {
         self.change(username, |user| user.is_active = true).await
+    }
+
+    /// Lets a person try again who failed to sign in too often, wherever they are.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn unlock(&self, username: &str) -> Result<User, UserError> {
+        let username = username.to_owned();
+        let now = self.desk.clock.now();
+        let act = move |tx: &Tx<'_>| {
+            let user = users::find(tx, By::Username, &username)?;
+            let user = user.ok_or(UserError::Unknown(username))?;
+            unlocks::add(tx, &user.id, now)?;
+            Ok(user)
+        };
+        self.desk.database.write(act).await
     }
 
     /// Changes a person and writes down what edges must know of it, in one transaction.

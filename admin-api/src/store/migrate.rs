@@ -56,6 +56,7 @@ pub(crate) const STEPS: Steps = both!(
     1 "0001_users.sql",
     2 "0002_sessions.sql",
     3 "0003_revocations.sql",
+    4 "0004_passwords.sql",
 );
 
 /// A database that this program must not touch.

@@ -25,12 +25,17 @@ pub(crate) mod database;
 pub(crate) mod alone;
 
 pub(crate) mod copy;
+pub(crate) mod secrets;
 
 pub(crate) mod refresh_keys;
 
 pub(crate) mod revocations;
 
 pub(crate) mod users;
+
+pub(crate) mod unlocks;
+
+pub(crate) mod password_resets;
 
 pub(crate) mod sessions;
 

@@ -12,6 +12,7 @@ use super::sql::Sql;
 use super::sql::Tx;
 use super::values::Scopes;
 use super::values::params;
+use crate::passwords::ours;
 
 /// A person, without the password hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,9 @@ pub(crate) struct Credentials {
     /// `None`: signs in with a provider only.
     pub(crate) hash: Option<Secret>,
 }
+
+/// The most kinds of hashes that are told apart.
+const KINDS_MAX: usize = 64;
 
 const COLUMNS: &str = "id, username, email, full_name, tier, role, scopes, is_active, is_verified, \
                        epoch, last_login, created_at";
@@ -124,6 +128,8 @@ pub(crate) enum By {
     Id,
     /// The user name.
     Username,
+    /// The e-mail address.
+    Email,
 }
 
 impl fmt::Display for By {
@@ -131,6 +137,7 @@ impl fmt::Display for By {
         f.write_str(match self {
             Self::Id => "id",
             Self::Username => "username",
+            Self::Email => "email",
         })
     }
 }
@@ -209,6 +216,54 @@ pub(crate) fn signed_in(
         params![id, now, new_hash],
     )?;
     Ok(())
+}
+
+/// Gives somebody another password.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn set_password(
+    tx: &Tx<'_>,
+    id: &str,
+    hash: &Secret,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE users SET hashed_password = ?2, updated_at = ?3 WHERE id = ?1",
+        params![id, hash, now],
+    )?;
+    Ok(())
+}
+
+/// Notes that the e-mail address is known to be theirs.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn verify(tx: &Tx<'_>, id: &str, now: Timestamp) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE users SET is_verified = TRUE, updated_at = ?2 WHERE id = ?1",
+        params![id, now],
+    )?;
+    Ok(())
+}
+
+/// A hash of each kind that is not as they are made now, at most [`KINDS_MAX`].
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn other_hashes(sql: &Sql<'_>) -> Result<Vec<Secret>, DbError> {
+    // As far as a kind and its price go: `$2b$12$`, `$bcrypt-sha256$2b,12$`, or the rest.
+    let kind = "substr(hashed_password, 1, CASE
+                    WHEN substr(hashed_password, 1, 2) = '$2' THEN 7
+                    WHEN substr(hashed_password, 1, 16) = '$bcrypt-sha256$2' THEN 20
+                    ELSE 28 END)";
+    // The condition is that of an index, to the letter: with a parameter it would not be used.
+    let find = format!(
+        "SELECT min(hashed_password) AS one FROM users
+         WHERE substr(hashed_password, 1, 31) <> '{}' GROUP BY {kind} LIMIT {KINDS_MAX}",
+        ours::PREFIX
+    );
+    sql.rows(&find, params![], |row| row.text("one").map(Secret::new))
 }
 
 fn read(row: &Row<'_>) -> Result<User, DbError> {

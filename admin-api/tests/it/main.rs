@@ -15,4 +15,6 @@ mod shape;
 mod socket;
 mod support;
 mod tail;
+mod taken_over;
+mod throttle;
 mod users;

@@ -28,5 +28,9 @@ mod socket;
 mod support;
 #[path = "../it/tail.rs"]
 mod tail;
+#[path = "../it/taken_over.rs"]
+mod taken_over;
+#[path = "../it/throttle.rs"]
+mod throttle;
 #[path = "../it/users.rs"]
 mod users;

@@ -21,6 +21,8 @@ pub mod redis;
 
 pub mod postgres;
 
+pub mod smtp;
+
 pub mod built;
 
 pub mod http1;

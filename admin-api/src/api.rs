@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 
 use crate::clock::Clock;
 use crate::http::cookies::DeviceCookie;
+use crate::http::register::Registration;
 use crate::http::routes::routes;
 use crate::http::serve::serve;
 use crate::passwords::Passwords;
@@ -23,6 +24,8 @@ use crate::people::devices::Devices;
 use crate::people::issue::Issuer;
 use crate::people::mint::Mint;
 use crate::people::mint::MintError;
+use crate::people::post::Post;
+use crate::people::post::office;
 use crate::people::roles::Roles;
 use crate::people::throttle::Throttle;
 use crate::people::users::Users;
@@ -63,7 +66,9 @@ impl AdminApi {
         let throttle = config.auth.throttle.clone();
         let counters = NonZeroUsize::new(throttle.keys_max).unwrap_or(NonZeroUsize::MIN);
         let devices = Devices::new(&secret_for(&database, "devices", now).await?);
+        let post = office(config, &database, &clock).map_err(OpenError::Mail)?.map(Post::open);
         let desk = Arc::new(Desk {
+            post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
             devices,
             issuer: Arc::new(Issuer::new(&config.auth, keys, refresh_keys)),
@@ -73,11 +78,14 @@ impl AdminApi {
             clock,
             passwords,
         });
-        Ok(Self {
-            users: Users::new(Arc::clone(&desk), config.tiers.keys().cloned()),
-            router: routes(&desk, DeviceCookie::of(config)),
-            desk,
-        })
+        let users = Users::new(Arc::clone(&desk), config.tiers.keys().cloned());
+        let registration = Registration {
+            users: users.clone(),
+            tier: config.limits.default_tier.clone(),
+            is_open: config.auth.registration,
+        };
+        let router = routes(&desk, DeviceCookie::of(config), registration);
+        Ok(Self { users, router, desk })
     }
 
     /// All routes, ready to be asked.

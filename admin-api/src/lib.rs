@@ -13,6 +13,8 @@ mod prefix;
 
 mod passwords;
 
+mod mail;
+
 mod store;
 
 mod schema;
@@ -27,6 +29,7 @@ mod api;
 
 pub use api::AdminApi;
 pub use clock::Clock;
+pub use mail::MailError;
 pub use passwords::HashError;
 pub use passwords::PASSWORD_BYTES_MAX;
 pub use passwords::PASSWORD_CHARS_MIN;
@@ -36,6 +39,7 @@ pub use people::mint::MintError;
 pub use people::roles::ADMIN;
 pub use people::roles::USER;
 pub use people::users::EMAIL_CHARS_MAX;
+pub use people::users::FULL_NAME_CHARS_MAX;
 pub use people::users::LIST_MAX;
 pub use people::users::NewUser;
 pub use people::users::USERNAME_CHARS_MAX;

@@ -135,6 +135,11 @@ pub(crate) enum User {
         /// Who
         name: String,
     },
+    /// Let a person try again who failed to sign in too often
+    Unlock {
+        /// Who
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -29,6 +29,8 @@ pub enum ErrorCode {
     NotFound,
     /// A method that the resource does not have.
     MethodNotAllowed,
+    /// Something that is there already, or has changed meanwhile.
+    Conflict,
     /// A request that is no HTTP, or whose path or framing is ambiguous.
     BadRequest,
     /// Fields that are missing or wrong; see `errors`.
@@ -67,6 +69,7 @@ impl ErrorCode {
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::Conflict => "CONFLICT",
             Self::BadRequest => "BAD_REQUEST",
             Self::ValidationError => "VALIDATION_ERROR",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",

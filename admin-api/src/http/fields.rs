@@ -24,6 +24,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The most fields of one body.
 pub(crate) const FIELDS_MAX: usize = 64;
 
+/// How much of a field's name is repeated where nobody knows it, in characters.
+const NAME_CHARS_SHOWN_MAX: usize = 64;
+
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
@@ -34,6 +37,8 @@ pub(crate) enum Takes {
     Form,
     /// Forms and JSON objects.
     FormOrJson,
+    /// JSON objects only.
+    Json,
 }
 
 /// What kind of body came.
@@ -74,8 +79,9 @@ impl Fields {
             return Ok(Self { kind: Kind::Empty, pairs: Vec::new() });
         }
         let fields = match (media_type.as_deref(), takes) {
-            (Some(FORM), _) => Self::of_form(&body),
-            (Some(JSON), Takes::FormOrJson) => Self::of_json(&body)?,
+            (Some(FORM), Takes::Form | Takes::FormOrJson) => Self::of_form(&body),
+            (Some(JSON), Takes::FormOrJson | Takes::Json) => Self::of_json(&body)?,
+            (_, Takes::Json) => return Err(Refusal::MediaType(JSON)),
             (_, Takes::Form) => return Err(Refusal::MediaType(FORM)),
             (_, Takes::FormOrJson) => {
                 return Err(Refusal::MediaType(
@@ -126,6 +132,14 @@ impl Fields {
         Ok(value)
     }
 
+    /// A fault for each field that is none of `known`: a name that is mistyped is not passed over.
+    pub(crate) fn unknown(&self, known: &[&str]) -> Vec<FieldFault> {
+        let others = self.pairs.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+        let shown = |name: &str| name.chars().take(NAME_CHARS_SHOWN_MAX).collect::<String>();
+        let msg = "Extra inputs are not permitted";
+        others.map(|(name, _)| of_field(&shown(name), msg, "extra_forbidden")).collect()
+    }
+
     /// The text of `name`.
     ///
     /// # Errors
@@ -133,6 +147,14 @@ impl Fields {
     pub(crate) fn required(&self, name: &str) -> Result<&str, FieldFault> {
         self.optional(name)?.ok_or_else(|| of_field(name, "Field required", "missing"))
     }
+}
+
+/// The refusal of all faults at once.
+pub(crate) fn all<const N: usize>(
+    faults: [Option<FieldFault>; N],
+    more: Vec<FieldFault>,
+) -> Refusal {
+    Refusal::Fields(faults.into_iter().flatten().chain(more).collect())
 }
 
 /// A fault of the body's field `name`.

@@ -27,6 +27,23 @@ pub(crate) struct Me {
     is_verified: bool,
 }
 
+impl Me {
+    /// `user`, with the scopes at hand.
+    pub(crate) fn of(user: User, scopes: Vec<String>) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            email: user.email,
+            tier: user.tier.to_string(),
+            is_active: user.is_active,
+            full_name: user.full_name,
+            role: user.role,
+            scopes,
+            is_verified: user.is_verified,
+        }
+    }
+}
+
 /// `GET /auth/me`
 pub(crate) async fn me(
     State(desk): State<Arc<Desk>>,
@@ -34,19 +51,5 @@ pub(crate) async fn me(
 ) -> Result<Json<Me>, Refusal> {
     let asker = desk.asker(&bearer::required(&headers)?).await?;
     let scopes = asker.token.claims().scopes.iter().map(ToString::to_string).collect();
-    Ok(Json(of(asker.user, scopes)))
-}
-
-fn of(user: User, scopes: Vec<String>) -> Me {
-    Me {
-        id: user.id,
-        username: user.username,
-        email: user.email,
-        tier: user.tier.to_string(),
-        is_active: user.is_active,
-        full_name: user.full_name,
-        role: user.role,
-        scopes,
-        is_verified: user.is_verified,
-    }
+    Ok(Json(Me::of(asker.user, scopes)))
 }

@@ -18,6 +18,10 @@ pub(crate) mod tokens;
 
 pub(crate) mod me;
 
+pub(crate) mod password;
+
+pub(crate) mod register;
+
 pub(crate) mod health;
 
 pub(crate) mod routes;

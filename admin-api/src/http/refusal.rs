@@ -36,6 +36,16 @@ pub(crate) enum Refusal {
     RevokedToken,
     #[error("an unknown user, a wrong password or an inactive user")]
     WrongPassword,
+    #[error("not the present password")]
+    WrongCurrentPassword,
+    #[error("a token for a new password that does not hold")]
+    ResetToken,
+    #[error("nobody may register")]
+    RegistrationClosed,
+    #[error("a user name or an e-mail address that is taken")]
+    Taken,
+    #[error("{0} is not configured")]
+    NotConfigured(&'static str),
     #[error("too many attempts")]
     Throttled { policy: &'static str, wait: Duration },
     #[error("an access token in place of a refresh token")]
@@ -74,13 +84,16 @@ impl Refusal {
             | Self::WrongPassword
             | Self::WrongTokenType
             | Self::RefreshToken(_) => StatusCode::UNAUTHORIZED,
+            Self::WrongCurrentPassword | Self::RegistrationClosed => StatusCode::FORBIDDEN,
+            Self::Taken => StatusCode::CONFLICT,
+            Self::NotConfigured(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UserGone | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body => StatusCode::BAD_REQUEST,
+            Self::Body | Self::ResetToken => StatusCode::BAD_REQUEST,
             Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -95,6 +108,11 @@ impl Refusal {
             Self::ExpiredToken => ErrorCode::TokenExpired,
             Self::RevokedToken => ErrorCode::TokenRevoked,
             Self::WrongPassword => ErrorCode::InvalidCredentials,
+            Self::WrongCurrentPassword => ErrorCode::InvalidCredentials,
+            Self::ResetToken => ErrorCode::InvalidToken,
+            Self::RegistrationClosed => ErrorCode::Forbidden,
+            Self::Taken => ErrorCode::Conflict,
+            Self::NotConfigured(_) => ErrorCode::NotConfigured,
             Self::Throttled { .. } => ErrorCode::RateLimitExceeded,
             Self::UserGone | Self::NotFound => ErrorCode::NotFound,
             Self::Method => ErrorCode::MethodNotAllowed,
@@ -117,6 +135,11 @@ impl Refusal {
             Self::WrongPassword => "Incorrect username or password".to_owned(),
             Self::WrongTokenType => "Invalid token type".to_owned(),
             Self::RefreshToken(_) => "Invalid refresh token".to_owned(),
+            Self::WrongCurrentPassword => "Incorrect current password".to_owned(),
+            Self::ResetToken => "Invalid or expired reset token".to_owned(),
+            Self::RegistrationClosed => "Registration is closed".to_owned(),
+            Self::Taken => "Username or email already registered".to_owned(),
+            Self::NotConfigured(what) => format!("{what} not configured"),
             Self::Throttled { .. } => "Rate limit exceeded. Please try again later.".to_owned(),
             Self::UserGone => "User not found".to_owned(),
             Self::NotFound => "Not Found".to_owned(),
@@ -144,7 +167,12 @@ impl Refusal {
             Self::ExpiredToken => Some(
                 r#"Bearer error="invalid_token", error_description="The access token expired""#,
             ),
-            Self::Throttled { .. }
+            Self::WrongCurrentPassword
+            | Self::ResetToken
+            | Self::RegistrationClosed
+            | Self::Taken
+            | Self::NotConfigured(_)
+            | Self::Throttled { .. }
             | Self::UserGone
             | Self::NotFound
             | Self::Method
@@ -212,7 +240,8 @@ impl Refusal {
 
     /// Whether it is somebody's failure to show who they are.
     pub(crate) fn is_of_authentication(&self) -> bool {
-        matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
+        matches!(self, Self::WrongCurrentPassword | Self::ResetToken)
+            || matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
     }
 }
 

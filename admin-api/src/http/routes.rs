@@ -17,20 +17,30 @@ use super::fields::BODY_BYTES_MAX;
 use super::health::Checkup;
 use super::health::health;
 use super::me::me;
+use super::password::change;
+use super::password::confirm;
+use super::password::reset;
 use super::refusal::Refusal;
+use super::register::Registration;
+use super::register::register;
 use super::tokens::login;
 use super::tokens::logout;
 use super::tokens::refresh;
 use crate::people::desk::Desk;
 
 /// All routes, in their envelope.
-pub(crate) fn routes(desk: &Arc<Desk>, cookie: DeviceCookie) -> Router {
+pub(crate) fn routes(desk: &Arc<Desk>, cookie: DeviceCookie, registration: Registration) -> Router {
     let auth = Router::new()
         .route("/login", post(login))
         .route("/refresh", post(refresh))
         .route("/logout", post(logout))
         .route("/me", get(me))
+        .route("/password", post(change))
+        .route("/password/reset", post(reset))
+        .route("/password/reset/confirm", post(confirm))
+        .route("/register", post(register))
         .layer(Extension(cookie))
+        .layer(Extension(Arc::new(registration)))
         .with_state(Arc::clone(desk));
     let checkup = Checkup::new(Arc::clone(desk));
     let mut routes = Router::new();

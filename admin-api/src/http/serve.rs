@@ -11,6 +11,7 @@ use tokio::net::UnixListener;
 use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
 use crate::store::fault::DbError;
+use crate::store::password_resets;
 use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sql::Tx;
@@ -50,7 +51,7 @@ async fn sweep_for_ever(desk: &Desk) {
             tracing::warn!("the kinds of password hashes were not looked at: {error}");
         }
         if let Err(error) = sweep(desk).await {
-            tracing::warn!("old sessions and revocations were not deleted: {error}");
+            tracing::warn!("old sessions, revocations and mailed tokens were not deleted: {error}");
         }
     }
 }
@@ -61,7 +62,7 @@ async fn learn_kinds(desk: &Desk) -> Result<(), OutOfOrder> {
     Ok(desk.passwords.table_has(&others)?)
 }
 
-/// Deletes sessions and revocations that can concern no token any more.
+/// Deletes sessions, revocations and mailed tokens that can concern nobody any more.
 ///
 /// # Errors
 /// [`DbError`].
@@ -71,7 +72,8 @@ pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
     loop {
         let delete = move |tx: &Tx<'_>| -> Result<_, DbError> {
             let sessions = sessions::forget(tx, before, BATCH_ROWS)?;
-            Ok(sessions.max(revocations::forget(tx, before, BATCH_ROWS)?))
+            let resets = password_resets::forget(tx, before, BATCH_ROWS)?;
+            Ok(sessions.max(resets).max(revocations::forget(tx, before, BATCH_ROWS)?))
         };
         let deleted = desk.database.write(delete).await?;
         if deleted < BATCH_ROWS.into() {

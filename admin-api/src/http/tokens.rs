@@ -46,10 +46,16 @@ impl From<Pair> for Tokens {
     }
 }
 
-/// The answer to a logout.
+/// The answer where there is nothing else to say.
 #[derive(Serialize)]
 pub(crate) struct Message {
     message: &'static str,
+}
+
+impl Message {
+    pub(super) fn new(message: &'static str) -> Self {
+        Self { message }
+    }
 }
 
 /// `POST /auth/login`
@@ -152,7 +158,7 @@ pub(crate) async fn logout(
     } else {
         desk.log_out(&access, refresh.as_ref()).await?;
     }
-    Ok(Json(Message { message: "Successfully logged out" }))
+    Ok(Json(Message::new("Successfully logged out")))
 }
 
 fn everywhere(query: &str) -> Result<bool, Refusal> {

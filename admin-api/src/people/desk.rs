@@ -8,6 +8,7 @@ use stores::memory::MemoryQuotas;
 
 use super::devices::Devices;
 use super::issue::Issuer;
+use super::post::Post;
 use super::roles::Roles;
 use super::throttle::Throttle;
 use crate::clock::Clock;
@@ -24,6 +25,8 @@ pub(crate) struct Desk {
     pub(crate) passwords: Passwords,
     pub(crate) throttle: Throttle<MemoryQuotas>,
     pub(crate) devices: Devices,
+    /// `None`: nothing is mailed.
+    pub(crate) post: Option<Post>,
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) roles: Roles,
     pub(crate) progress: Progress,

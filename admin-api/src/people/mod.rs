@@ -8,6 +8,8 @@ pub(crate) mod throttle;
 
 pub(crate) mod devices;
 
+pub(crate) mod post;
+
 pub(crate) mod roles;
 
 pub(crate) mod issue;
@@ -23,6 +25,8 @@ pub(crate) mod sign_in;
 pub(crate) mod refresh;
 
 pub(crate) mod logout;
+
+pub(crate) mod password;
 
 pub(crate) mod users;
 

@@ -15,9 +15,12 @@ use uuid::Uuid;
 
 use super::desk::Desk;
 use super::logout::end_everything;
+use super::names::address_spelled;
+use super::names::spelled;
 use super::roles::USER;
 use crate::passwords::HashError;
 use crate::passwords::policy::Weakness;
+use crate::prefix::Prefix;
 use crate::store::fault::DbError;
 use crate::store::revocations;
 use crate::store::sessions::End;
@@ -34,13 +37,16 @@ pub const USERNAME_CHARS_MAX: usize = 50;
 /// The longest e-mail address, in characters.
 pub const EMAIL_CHARS_MAX: usize = 255;
 
+/// The longest full name, in characters.
+pub const FULL_NAME_CHARS_MAX: usize = 255;
+
 /// The longest list of people that is given at one time.
 pub const LIST_MAX: u32 = 1000;
 
 /// A person to be added.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// The name to sign in with: 1 to [`USERNAME_CHARS_MAX`] characters, kept to the letter.
+    /// The name to sign in with: 1 to [`USERNAME_CHARS_MAX`] characters, kept in normal form KC.
     pub username: String,
     /// The password: long enough, and none of those that are tried first.
     pub password: Secret,
@@ -89,6 +95,11 @@ pub enum UserError {
     /// An e-mail address that cannot be one.
     #[error("`{0}` is no e-mail address of at most {EMAIL_CHARS_MAX} characters")]
     Email(String),
+    /// A full name that cannot be one.
+    #[error(
+        "that is no full name: use 1 to {FULL_NAME_CHARS_MAX} characters, no control characters"
+    )]
+    FullName,
     /// A password that cannot be set.
     #[error(transparent)]
     Password(#[from] Weakness),
@@ -148,15 +159,27 @@ impl Users {
     /// # Errors
     /// [`UserError`], naming the first field that does not fit.
     pub async fn create(&self, new: NewUser) -> Result<User, UserError> {
+        self.admit(new, None).await
+    }
+
+    /// Adds a person who comes by themselves, from `from`; `None`: whom an operator brings.
+    ///
+    /// # Errors
+    /// As [`Users::create`].
+    pub(crate) async fn admit(
+        &self,
+        new: NewUser,
+        from: Option<Prefix>,
+    ) -> Result<User, UserError> {
         self.check(&new)?;
         let names = [new.username.as_str(), new.email.as_deref().unwrap_or_default()];
         let password = self.desk.passwords.policy().accept(&new.password, &names)?;
-        let hash = self.desk.passwords.hash(password, None).await?;
+        let hash = self.desk.passwords.hash(password, from).await?;
         let now = self.desk.clock.now();
         let user = User {
             id: Uuid::now_v7().to_string(),
-            username: new.username,
-            email: new.email,
+            username: spelled(&new.username).into_owned(),
+            email: new.email.map(|email| address_spelled(&email).into_owned()),
             full_name: new.full_name,
             tier: new.tier,
             role: new.role,
@@ -285,19 +308,11 @@ impl Users {
     }
 
     fn check(&self, new: &NewUser) -> Result<(), UserError> {
-        let name = &new.username;
-        let plain = |text: &str| !text.chars().any(char::is_control) && text.trim() == text;
-        if !(1..=USERNAME_CHARS_MAX).contains(&name.chars().count()) || !plain(name) {
-            return Err(UserError::Username(name.clone()));
+        if let Some(error) = check_names(&new.username, new.email.as_deref()).into_iter().next() {
+            return Err(error);
         }
-        if let Some(email) = &new.email {
-            let fits = (3..=EMAIL_CHARS_MAX).contains(&email.chars().count());
-            let has_both_sides = email
-                .rsplit_once('@')
-                .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-            if !fits || !has_both_sides || !plain(email) || email.contains(char::is_whitespace) {
-                return Err(UserError::Email(email.clone()));
-            }
+        if let Some(name) = &new.full_name {
+            check_full_name(name)?;
         }
         self.check_tier(&new.tier)?;
         if !self.desk.roles.names().any(|name| name == new.role) {
@@ -338,6 +353,36 @@ fn record_override(
         until,
     };
     revocations::record(tx, &entry, now)
+}
+
+/// What is wrong with a user name and an e-mail address, each for itself.
+pub(crate) fn check_names(username: &str, email: Option<&str>) -> Vec<UserError> {
+    let plain = |text: &str| !text.chars().any(char::is_control) && text.trim() == text;
+    let is_name = |name: &str| (1..=USERNAME_CHARS_MAX).contains(&name.chars().count());
+    let is_address = |email: &str| {
+        let fits = (3..=EMAIL_CHARS_MAX).contains(&email.chars().count());
+        let sides = email.rsplit_once('@');
+        let has_sides =
+            sides.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        fits && has_sides && !email.contains(char::is_whitespace)
+    };
+    // As they will be kept: normal forms may be longer than what they are made of.
+    let (username, email) = (spelled(username), email.map(address_spelled));
+    let no_name = (!is_name(&username) || !plain(&username))
+        .then(|| UserError::Username(username.into_owned()));
+    let no_address = email
+        .filter(|email| !is_address(email) || !plain(email))
+        .map(|email| UserError::Email(email.into_owned()));
+    no_name.into_iter().chain(no_address).collect()
+}
+
+/// Checks what somebody is to be called.
+///
+/// # Errors
+/// [`UserError::FullName`].
+pub(crate) fn check_full_name(name: &str) -> Result<(), UserError> {
+    let fits = (1..=FULL_NAME_CHARS_MAX).contains(&name.chars().count());
+    if fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(UserError::FullName) }
 }
 
 /// Checks that `scopes` can be carried by a token (RFC 6749 §3.3).

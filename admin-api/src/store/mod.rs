@@ -25,6 +25,7 @@ pub(crate) mod database;
 pub(crate) mod alone;
 
 pub(crate) mod copy;
+
 pub(crate) mod secrets;
 
 pub(crate) mod refresh_keys;

@@ -133,6 +133,9 @@ pub enum OpenError {
     /// The password hash that stands in for people who do not exist could not be made.
     #[error("the password hash is not available")]
     Hash(#[source] crate::passwords::HashError),
+    /// Mail cannot be sent as `[mail]` says.
+    #[error("mail cannot be sent as `[mail]` says")]
+    Mail(#[source] crate::mail::MailError),
 }
 
 impl OpenError {

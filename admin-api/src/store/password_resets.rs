@@ -3,6 +3,7 @@
 use kernel::time::Timestamp;
 
 use super::fault::DbError;
+use super::sql::Sql;
 use super::sql::Tx;
 use super::values::params;
 
@@ -29,17 +30,17 @@ pub(crate) fn insert(tx: &Tx<'_>, reset: &Reset, now: Timestamp) -> Result<(), D
     Ok(())
 }
 
-/// The token with this hash, expired or not; it is there for nobody else until the transaction ends.
+/// The token with this hash, expired or not; within a transaction it is held until that ends.
 ///
 /// # Errors
 /// [`DbError`].
-pub(crate) fn find(tx: &Tx<'_>, token_hash: &str) -> Result<Option<Reset>, DbError> {
+pub(crate) fn find(sql: &Sql<'_>, token_hash: &str) -> Result<Option<Reset>, DbError> {
     let find = format!(
         "SELECT token_hash, user_id, email, expires_at FROM password_resets
          WHERE token_hash = ?1{}",
-        tx.held()
+        sql.held()
     );
-    tx.row(&find, params![token_hash], |row| {
+    sql.row(&find, params![token_hash], |row| {
         Ok(Reset {
             token_hash: row.text("token_hash")?,
             user_id: row.text("user_id")?,

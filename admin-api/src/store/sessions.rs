@@ -44,6 +44,8 @@ pub(crate) enum End {
     Reuse,
     /// An administrator disabled the user.
     Disabled,
+    /// The password was changed, or set anew by mail.
+    Password,
 }
 
 impl End {
@@ -53,6 +55,7 @@ impl End {
             Self::LogoutEverywhere => "logout_everywhere",
             Self::Reuse => "reuse",
             Self::Disabled => "disabled",
+            Self::Password => "password",
         }
     }
 }

@@ -121,6 +121,16 @@ pub(crate) fn credentials(sql: &Sql<'_>, name: &str) -> Result<Option<Credential
     })
 }
 
+/// The password hash of the person `id`.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn hash_of(sql: &Sql<'_>, id: &str) -> Result<Option<Secret>, DbError> {
+    let find = "SELECT hashed_password FROM users WHERE id = ?1";
+    let found = sql.row(find, params![id], |row| row.opt_text("hashed_password"))?;
+    Ok(found.flatten().map(Secret::new))
+}
+
 /// The one column by which a person is found.
 #[derive(Clone, Copy)]
 pub(crate) enum By {

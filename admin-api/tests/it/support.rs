@@ -12,6 +12,7 @@ use admin_api::NewUser;
 use axum::body::Body;
 use axum::body::to_bytes;
 use config::Config;
+use config::Environment;
 use http::HeaderMap;
 use http::Request;
 use http::StatusCode;
@@ -93,8 +94,13 @@ impl House {
     }
 
     pub(crate) async fn empty(more: &str) -> Self {
+        Self::of(Environment::Dev, more).await
+    }
+
+    pub(crate) async fn of(environment: Environment, more: &str) -> Self {
         let place = Place::new();
         let mut config = config_at(place.dir(), more);
+        config.environment = environment;
         config.database = place.database();
         let hand = Hand::new();
         let api = AdminApi::open(&config, keys(), hand.clock()).await.unwrap();

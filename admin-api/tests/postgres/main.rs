@@ -16,9 +16,13 @@ mod logout;
 mod me;
 #[path = "../it/mint.rs"]
 mod mint;
+#[path = "../it/password.rs"]
+mod password;
 mod place;
 #[path = "../it/refresh.rs"]
 mod refresh;
+#[path = "../it/register.rs"]
+mod register;
 mod same;
 #[path = "../it/shape.rs"]
 mod shape;

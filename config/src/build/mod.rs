@@ -59,7 +59,6 @@ pub(crate) fn config(
     let redis = servers::redis(file.redis, context);
     let celery = servers::celery(file.celery, context);
     let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), context);
-    let auth = auth::auth(file.auth, listen.as_ref(), context);
     // A mail section that could not be made was reported, so one that is missing here is never left out.
     let mail = passwords::mail(file.mail, context);
     let issuers = auth::issuers(file.issuers, auth.as_ref(), context);

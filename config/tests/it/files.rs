@@ -45,9 +45,10 @@ fn the_annotated_file_loads_with_every_key_taken_up() {
         .replace("/run/secrets/es256.pem", &directory.path().join("private").display().to_string())
         .replace("/etc/doorward/es256.pub.pem", &key.display().to_string());
     fs::write(directory.path().join("private"), PRIVATE_PEM).unwrap();
-    let text = ["db", "redis", "oidc", "smtp", "key-encryption-key"].iter().fold(text, |text, name| {
-        text.replace(&format!("/run/secrets/{name}"), &secret.display().to_string())
-    });
+    let text =
+        ["db", "redis", "oidc", "smtp", "key-encryption-key"].iter().fold(text, |text, name| {
+            text.replace(&format!("/run/secrets/{name}"), &secret.display().to_string())
+        });
     let variables = [
         ("JWT_SECRET_KEY", SECRET),
         ("CELERY_BROKER_URL", "redis://r/0"),

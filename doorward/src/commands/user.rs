@@ -41,6 +41,11 @@ pub(crate) fn user(place: &Place, user: User) -> anyhow::Result<ExitCode> {
             let user = office.runtime.block_on(office.api.users().enable(&name))?;
             println!("{} is enabled", user.username);
         }
+        User::Unlock { name } => {
+            let office = Office::open(place)?;
+            let user = office.runtime.block_on(office.api.users().unlock(&name))?;
+            println!("{} may try again", user.username);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

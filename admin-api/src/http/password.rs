@@ -1,0 +1,112 @@
+//! One's own password: change it, or set it anew by mail.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::Request;
+use axum::extract::State;
+use http::HeaderMap;
+use http::StatusCode;
+use kernel::problem::FieldFault;
+use kernel::secret::Secret;
+
+use super::asked;
+use super::bearer;
+use super::cookies::DeviceCookie;
+use super::fields::Fields;
+use super::fields::Takes;
+use super::fields::all;
+use super::fields::of_field;
+use super::refusal::Refusal;
+use super::tokens::Message;
+use super::tokens::Tokens;
+use crate::people::desk::Desk;
+use crate::people::password::Change;
+use crate::people::password::PasswordError;
+use crate::people::users::EMAIL_CHARS_MAX;
+
+/// The longest reset token that is looked at, in bytes.
+pub(crate) const TOKEN_BYTES_MAX: usize = 256;
+
+/// `POST /auth/password`
+pub(crate) async fn change(
+    State(desk): State<Arc<Desk>>,
+    Extension(cookie): Extension<DeviceCookie>,
+    request: Request,
+) -> Result<(HeaderMap, Json<Tokens>), Refusal> {
+    let access = bearer::required(request.headers())?;
+    let from = asked::from(request.extensions());
+    let device = cookie.read(request.headers());
+    let fields = Fields::read(request, Takes::Json).await?;
+    let current = fields.required("current_password").map(Secret::new);
+    let new = fields.required("new_password").map(Secret::new);
+    let unknown = fields.unknown(&["current_password", "new_password"]);
+    let (current, new) = match (current, new, unknown) {
+        (Ok(current), Ok(new), unknown) if unknown.is_empty() => (current, new),
+        (current, new, unknown) => return Err(all([current.err(), new.err()], unknown)),
+    };
+    let change = Change { access, current, new, from, device };
+    let signed_in = desk.change_password(change).await?;
+    Ok((cookie.leave(&signed_in.device), Json(signed_in.pair.into())))
+}
+
+/// `POST /auth/password/reset`: the same answer whether or not anybody has the address.
+pub(crate) async fn reset(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<(StatusCode, Json<Message>), Refusal> {
+    let from = asked::from(request.extensions());
+    let fields = Fields::read(request, Takes::Json).await?;
+    let email = fields.required("email").and_then(|email| at_most(email, "email", EMAIL_CHARS_MAX));
+    let unknown = fields.unknown(&["email"]);
+    let email = match email {
+        Ok(email) if unknown.is_empty() => email,
+        email => return Err(all([email.err()], unknown)),
+    };
+    desk.mail_reset(email, from).await?;
+    let message = "If the address is known here, a mail is on its way";
+    Ok((StatusCode::ACCEPTED, Json(Message::new(message))))
+}
+
+/// `POST /auth/password/reset/confirm`
+pub(crate) async fn confirm(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<Json<Message>, Refusal> {
+    let from = asked::from(request.extensions());
+    let fields = Fields::read(request, Takes::Json).await?;
+    let token = fields.required("token").and_then(|token| at_most(token, "token", TOKEN_BYTES_MAX));
+    let new = fields.required("new_password").map(Secret::new);
+    let unknown = fields.unknown(&["token", "new_password"]);
+    let (token, new) = match (token, new, unknown) {
+        (Ok(token), Ok(new), unknown) if unknown.is_empty() => (Secret::new(token), new),
+        (token, new, unknown) => return Err(all([token.err(), new.err()], unknown)),
+    };
+    desk.reset_password(&token, &new, from).await?;
+    Ok(Json(Message::new("Password has been reset")))
+}
+
+fn at_most<'t>(text: &'t str, field: &str, chars_max: usize) -> Result<&'t str, FieldFault> {
+    if text.chars().count() <= chars_max {
+        return Ok(text);
+    }
+    Err(of_field(field, &format!("At most {chars_max} characters"), "too_long"))
+}
+
+impl From<PasswordError> for Refusal {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Asker(error) => error.into(),
+            PasswordError::Weak(weakness) => {
+                Self::Fields(vec![of_field("new_password", &weakness.to_string(), "weak_password")])
+            }
+            PasswordError::Incorrect => Self::WrongCurrentPassword,
+            PasswordError::Token => Self::ResetToken,
+            PasswordError::Throttled(wait) => Self::Throttled { policy: "password", wait },
+            PasswordError::NoPost => Self::NotConfigured("Password reset"),
+            PasswordError::PostFull(_) => Self::Busy,
+            PasswordError::OutOfOrder(error) => error.into(),
+        }
+    }
+}

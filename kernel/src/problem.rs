@@ -55,6 +55,18 @@ pub enum ErrorCode {
     InternalError,
     /// Something that is known but not set up here.
     NotConfigured,
+    /// Something that goes against what is there already.
+    Conflict,
+    /// A sign-in at a provider that was not begun here, in this browser, lately; or was ended.
+    InvalidState,
+    /// A code of ours that is none, was used, or is too old.
+    InvalidCode,
+    /// A provider that did not let somebody in.
+    SignInDenied,
+    /// A provider that gave no token, or does not say who somebody is.
+    ProviderFailed,
+    /// A provider that cannot be reached, or is left alone for a while because it could not.
+    ProviderUnavailable,
 }
 
 impl ErrorCode {
@@ -82,6 +94,12 @@ impl ErrorCode {
             Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
             Self::InternalError => "INTERNAL_ERROR",
             Self::NotConfigured => "NOT_CONFIGURED",
+            Self::Conflict => "CONFLICT",
+            Self::InvalidState => "INVALID_STATE",
+            Self::InvalidCode => "INVALID_CODE",
+            Self::SignInDenied => "SIGN_IN_DENIED",
+            Self::ProviderFailed => "PROVIDER_FAILED",
+            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
         }
     }
 }

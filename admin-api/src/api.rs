@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 
 use crate::clock::Clock;
 use crate::http::cookies::DeviceCookie;
+use crate::http::front_end::FrontEnd;
 use crate::http::register::Registration;
 use crate::http::routes::routes;
 use crate::http::serve::serve;
@@ -29,6 +30,7 @@ use crate::people::post::office;
 use crate::people::roles::Roles;
 use crate::people::throttle::Throttle;
 use crate::people::users::Users;
+use crate::providers::registry::Providers;
 use crate::store::database::Database;
 use crate::store::open::OpenError;
 use crate::store::refresh_keys::RefreshKeys;
@@ -67,6 +69,8 @@ impl AdminApi {
         let counters = NonZeroUsize::new(throttle.keys_max).unwrap_or(NonZeroUsize::MIN);
         let devices = Devices::new(&secret_for(&database, "devices", now).await?);
         let post = office(config, &database, &clock).map_err(OpenError::Mail)?.map(Post::open);
+        let providers =
+            Providers::new(&config.auth.oauth, &config.listen).map_err(OpenError::Tls)?;
         let desk = Arc::new(Desk {
             post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
@@ -74,6 +78,7 @@ impl AdminApi {
             issuer: Arc::new(Issuer::new(&config.auth, keys, refresh_keys)),
             roles: Roles::new(&config.roles),
             progress: Progress::new(),
+            providers,
             database,
             clock,
             passwords,
@@ -84,7 +89,8 @@ impl AdminApi {
             tier: config.limits.default_tier.clone(),
             is_open: config.auth.registration,
         };
-        let router = routes(&desk, DeviceCookie::of(config), registration);
+        let cookie = DeviceCookie::of(config);
+        let router = routes(&desk, cookie, FrontEnd::of(&config.auth), registration);
         Ok(Self { users, router, desk })
     }
 

@@ -1,6 +1,6 @@
 //! The control plane: signs people in and manages users.
 //!
-//! `store` keeps (SQL), `people` decides (sign-in, refresh, logout, users), `http` speaks. Nothing
+//! `providers` asks others who somebody is, `store` keeps (SQL), `people` decides (sign-in, refresh, logout, users), `http` speaks. Nothing
 //! here knows the gateway: what both must agree on is in `kernel`.
 //!
 //! Modules in reading order; each uses only those above it.
@@ -14,6 +14,7 @@ mod prefix;
 mod passwords;
 
 mod mail;
+mod providers;
 
 mod store;
 

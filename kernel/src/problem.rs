@@ -55,8 +55,6 @@ pub enum ErrorCode {
     InternalError,
     /// Something that is known but not set up here.
     NotConfigured,
-    /// Something that goes against what is there already.
-    Conflict,
     /// A sign-in at a provider that was not begun here, in this browser, lately; or was ended.
     InvalidState,
     /// A code of ours that is none, was used, or is too old.
@@ -81,7 +79,6 @@ impl ErrorCode {
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
-            Self::Conflict => "CONFLICT",
             Self::BadRequest => "BAD_REQUEST",
             Self::ValidationError => "VALIDATION_ERROR",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",

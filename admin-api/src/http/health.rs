@@ -14,6 +14,7 @@ use kernel::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use super::moments::written;
 use crate::people::desk::Desk;
 use crate::store::fault::DbError;
 use crate::store::revocations;
@@ -121,13 +122,6 @@ async fn look(desk: &Desk, now: Timestamp) -> Health {
             api: Component { status: Status::Healthy, message: "API is running" },
         },
     }
-}
-
-/// RFC 3339, in UTC.
-fn written(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    at.to_string()
 }
 
 /// `GET /monitoring/health`: always 200, so that old dashboards can read the body; with

@@ -2,6 +2,8 @@
 //!
 //! Modules in reading order; each uses only those above it.
 
+pub(crate) mod not_let_in;
+
 pub(crate) mod refusal;
 
 pub(crate) mod asked;
@@ -14,13 +16,26 @@ pub(crate) mod cookies;
 
 pub(crate) mod fields;
 
+pub(crate) mod query;
+
+pub(crate) mod accept;
+
+pub(crate) mod moments;
+
+pub(crate) mod flow_cookie;
+
+pub(crate) mod front_end;
+
 pub(crate) mod tokens;
 
 pub(crate) mod me;
 
 pub(crate) mod password;
 
+pub(crate) mod accounts;
 pub(crate) mod register;
+
+pub(crate) mod providers;
 
 pub(crate) mod health;
 

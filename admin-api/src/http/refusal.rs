@@ -16,6 +16,9 @@ use kernel::problem::MEDIA_TYPE;
 use kernel::problem::Problem;
 use kernel::problem::QUOTA_EXCEEDED;
 
+use super::not_let_in::NotLetIn;
+use crate::people::accounts::UnlinkError;
+use crate::people::arrivals::ArrivalError;
 use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
 use crate::people::logout::LogoutError;
@@ -54,6 +57,8 @@ pub(crate) enum Refusal {
     RefreshToken(&'static str),
     #[error("the token's user is gone")]
     UserGone,
+    #[error(transparent)]
+    NotLetIn(NotLetIn),
     #[error("nothing by that name")]
     NotFound,
     #[error("a method that is not offered")]
@@ -88,6 +93,7 @@ impl Refusal {
             Self::Taken => StatusCode::CONFLICT,
             Self::NotConfigured(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotLetIn(not_let_in) => not_let_in.status(),
             Self::UserGone | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -114,6 +120,7 @@ impl Refusal {
             Self::Taken => ErrorCode::Conflict,
             Self::NotConfigured(_) => ErrorCode::NotConfigured,
             Self::Throttled { .. } => ErrorCode::RateLimitExceeded,
+            Self::NotLetIn(not_let_in) => not_let_in.error_code(),
             Self::UserGone | Self::NotFound => ErrorCode::NotFound,
             Self::Method => ErrorCode::MethodNotAllowed,
             Self::Fields(_) => ErrorCode::ValidationError,
@@ -141,6 +148,7 @@ impl Refusal {
             Self::Taken => "Username or email already registered".to_owned(),
             Self::NotConfigured(what) => format!("{what} not configured"),
             Self::Throttled { .. } => "Rate limit exceeded. Please try again later.".to_owned(),
+            Self::NotLetIn(not_let_in) => not_let_in.detail(),
             Self::UserGone => "User not found".to_owned(),
             Self::NotFound => "Not Found".to_owned(),
             Self::Method => "Method Not Allowed".to_owned(),
@@ -160,6 +168,7 @@ impl Refusal {
     fn challenge(&self) -> Option<&'static str> {
         match self {
             Self::NotAuthenticated | Self::WrongPassword => Some("Bearer"),
+            Self::NotLetIn(_) => (self.status() == StatusCode::UNAUTHORIZED).then_some("Bearer"),
             Self::InvalidToken
             | Self::RevokedToken
             | Self::WrongTokenType
@@ -188,8 +197,10 @@ impl Refusal {
 
     /// When to come back: in whole seconds, and late enough.
     fn retry_after_s(&self) -> Option<u64> {
+        let whole = |wait: Duration| (wait.as_millis() as u64).div_ceil(1000).max(1);
         match self {
-            Self::Throttled { wait, .. } => Some((wait.as_millis() as u64).div_ceil(1000).max(1)),
+            Self::Throttled { wait, .. } => Some(whole(*wait)),
+            Self::NotLetIn(not_let_in) => not_let_in.retry_after().map(whole),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
         }
@@ -240,8 +251,11 @@ impl Refusal {
 
     /// Whether it is somebody's failure to show who they are.
     pub(crate) fn is_of_authentication(&self) -> bool {
-        matches!(self, Self::WrongCurrentPassword | Self::ResetToken)
-            || matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
+        match self {
+            Self::NotLetIn(not_let_in) => not_let_in.is_of_authentication(),
+            Self::WrongCurrentPassword | Self::ResetToken => true,
+            _ => matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS),
+        }
     }
 }
 
@@ -269,6 +283,31 @@ impl From<OutOfOrder> for Refusal {
 impl From<DbError> for Refusal {
     fn from(error: DbError) -> Self {
         OutOfOrder::from(error).into()
+    }
+}
+
+impl From<ArrivalError> for Refusal {
+    fn from(error: ArrivalError) -> Self {
+        match NotLetIn::of_arrival(error) {
+            Ok(not_let_in) => Self::NotLetIn(not_let_in),
+            Err(ArrivalError::Asker(error)) => error.into(),
+            Err(ArrivalError::OutOfOrder(error)) => error.into(),
+            Err(ArrivalError::NotConfigured(_)) => Self::NotFound,
+            Err(error) => {
+                tracing::warn!("nobody is sent to a provider: {error}");
+                Self::Busy
+            }
+        }
+    }
+}
+
+impl From<UnlinkError> for Refusal {
+    fn from(error: UnlinkError) -> Self {
+        match NotLetIn::of_unlinking(error) {
+            Ok(not_let_in) => Self::NotLetIn(not_let_in),
+            Err(UnlinkError::OutOfOrder(error)) => error.into(),
+            Err(UnlinkError::Unknown | UnlinkError::LastWayIn) => Self::NotFound,
+        }
     }
 }
 

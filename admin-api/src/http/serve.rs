@@ -11,6 +11,8 @@ use tokio::net::UnixListener;
 use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
 use crate::store::fault::DbError;
+use crate::store::oauth_codes;
+use crate::store::oauth_flows;
 use crate::store::password_resets;
 use crate::store::revocations;
 use crate::store::sessions;
@@ -62,7 +64,8 @@ async fn learn_kinds(desk: &Desk) -> Result<(), OutOfOrder> {
     Ok(desk.passwords.table_has(&others)?)
 }
 
-/// Deletes sessions, revocations and mailed tokens that can concern nobody any more.
+/// Deletes sessions, revocations and mailed tokens that can concern nobody any more, and what nobody
+/// came back for.
 ///
 /// # Errors
 /// [`DbError`].
@@ -71,9 +74,14 @@ pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
     // Little by little: whoever signs in meanwhile waits for one batch at most.
     loop {
         let delete = move |tx: &Tx<'_>| -> Result<_, DbError> {
-            let sessions = sessions::forget(tx, before, BATCH_ROWS)?;
-            let resets = password_resets::forget(tx, before, BATCH_ROWS)?;
-            Ok(sessions.max(resets).max(revocations::forget(tx, before, BATCH_ROWS)?))
+            let deleted = [
+                sessions::forget(tx, before, BATCH_ROWS)?,
+                password_resets::forget(tx, before, BATCH_ROWS)?,
+                revocations::forget(tx, before, BATCH_ROWS)?,
+                oauth_flows::forget(tx, before, BATCH_ROWS)?,
+                oauth_codes::forget(tx, before, BATCH_ROWS)?,
+            ];
+            Ok(deleted.into_iter().max().unwrap_or(0))
         };
         let deleted = desk.database.write(delete).await?;
         if deleted < BATCH_ROWS.into() {

@@ -14,6 +14,7 @@ use super::throttle::Throttle;
 use crate::clock::Clock;
 use crate::passwords::HashError;
 use crate::passwords::Passwords;
+use crate::providers::registry::Providers;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
 use crate::store::tail::Progress;
@@ -30,6 +31,7 @@ pub(crate) struct Desk {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) roles: Roles,
     pub(crate) progress: Progress,
+    pub(crate) providers: Providers,
 }
 
 /// Why the desk cannot serve anybody just now. Its text is for the log, never for a client.

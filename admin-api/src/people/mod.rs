@@ -30,4 +30,10 @@ pub(crate) mod password;
 
 pub(crate) mod users;
 
+pub(crate) mod newcomers;
+
+pub(crate) mod arrivals;
+
+pub(crate) mod accounts;
+
 pub(crate) mod mint;

@@ -201,7 +201,7 @@ impl Users {
                         return Err(UserError::Taken(text.clone()));
                     }
                 }
-                users::insert(tx, &user, &hash)?;
+                users::insert(tx, &user, Some(&hash))?;
                 Ok(user)
             })
             .await

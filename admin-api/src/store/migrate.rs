@@ -57,6 +57,7 @@ pub(crate) const STEPS: Steps = both!(
     2 "0002_sessions.sql",
     3 "0003_revocations.sql",
     4 "0004_passwords.sql",
+    5 "0005_providers.sql",
 );
 
 /// A database that this program must not touch.

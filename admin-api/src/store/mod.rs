@@ -40,4 +40,10 @@ pub(crate) mod password_resets;
 
 pub(crate) mod sessions;
 
+pub(crate) mod oauth_accounts;
+
+pub(crate) mod oauth_flows;
+
+pub(crate) mod oauth_codes;
+
 pub(crate) mod tail;

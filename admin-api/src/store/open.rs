@@ -130,6 +130,9 @@ pub enum OpenError {
     /// The refresh key in the database cannot be used.
     #[error("the keys that sign refresh tokens cannot be used")]
     Keys(#[source] kernel::keys::KeyError),
+    /// No connections can be made to the providers that people sign in by.
+    #[error("connections to `[auth.oauth]` providers cannot be made")]
+    Tls(#[source] reqwest::Error),
     /// The password hash that stands in for people who do not exist could not be made.
     #[error("the password hash is not available")]
     Hash(#[source] crate::passwords::HashError),

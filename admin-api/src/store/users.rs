@@ -74,11 +74,11 @@ const KINDS_MAX: usize = 64;
 const COLUMNS: &str = "id, username, email, full_name, tier, role, scopes, is_active, is_verified, \
                        epoch, last_login, created_at";
 
-/// Adds a person.
+/// Adds a person; `None` for a hash: signs in by providers only.
 ///
 /// # Errors
 /// [`DbError`], also where the name or address is taken.
-pub(crate) fn insert(tx: &Tx<'_>, user: &User, hash: &Secret) -> Result<(), DbError> {
+pub(crate) fn insert(tx: &Tx<'_>, user: &User, hash: Option<&Secret>) -> Result<(), DbError> {
     tx.execute(
         &format!(
             "INSERT INTO users ({COLUMNS}, hashed_password, updated_at)
@@ -159,6 +159,15 @@ impl fmt::Display for By {
 pub(crate) fn find(sql: &Sql<'_>, by: By, value: &str) -> Result<Option<User>, DbError> {
     let find = format!("SELECT {COLUMNS} FROM users WHERE {by} = ?1{}", sql.held());
     sql.row(&find, params![value], read)
+}
+
+/// Whether the person `id` has a password.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn has_password(sql: &Sql<'_>, id: &str) -> Result<bool, DbError> {
+    let find = "SELECT 1 AS one FROM users WHERE id = ?1 AND hashed_password IS NOT NULL";
+    Ok(sql.row(find, params![id], |_| Ok(()))?.is_some())
 }
 
 /// Whether `text` is anybody's user name or e-mail address.

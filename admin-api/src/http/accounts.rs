@@ -1,0 +1,71 @@
+//! The accounts at providers by which I can sign in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Path;
+use axum::extract::State;
+use http::HeaderMap;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::bearer;
+use super::moments::written;
+use super::refusal::Refusal;
+use crate::people::desk::Desk;
+use crate::store::oauth_accounts::Account;
+
+/// An account, to its owner.
+#[derive(Serialize)]
+pub(crate) struct LinkedAccount {
+    id: String,
+    provider: String,
+    issuer: String,
+    email: Option<String>,
+    linked_at: String,
+    last_used_at: String,
+}
+
+/// The ways in that somebody has.
+#[derive(Serialize)]
+pub(crate) struct Accounts {
+    accounts: Vec<LinkedAccount>,
+    has_password: bool,
+}
+
+impl From<Account> for LinkedAccount {
+    fn from(account: Account) -> Self {
+        Self {
+            id: account.id,
+            provider: account.provider,
+            issuer: account.issuer,
+            email: account.email,
+            linked_at: written(account.linked_at),
+            last_used_at: written(account.last_used_at),
+        }
+    }
+}
+
+/// `GET /auth/accounts`
+pub(crate) async fn list(
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+) -> Result<Json<Accounts>, Refusal> {
+    let asker = desk.asker(&bearer::required(&headers)?).await?;
+    let ways_in = desk.ways_in(asker.user.id).await?;
+    Ok(Json(Accounts {
+        accounts: ways_in.accounts.into_iter().map(LinkedAccount::from).collect(),
+        has_password: ways_in.has_password,
+    }))
+}
+
+/// `DELETE /auth/accounts/{id}`
+pub(crate) async fn unlink(
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let asker = desk.asker(&bearer::required(&headers)?).await?;
+    desk.unlink(asker.user.id, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,143 @@
+//! Signing in by Google, GitHub and others: to the provider, back from it, and on to the front end.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::LOCATION;
+use http::header::SET_COOKIE;
+use kernel::problem::FieldFault;
+use kernel::secret::Secret;
+use serde::Serialize;
+
+use super::accept::prefers_html;
+use super::accounts::LinkedAccount;
+use super::bearer;
+use super::fields::Fields;
+use super::fields::Takes;
+use super::flow_cookie;
+use super::front_end::FrontEnd;
+use super::query::Query;
+use super::refusal::Refusal;
+use super::tokens::Tokens;
+use crate::people::arrivals::Arrival;
+use crate::people::arrivals::ArrivalError;
+use crate::people::arrivals::Return;
+use crate::people::desk::Desk;
+use crate::providers::registry::Name;
+
+/// The longest code of a provider, in bytes.
+const CODE_BYTES_MAX: usize = 4096;
+
+/// Where to go, for clients that go there themselves.
+#[derive(Serialize)]
+pub(crate) struct WhereTo {
+    authorization_url: String,
+    state: String,
+}
+
+/// `GET /auth/{provider}`: 200 with where to go, or 302 there with `?redirect=1` and for browsers;
+/// with `?link=1` whoever is signed in links an account.
+pub(crate) async fn depart(
+    name: Name,
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let provider = desk.providers.find(&name);
+    let provider = provider.ok_or_else(|| ArrivalError::NotConfigured(name.clone()))?;
+    let redirect_uri = provider.redirect_uri();
+    let query = Query::of(request.uri());
+    let (redirects, links) = match (query.flag("redirect"), query.flag("link")) {
+        (Ok(redirects), Ok(links)) => (redirects, links),
+        (redirects, links) => return Err(faults([redirects.err(), links.err()])),
+    };
+    let headers = request.headers();
+    let access = if links { Some(bearer::required(headers)?) } else { None };
+    let browser = flow_cookie::read(headers, redirect_uri);
+    let departure = desk.depart(&name, browser, access.as_ref()).await?;
+    let cookie = [(SET_COOKIE, flow_cookie::keep(&departure.browser, redirect_uri))];
+    if redirects || prefers_html(headers) {
+        let location = HeaderValue::try_from(departure.authorization_url);
+        let location = location.map_err(|_| Refusal::Internal)?;
+        return Ok((StatusCode::FOUND, cookie, [(LOCATION, location)]).into_response());
+    }
+    let where_to = WhereTo {
+        authorization_url: departure.authorization_url,
+        state: departure.state.expose().to_owned(),
+    };
+    Ok((cookie, Json(where_to)).into_response())
+}
+
+/// `GET /auth/{provider}/callback`: tokens as in login, or 307 to the front end; for an account that
+/// was linked, the account.
+pub(crate) async fn arrive(
+    name: Name,
+    State(desk): State<Arc<Desk>>,
+    Extension(front_end): Extension<FrontEnd>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let provider = desk.providers.find(&name);
+    let provider = provider.ok_or_else(|| ArrivalError::NotConfigured(name.clone()))?;
+    let browser = flow_cookie::read(request.headers(), provider.redirect_uri());
+    let back = back_of(&Query::of(request.uri()), browser)?;
+    let state = back.state.clone();
+    Ok(match desk.arrive(&name, back, front_end.welcome()).await? {
+        Arrival::Handed(code) => front_end.with_code(&code, &state).ok_or(Refusal::Internal)?,
+        Arrival::SignedIn(pair) => {
+            let sent = front_end.with_tokens(&pair);
+            sent.unwrap_or_else(|| Json(Tokens::from(pair)).into_response())
+        }
+        Arrival::Linked(account) => {
+            let sent = front_end.with_link(&account.provider, &state);
+            sent.unwrap_or_else(|| Json(LinkedAccount::from(*account)).into_response())
+        }
+    })
+}
+
+/// What the browser brings along (RFC 6749 §4.1.2).
+fn back_of(query: &Query, browser: Option<Secret>) -> Result<Return, Refusal> {
+    let error = query.optional("error");
+    // With an error comes no code.
+    let code = match &error {
+        Ok(Some(_)) => Ok(None),
+        Ok(None) | Err(_) => query.required("code").map(Some),
+    };
+    let state = query.required("state");
+    let issuer = query.optional("iss");
+    match (error, code, state, issuer) {
+        (Ok(_), Ok(code), Ok(state), Ok(issuer)) => {
+            if code.is_some_and(|code| code.len() > CODE_BYTES_MAX) {
+                return Err(ArrivalError::State.into());
+            }
+            Ok(Return {
+                state: Secret::new(state),
+                browser,
+                issuer: issuer.map(str::to_owned),
+                code: code.map(Secret::new),
+            })
+        }
+        (error, code, state, issuer) => {
+            Err(faults([error.err(), code.err(), state.err(), issuer.err()]))
+        }
+    }
+}
+
+/// `POST /auth/exchange`: tokens as in login, for the code that the front end was given.
+pub(crate) async fn exchange(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+) -> Result<Json<Tokens>, Refusal> {
+    let fields = Fields::read(request, Takes::FormOrJson).await?;
+    let code = fields.required("code").map_err(|fault| Refusal::Fields(vec![fault]))?;
+    Ok(Json(desk.exchange(&Secret::new(code)).await?.into()))
+}
+
+fn faults<const N: usize>(faults: [Option<FieldFault>; N]) -> Refusal {
+    Refusal::Fields(faults.into_iter().flatten().collect())
+}

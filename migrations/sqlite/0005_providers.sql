@@ -1,0 +1,44 @@
+-- Accounts at providers by which people sign in. Subjects are told apart by their issuer; the name of
+-- the provider in the configuration is only what people read.
+CREATE TABLE oauth_accounts (
+    id           TEXT    NOT NULL PRIMARY KEY,
+    user_id      TEXT    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    provider     TEXT    NOT NULL,
+    issuer       TEXT    NOT NULL,
+    subject      TEXT    NOT NULL,
+    -- The verified address there when it was last used, for its owner to tell accounts apart.
+    email        TEXT,
+    linked_at    INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL,
+    UNIQUE (issuer, subject)
+) STRICT;
+
+CREATE INDEX oauth_accounts_of_user ON oauth_accounts (user_id);
+
+-- Browsers that are at a provider now, each good for one return.
+CREATE TABLE oauth_flows (
+    -- The SHA-256 of the state, and of what the browser keeps in its cookie, in hexadecimal.
+    state_hash   TEXT    NOT NULL PRIMARY KEY,
+    browser_hash TEXT    NOT NULL,
+    provider     TEXT    NOT NULL,
+    nonce        TEXT    NOT NULL,
+    verifier     TEXT    NOT NULL,
+    -- For somebody who is signed in and links an account: who, of which epoch, in which session.
+    user_id      TEXT    REFERENCES users (id) ON DELETE CASCADE,
+    epoch        INTEGER,
+    session_id   TEXT,
+    expires_at   INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX oauth_flows_by_age ON oauth_flows (expires_at);
+
+-- Codes that were given to the front end, each good for one session.
+CREATE TABLE oauth_codes (
+    -- The SHA-256 of the code, in hexadecimal.
+    code_hash  TEXT    NOT NULL PRIMARY KEY,
+    user_id    TEXT    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    epoch      INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX oauth_codes_by_age ON oauth_codes (expires_at);

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+mod browser;
+mod front_end;
 mod health;
 mod leaks;
+mod linking;
 mod login;
 mod logout;
 mod me;
@@ -11,6 +14,8 @@ mod mint;
 mod open;
 mod password;
 mod place;
+mod providers;
+mod providers_hostile;
 mod refresh;
 mod register;
 mod shape;

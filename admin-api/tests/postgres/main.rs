@@ -4,10 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod away;
+#[path = "../it/browser.rs"]
+mod browser;
+#[path = "../it/front_end.rs"]
+mod front_end;
 #[path = "../it/health.rs"]
 mod health;
 #[path = "../it/leaks.rs"]
 mod leaks;
+#[path = "../it/linking.rs"]
+mod linking;
 #[path = "../it/login.rs"]
 mod login;
 #[path = "../it/logout.rs"]
@@ -19,6 +25,10 @@ mod mint;
 #[path = "../it/password.rs"]
 mod password;
 mod place;
+#[path = "../it/providers.rs"]
+mod providers;
+#[path = "../it/providers_hostile.rs"]
+mod providers_hostile;
 #[path = "../it/refresh.rs"]
 mod refresh;
 #[path = "../it/register.rs"]

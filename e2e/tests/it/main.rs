@@ -31,6 +31,8 @@ mod limit_keys;
 
 mod sessions;
 
+mod providers;
+
 mod survival;
 
 mod hostile;

@@ -64,16 +64,13 @@ pub(crate) fn apply(run: &Run, config: &mut Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What of `config` is read, and not acted upon by this Doorward: better said than found out.
+/// What of `config` is better said than found out: what is read and not acted upon by this Doorward,
+/// and what is done as it says although there is a better way.
 pub(crate) fn notes(config: &Config) -> Vec<String> {
-    let oauth = &config.auth.oauth;
-    let signs_in_by_others =
-        oauth.google.is_some() || oauth.github.is_some() || !oauth.oidc.is_empty();
     let unused = [
         ("[redis]", config.redis.is_some(), "limits and revocations are kept in this process"),
         ("[celery]", config.celery.is_some(), "no worker is watched"),
         ("[[issuers]]", !config.issuers.is_empty(), "only tokens of our own are accepted"),
-        ("[auth.oauth]", signs_in_by_others, "people sign in with a password"),
         (
             "listen.expose_management",
             config.listen.expose_management,
@@ -82,7 +79,12 @@ pub(crate) fn notes(config: &Config) -> Vec<String> {
         ("limits.mode = \"leased\"", config.limits.mode == Mode::Leased, "every limit is exact"),
     ];
     let given = unused.into_iter().filter(|(_, given, _)| *given);
-    given
-        .map(|(key, _, instead)| format!("`{key}` is not acted upon by this version: {instead}"))
-        .collect()
+    let unused = given
+        .map(|(key, _, instead)| format!("`{key}` is not acted upon by this version: {instead}"));
+    let tokens_in_query = config.auth.frontend_tokens_in_query.then(|| {
+        "`auth.frontend_tokens_in_query` sends tokens in URLs, which histories, logs and Referer \
+         headers keep: let the front end POST the code to /auth/exchange instead"
+            .to_owned()
+    });
+    unused.chain(tokens_in_query).collect()
 }

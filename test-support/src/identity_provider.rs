@@ -128,7 +128,9 @@ impl IdentityProvider {
 
     /// All pages are as they should be from now on.
     pub fn mend(&self) {
-        self.site().faults.clear();
+        let mut site = self.site();
+        site.faults.clear();
+        site.discovered.clear();
     }
 
     /// Id tokens go wrong from now on.

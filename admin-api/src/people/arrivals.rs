@@ -287,9 +287,10 @@ impl Desk {
         let now = self.clock.now();
         let issuer = Arc::clone(&self.issuer);
         let code_hash = hashed(code);
-        let take = move |tx: &Tx<'_>| Ok::<_, DbError>(oauth_codes::take(tx, &code_hash)?);
+        let take = move |tx: &Tx<'_>| oauth_codes::take(tx, &code_hash);
         // On its own: whatever becomes of it, it was used.
-        let handed = self.database.write(take).await?.filter(|handed| now < handed.expires_at);
+        let handed =
+            self.database.write::<_, DbError>(take).await?.filter(|handed| now < handed.expires_at);
         let handed = handed.ok_or(ArrivalError::Code)?;
         let exchanged = move |tx: &Tx<'_>| -> Result<_, ArrivalError> {
             match users::find(tx, By::Id, &handed.user_id)? {

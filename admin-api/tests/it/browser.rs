@@ -18,6 +18,10 @@ pub(crate) const ORIGIN: &str = "http://127.0.0.1:8080";
 /// All ways to the test's provider.
 pub(crate) const WAYS: [&str; 3] = ["google", "github", "oidc/corp"];
 
+/// The same, each with somebody who comes by it.
+pub(crate) const PEOPLE: [(&str, &str); 3] =
+    [("google", "ann"), ("github", "bea"), ("oidc/corp", "cat")];
+
 /// A house and a provider that it knows in three ways: as Google, as GitHub and as `corp`.
 pub(crate) struct Street {
     pub(crate) house: House,
@@ -55,6 +59,13 @@ impl Street {
         let me = self.house.me(&pair.access).await;
         me.is_ok();
         me.json()
+    }
+
+    /// Two minutes go by: breakers close, and pages that made no sense are asked again.
+    pub(crate) fn rest(&self) {
+        self.house.hand.forward(std::time::Duration::from_secs(120));
+        self.provider.set_clock(self.house.hand.now().as_secs());
+        self.provider.mend();
     }
 
     pub(crate) fn people(&self) -> i64 {

@@ -2,8 +2,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use test_support::identity_provider::CLIENT_SECRET;
+use test_support::identity_provider::Fault;
+use test_support::identity_provider::query_of;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::browser::*;
 use crate::support::*;
 
 /// Everything that was logged.
@@ -66,7 +70,7 @@ async fn no_answer_and_no_log_line_holds_a_secret() {
     ask(bearer(get("/auth/me"), &pair.access)).await;
     house.execute("DROP TABLE sessions");
     ask(login(&[("username", "ann"), ("password", PASSWORD)])).await;
-    house.execute("DROP TABLE password_resets; DROP TABLE unlocks; DROP TABLE users");
+    house.execute("ALTER TABLE users RENAME TO nobody");
     ask(login(&[("username", "ann"), ("password", PASSWORD)])).await;
     let said = answers + &log.text();
     let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
@@ -116,4 +120,67 @@ async fn every_failure_to_authenticate_is_logged_at_warn_with_who_and_which() {
             assert!(line.contains(part), "`{part}` in:\n{text}");
         }
     }
+}
+
+#[tokio::test]
+async fn signing_in_at_a_provider_leaves_no_secret_in_an_answer_or_a_log_line() {
+    let (log, _listening) = listen();
+    let street = Street::new().await;
+    let mut answers = String::new();
+    let mut keep = |answer: &Answer| answers += &format!("{:?}{}", answer.headers, answer.text);
+    let mut secrets = vec![CLIENT_SECRET.to_owned()];
+    for way in WAYS {
+        for fault in [None, Some(Fault::Status(500)), Some(Fault::Html), Some(Fault::Close)] {
+            let browser = street.browser();
+            let back = street.provider.visit(&browser.depart(way).await);
+            if let Some(fault) = fault {
+                street.provider.break_page("/token", fault);
+                street.provider.break_page("/login/oauth/access_token", fault);
+            }
+            let answer = browser.arrive(&back).await;
+            street.provider.mend();
+            let query = query_of(&back);
+            secrets.extend([query["code"].clone(), query["state"].clone()]);
+            secrets.extend(browser.jar().into_values());
+            match fault {
+                None => secrets.push(answer.pair().refresh),
+                Some(_) => keep(&answer),
+            }
+            keep(&browser.arrive(&back).await);
+        }
+        street.rest();
+    }
+    let asked = street.provider.tokens_asked();
+    secrets.extend(asked.iter().map(|form| form["code_verifier"].clone()));
+    secrets.extend(["access-", "gho-"].map(|kind| format!("{kind}1")));
+    let said = answers + &log.text();
+    assert!(said.contains("signed in by") && said.contains("gave no token"), "{said}");
+    for secret in secrets {
+        assert!(!said.contains(&secret), "`{secret}` in:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn every_failure_at_a_provider_is_logged_at_warn_with_its_reason() {
+    let street = Street::new().await;
+    for (page, fault, reason) in [
+        ("/token", Fault::Status(400), "status 400, `server_error`"),
+        ("/token", Fault::Close, "it cannot be reached"),
+        ("/jwks", Fault::Html, "not a JWK set"),
+    ] {
+        let browser = street.browser();
+        let back = street.provider.visit(&browser.depart("google").await);
+        street.provider.break_page(page, fault);
+        let (log, _listening) = listen();
+        browser.arrive(&back).await;
+        street.provider.mend();
+        let text = log.text();
+        let line = text.lines().find(|line| line.contains(" WARN ")).unwrap_or_default();
+        for part in ["GET /auth/google/callback", reason] {
+            assert!(line.contains(part), "`{part}` in:\n{text}");
+        }
+    }
+    let (log, _listening) = listen();
+    street.browser().arrive(&format!("{ORIGIN}/auth/google/callback?code=a&state=b")).await;
+    assert!(log.text().contains("a state that nobody was sent"), "{}", log.text());
 }

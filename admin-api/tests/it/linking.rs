@@ -37,9 +37,9 @@ fn is_conflict(answer: &Answer, detail: &str) {
 #[tokio::test]
 async fn an_account_opened_in_anothers_name_does_not_get_its_owner() {
     // Somebody registers with the victim's address and waits for her to come by Google.
+    let street = with_ann(false).await;
+    let squatter = street.house.sign_in().await;
     for way in WAYS {
-        let street = with_ann(false).await;
-        let squatter = street.house.sign_in().await;
         let victim = street.sign_in(way, Person::called("ann")).await;
         is_conflict(
             &victim,
@@ -101,17 +101,19 @@ async fn a_disabled_user_is_not_brought_back_by_a_provider() {
 
 #[tokio::test]
 async fn somebody_signed_in_links_an_account_and_comes_in_by_it() {
-    for way in WAYS {
-        let street = with_ann(false).await;
-        let ann = street.house.sign_in().await;
-        street.provider.seat(Person::called("nick").at("nick@elsewhere.example"));
+    let street = with_ann(false).await;
+    let ann = street.house.sign_in().await;
+    for (way, nick) in PEOPLE {
+        let address = format!("{nick}@elsewhere.example");
+        street.provider.seat(Person::called(nick).at(&address));
         let linked = street.browser().link(way, &ann.access).await;
         linked.is_ok();
         let account = linked.json();
         assert_eq!((account["provider"].as_str(), account.get("access_token")), (Some(way), None));
-        assert_eq!(account["email"], "nick@elsewhere.example");
+        assert_eq!(account["email"], address);
         let listed = accounts(&street, &ann.access).await;
-        assert_eq!(listed, json!({ "accounts": [account], "has_password": true }));
+        assert!(listed["accounts"].as_array().unwrap().contains(&account), "{listed}");
+        assert_eq!(listed["has_password"], true);
         let by_provider = street.browser().sign_in(way).await.pair();
         assert_eq!(street.who(&ann).await["id"], street.who(&by_provider).await["id"], "{way}");
     }

@@ -32,13 +32,13 @@ fn is_unavailable(answer: &Answer) {
 
 #[tokio::test]
 async fn a_state_is_good_once() {
-    for way in WAYS {
-        let street = Street::new().await;
+    let street = Street::new().await;
+    for (asked, way) in WAYS.into_iter().enumerate() {
         let browser = street.browser();
         let back = street.provider.visit(&browser.depart(way).await);
         browser.arrive(&back).await.pair();
         is_bad_state(&browser.arrive(&back).await);
-        assert_eq!(street.provider.tokens_asked().len(), 1, "{way}");
+        assert_eq!(street.provider.tokens_asked().len(), asked + 1, "{way}");
     }
 }
 
@@ -118,8 +118,8 @@ async fn two_tabs_of_one_browser_do_not_end_each_other() {
 
 #[tokio::test]
 async fn a_code_of_anothers_sign_in_is_of_no_use() {
+    let street = Street::new().await;
     for way in WAYS {
-        let street = Street::new().await;
         let theirs = street.provider.visit(&street.browser().depart(way).await);
         let browser = street.browser();
         let mine = street.provider.visit(&browser.depart(way).await);
@@ -142,6 +142,7 @@ async fn an_answer_of_another_issuer_is_a_mix_up() {
 
 #[tokio::test]
 async fn an_id_token_that_does_not_hold_lets_nobody_in() {
+    let street = Street::new().await;
     for twist in [
         Twist::Nonce,
         Twist::NoNonce,
@@ -155,12 +156,10 @@ async fn an_id_token_that_does_not_hold_lets_nobody_in() {
         Twist::Signature,
         Twist::OthersUserinfo,
     ] {
-        let street = Street::new().await;
         street.provider.twist(twist);
         is_bad_person(&street.browser().sign_in("google").await);
         assert_eq!(street.people(), 0, "{twist:?}");
     }
-    let street = Street::new().await;
     street.provider.twist(Twist::Missing);
     is_bad_exchange(&street.browser().sign_in("google").await);
 }
@@ -216,6 +215,7 @@ async fn keys_that_are_known_serve_through_an_outage_of_the_page_they_are_on() {
 
 #[tokio::test]
 async fn a_token_endpoint_that_makes_no_sense_is_a_failed_exchange() {
+    let street = Street::new().await;
     for (way, page) in [("google", "/token"), ("github", "/login/oauth/access_token")] {
         for fault in [
             Fault::Status(500),
@@ -225,16 +225,18 @@ async fn a_token_endpoint_that_makes_no_sense_is_a_failed_exchange() {
             Fault::Huge(2),
             Fault::Redirect,
         ] {
-            let street = Street::new().await;
             street.provider.break_page(page, fault);
             is_bad_exchange(&street.browser().sign_in(way).await);
             assert_eq!(street.provider.seen("/elsewhere"), 0, "{fault:?}");
+            street.rest();
         }
     }
 }
 
 #[tokio::test]
 async fn a_page_about_somebody_that_makes_no_sense_is_a_failed_look_up() {
+    let street = Street::new().await;
+    street.provider.twist(Twist::NoEmail);
     for (way, page) in [
         ("google", "/jwks"),
         ("google", "/userinfo"),
@@ -242,11 +244,10 @@ async fn a_page_about_somebody_that_makes_no_sense_is_a_failed_look_up() {
         ("github", "/user/emails"),
     ] {
         for fault in [Fault::Status(500), Fault::Html, Fault::Huge(300 * 1024), Fault::Redirect] {
-            let street = Street::new().await;
-            street.provider.twist(Twist::NoEmail);
             street.provider.break_page(page, fault);
             is_bad_person(&street.browser().sign_in(way).await);
             assert_eq!(street.people(), 0, "{page} {fault:?}");
+            street.rest();
         }
     }
 }
@@ -304,6 +305,7 @@ async fn codes_that_are_not_taken_do_not_keep_others_out() {
 
 #[tokio::test]
 async fn an_issuer_whose_document_cannot_be_used_is_unavailable() {
+    let street = Street::new().await;
     for (name, value) in [
         ("issuer", json!("https://another.example")),
         ("token_endpoint", json!("http://login.example/token")),
@@ -311,16 +313,17 @@ async fn an_issuer_whose_document_cannot_be_used_is_unavailable() {
         ("authorization_endpoint", json!("javascript:alert(1)")),
         ("token_endpoint_auth_methods_supported", json!(["private_key_jwt"])),
     ] {
-        let street = Street::new().await;
         street.provider.publish(name, value);
         is_unavailable(&street.house.ask(get("/auth/oidc/corp")).await);
+        street.rest();
     }
-    let street = Street::new().await;
-    street.provider.break_page("/.well-known/openid-configuration", Fault::Status(500));
+    let page = "/.well-known/openid-configuration";
+    let seen = street.provider.seen(page);
+    street.provider.break_page(page, Fault::Status(500));
     for _ in 0..20 {
         is_unavailable(&street.house.ask(get("/auth/oidc/corp")).await);
     }
-    assert_eq!(street.provider.seen("/.well-known/openid-configuration"), 1);
+    assert_eq!(street.provider.seen(page), seen + 1);
 }
 
 #[tokio::test]

@@ -36,4 +36,6 @@ pub(crate) mod arrivals;
 
 pub(crate) mod accounts;
 
+pub(crate) mod import;
+
 pub(crate) mod mint;

@@ -145,7 +145,7 @@ pub enum UserError {
 /// in any other that has the same database open.
 #[derive(Clone)]
 pub struct Users {
-    desk: Arc<Desk>,
+    pub(super) desk: Arc<Desk>,
     tiers: Arc<BTreeSet<Tier>>,
 }
 
@@ -307,7 +307,8 @@ impl Users {
         Ok(user)
     }
 
-    fn check(&self, new: &NewUser) -> Result<(), UserError> {
+    /// Checks everything but the password.
+    pub(super) fn check(&self, new: &NewUser) -> Result<(), UserError> {
         if let Some(error) = check_names(&new.username, new.email.as_deref()).into_iter().next() {
             return Err(error);
         }
@@ -339,7 +340,7 @@ impl Users {
 }
 
 /// Says how `user` stands now. Scopes are left to the tokens, which may carry fewer than allowed.
-fn record_override(
+pub(super) fn record_override(
     tx: &Tx<'_>,
     user: &User,
     now: Timestamp,

@@ -26,6 +26,8 @@ pub(crate) mod alone;
 
 pub(crate) mod copy;
 
+pub(crate) mod old_people;
+
 pub(crate) mod secrets;
 
 pub(crate) mod refresh_keys;

@@ -1,5 +1,7 @@
 //! The table of users.
 
+pub(crate) mod import;
+
 use std::fmt;
 
 use kernel::secret::Secret;

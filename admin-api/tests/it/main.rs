@@ -5,6 +5,7 @@
 mod browser;
 mod front_end;
 mod health;
+mod import;
 mod leaks;
 mod linking;
 mod login;

@@ -10,6 +10,8 @@ mod browser;
 mod front_end;
 #[path = "../it/health.rs"]
 mod health;
+#[path = "../it/import.rs"]
+mod import;
 #[path = "../it/leaks.rs"]
 mod leaks;
 #[path = "../it/linking.rs"]

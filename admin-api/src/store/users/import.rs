@@ -1,0 +1,85 @@
+//! People who come from another system, as they were there.
+
+use kernel::secret::Secret;
+use kernel::time::Timestamp;
+
+use super::COLUMNS;
+use super::User;
+use super::update;
+use crate::store::fault::DbError;
+use crate::store::sql::Sql;
+use crate::store::sql::Tx;
+use crate::store::values::Scopes;
+use crate::store::values::params;
+
+/// Whether `text` is the user name or e-mail address of somebody else than the person `id`.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn is_anothers(sql: &Sql<'_>, text: &str, id: &str) -> Result<bool, DbError> {
+    let find = "SELECT 1 AS one FROM users WHERE (username = ?1 OR email = ?1) AND id <> ?2";
+    Ok(sql.row(find, params![text, id], |_| Ok(()))?.is_some())
+}
+
+/// Adds a person.
+///
+/// # Errors
+/// [`DbError`], also where the id, the name or the address is taken.
+pub(crate) fn take_in(
+    tx: &Tx<'_>,
+    user: &User,
+    hash: Option<&Secret>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    tx.execute(
+        &format!(
+            "INSERT INTO users ({COLUMNS}, hashed_password, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+        ),
+        params![
+            &user.id,
+            &user.username,
+            user.email.as_deref(),
+            user.full_name.as_deref(),
+            &user.tier,
+            &user.role,
+            Scopes(&user.scopes),
+            user.is_active,
+            user.is_verified,
+            user.epoch,
+            user.last_login,
+            user.created_at,
+            hash,
+            now,
+        ],
+    )?;
+    Ok(())
+}
+
+/// Writes everything of a person that an import may change; `None` for a hash keeps it.
+///
+/// # Errors
+/// [`DbError`], also where the name or the address is taken.
+pub(crate) fn overwrite(
+    tx: &Tx<'_>,
+    user: &User,
+    hash: Option<&Secret>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    update(tx, user, now)?;
+    tx.execute(
+        "UPDATE users
+         SET username = ?2, email = ?3, full_name = ?4, is_verified = ?5,
+             hashed_password = coalesce(?6, hashed_password)
+         WHERE id = ?1",
+        params![
+            &user.id,
+            &user.username,
+            user.email.as_deref(),
+            user.full_name.as_deref(),
+            user.is_verified,
+            hash,
+        ],
+    )?;
+    Ok(())
+}

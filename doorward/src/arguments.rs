@@ -140,6 +140,29 @@ pub(crate) enum User {
         /// Who
         name: String,
     },
+    /// Take over the people of a deployment that this one replaces; may be repeated
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// A file with one JSON object a line, in place of a database; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "source", conflicts_with_all = ["from", "from_env"])]
+    pub(crate) json: Option<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Change people who are here already and are otherwise there; without it, they are told only
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// The tier of people whose tier is not configured here; without it, they are refused
+    #[arg(long, value_name = "TIER", value_parser = parse_tier)]
+    pub(crate) default_tier: Option<Tier>,
+    /// How the result is told
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,9 +190,9 @@ pub(crate) struct DbCopy {
     pub(crate) format: Format,
 }
 
-/// The database that is read.
+/// Where it is read from.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(id = "source", required = true, multiple = false)]
 pub(crate) struct Source {
     /// The URL of the database to read, such as `sqlite:///var/lib/doorward/doorward.db`
     #[arg(long, value_name = "URL", value_parser = parse_secret)]
@@ -181,7 +204,7 @@ pub(crate) struct Source {
 
 /// The database that is written.
 #[derive(Debug, Args)]
-#[group(multiple = false)]
+#[group(id = "target", multiple = false)]
 pub(crate) struct Target {
     /// The URL of the database to write, such as `postgres://doorward@db/doorward` [default: the
     /// configured database]

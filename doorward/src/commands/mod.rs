@@ -14,6 +14,8 @@ mod greeting;
 
 mod healthcheck;
 
+mod import;
+
 mod listeners;
 
 mod run;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use admin_api::AdminApi;
 use admin_api::Clock;
 use anyhow::Context;
+use kernel::tier::Tier;
 use tokio::runtime;
 use tokio::runtime::Runtime;
 
@@ -62,6 +65,8 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
 struct Office {
     runtime: Runtime,
     api: AdminApi,
+    /// The tier of people of whom none is said.
+    default_tier: Tier,
 }
 
 impl Office {
@@ -71,7 +76,7 @@ impl Office {
         let keys = keys::ring(&config, &data_dir)?;
         let runtime = runtime()?;
         let api = runtime.block_on(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()))?;
-        Ok(Self { runtime, api })
+        Ok(Self { runtime, api, default_tier: config.limits.default_tier })
     }
 }
 

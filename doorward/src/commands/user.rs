@@ -13,6 +13,7 @@ use kernel::secret::environment;
 use serde_json::json;
 
 use super::Office;
+use super::import::import;
 use crate::arguments::Create;
 use crate::arguments::Format;
 use crate::arguments::Place;
@@ -25,6 +26,7 @@ use crate::arguments::User;
 pub(crate) fn user(place: &Place, user: User) -> anyhow::Result<ExitCode> {
     match user {
         User::Create(asked) => create(place, asked)?,
+        User::Import(asked) => return import(&Office::open(place)?, asked),
         User::List { format } => list(&Office::open(place)?, format)?,
         User::SetTier { name, tier } => {
             let office = Office::open(place)?;

@@ -249,6 +249,7 @@ fn every_command_explains_itself() {
         &["user", "set-tier"],
         &["user", "disable"],
         &["user", "enable"],
+        &["user", "import"],
         &["db"],
         &["db", "migrate"],
         &["db", "status"],

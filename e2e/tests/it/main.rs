@@ -35,6 +35,8 @@ mod providers;
 
 mod survival;
 
+mod take_over;
+
 mod hostile;
 
 mod bodies;

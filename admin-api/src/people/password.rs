@@ -21,6 +21,7 @@ use crate::passwords::Verdict;
 use crate::passwords::policy::Weakness;
 use crate::prefix::Prefix;
 use crate::store::fault::DbError;
+use crate::store::oauth_accounts;
 use crate::store::password_resets;
 use crate::store::password_resets::Reset;
 use crate::store::revocations;
@@ -246,6 +247,11 @@ fn set(
         Some(session) => sessions::insert(tx, session)?,
         // By mail: whoever reads it has the address, and may have failed to sign in often.
         None => {
+            if !user.is_verified {
+                // Nobody knew whose the address was: whoever had the account till now may have
+                // linked accounts of their own, to come back by.
+                oauth_accounts::delete_all(tx, user_id)?;
+            }
             users::verify(tx, user_id, now)?;
             unlocks::add(tx, user_id, now)?;
         }

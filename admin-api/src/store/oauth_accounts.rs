@@ -91,6 +91,15 @@ pub(crate) fn delete(tx: &Tx<'_>, id: &str) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Unlinks all accounts of a user.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn delete_all(tx: &Tx<'_>, user_id: &str) -> Result<(), DbError> {
+    tx.execute("DELETE FROM oauth_accounts WHERE user_id = ?1", params![user_id])?;
+    Ok(())
+}
+
 fn read(row: &Row<'_>) -> Result<Account, DbError> {
     Ok(Account {
         id: row.text("id")?,

@@ -4,8 +4,14 @@ use http::Request;
 use serde_json::json;
 use test_support::identity_provider::IdentityProvider;
 use test_support::identity_provider::Person;
+use test_support::smtp::Manner;
+use test_support::smtp::Smtp;
 
 use crate::browser::*;
+use crate::password::NEW;
+use crate::password::confirm;
+use crate::password::mail_at;
+use crate::password::token;
 use crate::support::*;
 
 /// A street with `ann` of the house in it, whose address is known to be hers, or not.
@@ -73,6 +79,29 @@ async fn an_address_that_both_sides_have_verified_makes_two_people_one() {
         let moved = Person::called("ann").at("ann@elsewhere.example").unverified();
         let moved = street.sign_in(way, moved).await.pair();
         assert_eq!(street.who(&local).await["id"], street.who(&moved).await["id"], "{way}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_linked_before_the_owner_had_shown_the_address_is_no_way_back_afterwards() {
+    for verified in [false, true] {
+        let server = Smtp::start(Manner::Polite).await;
+        let street = Street::with(&mail_at(&server)).await;
+        street.house.add(ann()).await;
+        if verified {
+            street.house.execute("UPDATE users SET is_verified = TRUE");
+        }
+        let whoever = street.house.sign_in().await;
+        street.provider.seat(Person::called("mallory"));
+        street.browser().link("google", &whoever.access).await.is_ok();
+        let mailed = token(&street.house, &server, 1).await;
+        assert_eq!(street.house.ask(confirm(&mailed, NEW)).await.status, 200);
+        let owner = [("username", "ann"), ("password", NEW)];
+        let owner = street.who(&street.house.ask(login(&owner)).await.pair()).await;
+        let mallory = street.sign_in("google", Person::called("mallory")).await.pair();
+        assert_eq!(owner["id"] == street.who(&mallory).await["id"], verified);
+        let by_google = street.sign_in("google", Person::called("ann")).await.pair();
+        assert_eq!(owner["id"], street.who(&by_google).await["id"], "both sides know it now");
     }
 }
 

@@ -11,7 +11,7 @@ use test_support::smtp::Smtp;
 
 use crate::support::*;
 
-const NEW: &str = "quite another phrase";
+pub(crate) const NEW: &str = "quite another phrase";
 const RESET: &str = "/auth/password/reset";
 const CONFIRM: &str = "/auth/password/reset/confirm";
 
@@ -24,7 +24,7 @@ fn reset(email: &str) -> Request<Body> {
     json(RESET, &json!({ "email": email }).to_string())
 }
 
-fn confirm(token: &str, new: &str) -> Request<Body> {
+pub(crate) fn confirm(token: &str, new: &str) -> Request<Body> {
     json(CONFIRM, &json!({ "token": token, "new_password": new }).to_string())
 }
 
@@ -32,7 +32,7 @@ async fn signs_in(house: &House, password: &str) -> bool {
     house.ask(login(&[("username", "ann"), ("password", password)])).await.status == 200
 }
 
-fn mail_at(server: &Smtp) -> String {
+pub(crate) fn mail_at(server: &Smtp) -> String {
     format!(
         "[mail]\nsmtp_url = \"smtp://127.0.0.1:{}\"\nfrom = \"doorward@example.com\"\n\
          [auth]\nreset_url = \"https://app.example.com/new-password\"\n",
@@ -49,7 +49,7 @@ async fn house_with_mail(manner: Manner) -> (House, Smtp) {
 }
 
 /// Asks for a token and reads it from the mail, the `count`th that arrives.
-async fn token(house: &House, server: &Smtp, count: usize) -> String {
+pub(crate) async fn token(house: &House, server: &Smtp, count: usize) -> String {
     assert_eq!(house.ask(reset("ann@example.com")).await.status, 202);
     let taken = server.taken(count).await;
     let text = taken[count - 1].text();

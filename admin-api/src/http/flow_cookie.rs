@@ -6,7 +6,7 @@ use http::HeaderValue;
 use http::header::COOKIE;
 use kernel::secret::Secret;
 
-use crate::people::arrivals::FLOW_LIFE;
+use crate::people::departures::FLOW_LIFE;
 use crate::providers::flow::looks_unguessable;
 
 /// For https: no other host, and no path, has a say in it (RFC 6265bis §4.1.3.2).

@@ -10,7 +10,7 @@ use kernel::secret::Secret;
 
 use crate::people::arrivals::Welcome;
 use crate::people::issue::Pair;
-use crate::providers::oidc::with_query;
+use crate::providers::messages::with_query;
 
 /// A front end, and what it is told.
 #[derive(Clone, Debug, Default)]

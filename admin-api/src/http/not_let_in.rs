@@ -6,8 +6,8 @@ use http::StatusCode;
 use kernel::problem::ErrorCode;
 
 use crate::people::accounts::UnlinkError;
-use crate::people::arrivals::ACCOUNTS_MAX;
-use crate::people::arrivals::ArrivalError;
+use crate::people::turned_away::ACCOUNTS_MAX;
+use crate::people::turned_away::ArrivalError;
 use crate::providers::attested::ProviderError;
 use crate::providers::registry::Name;
 

@@ -27,9 +27,9 @@ use super::query::Query;
 use super::refusal::Refusal;
 use super::tokens::Tokens;
 use crate::people::arrivals::Arrival;
-use crate::people::arrivals::ArrivalError;
 use crate::people::arrivals::Return;
 use crate::people::desk::Desk;
+use crate::people::turned_away::ArrivalError;
 use crate::providers::registry::Name;
 
 /// The longest code of a provider, in bytes.

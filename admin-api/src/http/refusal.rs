@@ -18,12 +18,12 @@ use kernel::problem::QUOTA_EXCEEDED;
 
 use super::not_let_in::NotLetIn;
 use crate::people::accounts::UnlinkError;
-use crate::people::arrivals::ArrivalError;
 use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
 use crate::people::logout::LogoutError;
 use crate::people::refresh::RefreshRefusal;
 use crate::people::sign_in::SignInError;
+use crate::people::turned_away::ArrivalError;
 use crate::store::fault::DbError;
 
 /// Why a request is not served. What it says is for the log; the client reads [`Refusal::detail`].

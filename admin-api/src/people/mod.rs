@@ -30,7 +30,13 @@ pub(crate) mod password;
 
 pub(crate) mod users;
 
+pub(crate) mod turned_away;
+
 pub(crate) mod newcomers;
+
+pub(crate) mod who_is_who;
+
+pub(crate) mod departures;
 
 pub(crate) mod arrivals;
 

@@ -21,11 +21,11 @@ use super::attested::ProviderError;
 use super::flow::Flow;
 use super::line::Answer;
 use super::line::Line;
-use super::oidc::accept_json;
-use super::oidc::bearer;
-use super::oidc::of_call;
-use super::oidc::said;
-use super::oidc::with_query;
+use super::messages::accept_json;
+use super::messages::bearer;
+use super::messages::of_call;
+use super::messages::said;
+use super::messages::with_query;
 
 /// The version of the interface that is spoken.
 const API_VERSION: &str = "2022-11-28";

@@ -16,6 +16,8 @@ pub(crate) mod flow;
 
 pub(crate) mod attested;
 
+pub(crate) mod messages;
+
 pub(crate) mod discovery;
 
 pub(crate) mod oidc;

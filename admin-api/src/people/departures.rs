@@ -1,0 +1,94 @@
+//! Setting out for a provider.
+
+use std::time::Duration;
+
+use kernel::secret::Secret;
+use ring::digest::SHA256;
+use ring::digest::digest;
+
+use super::asker::AskerError;
+use super::desk::Desk;
+use super::turned_away::ArrivalError;
+use super::turned_away::FLOWS_MAX;
+use crate::providers::flow::Flow;
+use crate::providers::flow::unguessable;
+use crate::providers::registry::Name;
+use crate::store::oauth_flows;
+use crate::store::oauth_flows::Linking;
+use crate::store::oauth_flows::Sent;
+use crate::store::sql::Tx;
+use crate::store::values::hex;
+
+/// How long somebody may take at a provider.
+pub(crate) const FLOW_LIFE: Duration = Duration::from_secs(600);
+
+/// How many old rows whoever sets out sweeps up.
+const SWEPT_ROWS: u32 = 100;
+
+/// Somebody sets out for a provider.
+pub(crate) struct Departure {
+    /// Where the browser is to go.
+    pub(crate) authorization_url: String,
+    /// What it is to come back with.
+    pub(crate) state: Secret,
+    /// What it is to keep meanwhile.
+    pub(crate) browser: Secret,
+}
+
+impl Desk {
+    /// Sends somebody to a provider. `browser` is what their browser keeps already; with `link`, an
+    /// access token, they are to come back with an account of who they are already.
+    ///
+    /// # Errors
+    /// [`ArrivalError`].
+    pub(crate) async fn depart(
+        &self,
+        name: &Name,
+        browser: Option<Secret>,
+        link: Option<&Secret>,
+    ) -> Result<Departure, ArrivalError> {
+        let provider = self.providers.find(name);
+        let provider = provider.ok_or_else(|| ArrivalError::NotConfigured(name.clone()))?;
+        let linking = match link {
+            Some(access) => Some(self.linking(access).await?),
+            None => None,
+        };
+        let now = self.clock.now();
+        let flow = Flow::new()?;
+        let authorization_url = provider.authorization_url(&flow, now).await?;
+        // One for all flows of a browser, so that those in several tabs do not end each other.
+        let browser = browser.map_or_else(unguessable, Ok)?;
+        let sent = Sent {
+            state_hash: hashed(&flow.state),
+            browser_hash: hashed(&browser),
+            provider: name.to_string(),
+            nonce: flow.nonce,
+            verifier: flow.verifier,
+            linking,
+            expires_at: now.plus(FLOW_LIFE),
+        };
+        let remember = move |tx: &Tx<'_>| {
+            oauth_flows::forget(tx, now, SWEPT_ROWS)?;
+            if oauth_flows::count(tx, FLOWS_MAX)? >= FLOWS_MAX {
+                return Err(ArrivalError::Full);
+            }
+            Ok(oauth_flows::insert(tx, &sent)?)
+        };
+        self.database.write(remember).await?;
+        Ok(Departure { authorization_url, state: flow.state, browser })
+    }
+
+    async fn linking(&self, access: &Secret) -> Result<Linking, AskerError> {
+        let asker = self.asker(access).await?;
+        Ok(Linking {
+            user_id: asker.user.id,
+            epoch: asker.user.epoch,
+            session_id: asker.token.claims().session.as_deref().map(str::to_owned),
+        })
+    }
+}
+
+/// What is kept of a secret that somebody is to show.
+pub(super) fn hashed(secret: &Secret) -> String {
+    hex(digest(&SHA256, secret.expose().as_bytes()).as_ref())
+}

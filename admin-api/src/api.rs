@@ -22,16 +22,20 @@ use crate::passwords::Passwords;
 use crate::passwords::policy::Policy;
 use crate::people::desk::Desk;
 use crate::people::devices::Devices;
+use crate::people::inspect::Inspection;
 use crate::people::issue::Issuer;
 use crate::people::mint::Mint;
 use crate::people::mint::MintError;
 use crate::people::post::Post;
 use crate::people::post::office;
 use crate::people::roles::Roles;
+use crate::people::signing_keys::SigningKeys;
+use crate::people::take_back::TakenBack;
 use crate::people::throttle::Throttle;
 use crate::people::users::Users;
 use crate::providers::registry::Providers;
 use crate::store::database::Database;
+use crate::store::fault::DbError;
 use crate::store::open::OpenError;
 use crate::store::refresh_keys::RefreshKeys;
 use crate::store::secrets::secret_for;
@@ -43,6 +47,7 @@ use crate::store::users;
 pub struct AdminApi {
     desk: Arc<Desk>,
     users: Users,
+    signing_keys: SigningKeys,
     router: Router,
 }
 
@@ -75,14 +80,19 @@ impl AdminApi {
             post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
             devices,
-            issuer: Arc::new(Issuer::new(&config.auth, keys, refresh_keys)),
+            issuer: Arc::new(Issuer::new(&config.auth, Arc::clone(&keys), refresh_keys)),
             roles: Roles::new(&config.roles),
             progress: Progress::new(),
             providers,
             database,
             clock,
             passwords,
+            public_url: config.listen.public_url.clone(),
+            other_issuers: config.issuers.iter().map(|other| other.issuer.clone()).collect(),
         });
+        let signing_keys = SigningKeys::new(Arc::clone(&desk), keys, &config.auth);
+        let loaded = signing_keys.load().await;
+        loaded.map_err(|error| OpenError::SigningKeys(Box::new(error)))?;
         let users = Users::new(Arc::clone(&desk), config.tiers.keys().cloned());
         let registration = Registration {
             users: users.clone(),
@@ -91,7 +101,7 @@ impl AdminApi {
         };
         let cookie = DeviceCookie::of(config);
         let router = routes(&desk, cookie, FrontEnd::of(&config.auth), registration);
-        Ok(Self { users, router, desk })
+        Ok(Self { users, signing_keys, router, desk })
     }
 
     /// All routes, ready to be asked.
@@ -125,6 +135,33 @@ impl AdminApi {
             self.users.check_tier(tier)?;
         }
         self.desk.mint(mint).await
+    }
+
+    /// The keys that sign access tokens.
+    pub fn signing_keys(&self) -> &SigningKeys {
+        &self.signing_keys
+    }
+
+    /// Lays a token open for an operator.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn inspect_token(&self, token: &Secret) -> Result<Inspection, DbError> {
+        self.desk.inspect(token).await
+    }
+
+    /// Takes a token back for an operator, one of `[[issuers]]` as well.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn revoke_token(&self, token: &Secret) -> Result<TakenBack, DbError> {
+        self.desk.take_back_any(token).await
+    }
+
+    /// Keeps the ring of keys as the database and the time of day say until `shutdown`; what
+    /// another process writes is seen within a tenth of a second.
+    pub async fn tail_signing_keys(&self, shutdown: impl Future<Output = ()>) {
+        self.signing_keys.follow(shutdown).await;
     }
 
     /// Carries revocations into `set` until `shutdown`: a snapshot first, then whatever this

@@ -16,6 +16,8 @@ mod passwords;
 mod mail;
 mod providers;
 
+mod sealing;
+
 mod store;
 
 mod schema;
@@ -41,10 +43,20 @@ pub use people::import::ImportReport;
 pub use people::import::ImportSource;
 pub use people::import::Mode;
 pub use people::import::fault::ImportError;
+pub use people::inspect::Inspection;
 pub use people::mint::Mint;
 pub use people::mint::MintError;
 pub use people::roles::ADMIN;
 pub use people::roles::USER;
+pub use people::signing_keys::JWKS_MAX_AGE;
+pub use people::signing_keys::KeyState;
+pub use people::signing_keys::LOCAL_KID;
+pub use people::signing_keys::ListedKey;
+pub use people::signing_keys::Rotation;
+pub use people::signing_keys::SEEN_EVERYWHERE;
+pub use people::signing_keys::SigningKeyError;
+pub use people::signing_keys::SigningKeys;
+pub use people::take_back::TakenBack;
 pub use people::users::EMAIL_CHARS_MAX;
 pub use people::users::FULL_NAME_CHARS_MAX;
 pub use people::users::LIST_MAX;
@@ -53,6 +65,7 @@ pub use people::users::USERNAME_CHARS_MAX;
 pub use people::users::UserError;
 pub use people::users::Users;
 pub use schema::Schema;
+pub use sealing::SealError;
 pub use store::copy::CopiedTable;
 pub use store::copy::Tally;
 pub use store::fault::DbError;

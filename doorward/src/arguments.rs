@@ -9,6 +9,7 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use kernel::keys::Algorithm;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 
@@ -41,9 +42,12 @@ pub(crate) enum Command {
     Check(Check),
     /// Print the JSON Schema of the configuration file
     Schema,
-    /// Make tokens
+    /// Make tokens, look at them, and take them back
     #[command(subcommand)]
     Token(Token),
+    /// Manage the keys that sign; a running Doorward sees it within a tenth of a second
+    #[command(subcommand)]
+    Key(Key),
     /// Manage people; a running Doorward sees it within a tenth of a second
     #[command(subcommand)]
     User(User),
@@ -89,6 +93,53 @@ pub(crate) enum Format {
 pub(crate) enum Token {
     /// Make an access token for a person, and print it alone
     Mint(Mint),
+    /// Show what a token says and whether it is taken; exit 0 if so. Without TOKEN: read from standard input
+    Inspect {
+        /// The token
+        token: Option<String>,
+    },
+    /// Have a token refused from now on. Without TOKEN: read from standard input
+    Revoke {
+        /// The token: an access token, or a refresh token, whose session is ended
+        token: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a pending key: it verifies from now on, and signs when it is rotated in; print its id
+    Generate {
+        /// ES256 or EdDSA [default: the configuration's `auth.stored_key_alg`, else ES256]
+        #[arg(long, value_parser = parse_algorithm)]
+        alg: Option<Algorithm>,
+    },
+    /// Take in a private key of your own as a pending key; print its id
+    Import {
+        /// RS256, PS256, ES256 or EdDSA
+        #[arg(long, value_parser = parse_algorithm)]
+        alg: Algorithm,
+        /// The private key, in PEM
+        file: PathBuf,
+    },
+    /// Have the oldest pending key, or a new one, sign; the one that did verifies until its last token
+    /// has expired
+    Rotate {
+        /// How long the key is published before it signs; 300s is what others may go by a copy for.
+        /// A second at the least
+        #[arg(long, default_value = "300s", value_parser = parse_ttl)]
+        published_for: Duration,
+    },
+    /// Distrust a key: every token that it signed is refused; where it signed, another one does at once
+    Revoke {
+        /// Its id
+        kid: String,
+    },
+    /// List all keys
+    List {
+        /// How
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -243,6 +294,11 @@ fn parse_secret(text: &str) -> Result<Secret, Infallible> {
 
 fn parse_tier(text: &str) -> Result<Tier, String> {
     Tier::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_algorithm(text: &str) -> Result<Algorithm, String> {
+    let names = Algorithm::ALL.map(|algorithm| format!("`{algorithm}`")).join(", ");
+    Algorithm::parse(text).ok_or_else(|| format!("`{text}` is no algorithm; there are {names}"))
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, String> {

@@ -4,9 +4,11 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use admin_api::LOCAL_KID;
 use anyhow::Context;
 use anyhow::anyhow;
 use config::Config;
+use config::Database;
 use kernel::keys::Algorithm;
 use kernel::keys::HMAC_SECRET_BYTES_MIN;
 use kernel::keys::Key;
@@ -21,11 +23,12 @@ use ring::rand::SystemRandom;
 
 use crate::data_dir::DataDir;
 
-/// The id of the key that was made here.
-const LOCAL: &str = "local";
-
-/// The file of its secret.
+/// The file of the secret that signs, where the configuration has no key.
 const SECRET_FILE: &str = "signing-secret";
+
+/// The file of the secret that keys in the database are sealed under, where the configuration has
+/// none.
+const SEAL_FILE: &str = "key-encryption-key";
 
 /// The ring that `config` describes; where it names no key, one is made, once.
 ///
@@ -36,15 +39,37 @@ pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<Li
         Some(ring) => ring,
         None => {
             let secret = data_dir.secret(SECRET_FILE, new_secret)?;
-            let key = SigningKey::hs256(LOCAL, &secret).with_context(|| {
+            let key = SigningKey::hs256(LOCAL_KID, &secret).with_context(|| {
                 format!("the secret in `{}` cannot sign", data_dir.join(SECRET_FILE).display())
             })?;
             KeyRing::new(vec![Key::Signing(Box::new(key))])?
         }
     };
-    kernel::selftest::run(&ring, kernel::time::now())
-        .context("the cryptography does not work here, so nothing is served")?;
-    Ok(Arc::new(LiveKeys::new(ring)))
+    let keys = Arc::new(LiveKeys::new(ring));
+    test(&keys)?;
+    Ok(keys)
+}
+
+/// Signs and verifies once with the keys in force.
+///
+/// # Errors
+/// Where that fails.
+pub(crate) fn test(keys: &LiveKeys) -> anyhow::Result<()> {
+    kernel::selftest::run(&keys.ring(), kernel::time::now())
+        .context("the cryptography does not work here, so nothing is served")
+}
+
+/// Sees to it that keys in the database have something to be sealed under: what is made here serves
+/// the one machine that a database in a file serves.
+///
+/// # Errors
+/// One clear text; never with key material in it.
+pub(crate) fn provide_seal(config: &mut Config, data_dir: &DataDir) -> anyhow::Result<()> {
+    let is_shared = matches!(config.database, Database::Postgres { .. });
+    if config.auth.key_encryption_key.is_none() && !is_shared {
+        config.auth.key_encryption_key = Some(data_dir.secret(SEAL_FILE, new_secret)?);
+    }
+    Ok(())
 }
 
 /// The ring of the keys in `config`; `None` where there are none.

@@ -70,7 +70,6 @@ pub(crate) fn notes(config: &Config) -> Vec<String> {
     let unused = [
         ("[redis]", config.redis.is_some(), "limits and revocations are kept in this process"),
         ("[celery]", config.celery.is_some(), "no worker is watched"),
-        ("[[issuers]]", !config.issuers.is_empty(), "only tokens of our own are accepted"),
         (
             "listen.expose_management",
             config.listen.expose_management,

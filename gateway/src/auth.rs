@@ -16,12 +16,15 @@ use kernel::claims::Claims;
 use kernel::claims::TokenType;
 use kernel::keys::LiveKeys;
 use kernel::time::Timestamp;
+use kernel::token::ForeignRefusal;
 use kernel::token::InForce;
 use kernel::token::Profile;
 use kernel::token::TokenError;
 use kernel::token::VerifiedToken;
 use kernel::verified::VerifiedTokens;
 use parking_lot::Mutex;
+
+use crate::issuers::Issuers;
 
 /// How long a made-up identity of test mode lasts, in seconds.
 const TEST_IDENTITY_S: u64 = 600;
@@ -67,12 +70,14 @@ pub struct Known {
     pub scopes: HeaderValue,
     /// `X-Session-Id`.
     pub session: Option<HeaderValue>,
-    /// The version of the keys that vouch for it.
+    /// Whose keys vouch for it: another issuer's, by its place, or ours.
+    issuer: Option<usize>,
+    /// The version of these keys.
     version: u64,
 }
 
 impl Known {
-    fn new(token: VerifiedToken, version: u64) -> Self {
+    fn new(token: VerifiedToken, issuer: Option<usize>, version: u64) -> Self {
         let claims = token.claims();
         Self {
             user_id: header_text(&claims.user_id),
@@ -80,6 +85,7 @@ impl Known {
             scopes: header_text(&claims.scopes.join(" ")),
             session: claims.session.as_deref().map(header_text),
             token: Arc::new(token),
+            issuer,
             version,
         }
     }
@@ -97,11 +103,19 @@ pub enum AuthError {
     /// A token that does not hold.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// One of the other issuer at that place, good but for a key that is not known yet: worth
+    /// looking for.
+    #[error("a token of another issuer with a key that is not known")]
+    UnknownKid(usize),
+    /// One of another issuer whose keys cannot be had.
+    #[error("the keys of the token's issuer cannot be had just now")]
+    NoKeys,
 }
 
 /// Tells who is calling.
 pub struct Authenticator {
     keys: Arc<LiveKeys>,
+    issuers: Arc<Issuers>,
     profile: Profile,
     verified: VerifiedTokens<Known>,
     /// The version of the keys for which the cache was last emptied.
@@ -110,12 +124,19 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// An authenticator that trusts `keys` under `profile` and keeps verified tokens in
-    /// `cache_bytes`; in test mode, whoever sends no token is user 1, `test_user`.
-    pub fn new(keys: Arc<LiveKeys>, profile: Profile, cache_bytes: usize, test_mode: bool) -> Self {
+    /// An authenticator that trusts `keys` under `profile`, and `issuers` beside, and keeps verified
+    /// tokens in `cache_bytes`; in test mode, whoever sends no token is user 1, `test_user`.
+    pub fn new(
+        keys: Arc<LiveKeys>,
+        issuers: Arc<Issuers>,
+        profile: Profile,
+        cache_bytes: usize,
+        test_mode: bool,
+    ) -> Self {
         let keys_version = keys.version();
         Self {
             keys,
+            issuers,
             profile,
             verified: VerifiedTokens::new(cache_bytes),
             cleared_for: AtomicU64::new(keys_version),
@@ -143,6 +164,35 @@ impl Authenticator {
         }
     }
 
+    /// The same, after a look for the keys of the other issuer at place `issuer`.
+    ///
+    /// # Errors
+    /// As [`Self::identify`], but for [`AuthError::UnknownKid`]: that is no word for a client.
+    pub async fn identify_with_new_keys(
+        &self,
+        issuer: usize,
+        needs: Needs,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Identity, AuthError> {
+        let unknown = match self.issuers.all().get(issuer) {
+            Some(issuer) if issuer.look_for_keys().await => self.identify(needs, headers, now),
+            _ => Err(AuthError::UnknownKid(issuer)),
+        };
+        match unknown {
+            Err(AuthError::UnknownKid(at)) => {
+                let has_keys = self.issuers.all().get(at).is_some_and(|issuer| issuer.has_keys());
+                Err(if has_keys { TokenError::UnknownKey.into() } else { AuthError::NoKeys })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The other issuers.
+    pub fn issuers(&self) -> &Arc<Issuers> {
+        &self.issuers
+    }
+
     /// How many verified tokens are kept, and in how many bytes.
     pub fn cached(&self) -> (usize, usize) {
         (self.verified.len(), self.verified.bytes())
@@ -152,20 +202,40 @@ impl Authenticator {
         Ok(Identity::Known(known.token.in_force(&self.profile, now)?, known))
     }
 
-    fn known(&self, token: &str, now: Timestamp) -> Result<Arc<Known>, TokenError> {
-        // What other keys vouched for is verified anew: theirs may be gone.
+    fn known(&self, token: &str, now: Timestamp) -> Result<Arc<Known>, AuthError> {
+        // What other keys vouched for is verified anew: they may be gone.
         if let Some(known) = self.verified.get(token)
-            && known.version == self.keys.version()
+            && self.version_of(known.issuer) == Some(known.version)
         {
             return Ok(known);
         }
-        let (keys, version) = self.keys.versioned();
-        let verified = kernel::token::verify(token, &keys, &self.profile, now)?;
-        let expires_at_s = verified.claims().expires_at_s;
-        let known = Arc::new(Known::new(verified, version));
-        self.make_room_for(version);
+        let known = Arc::new(self.verify(token, now)?);
+        let expires_at_s = known.token.claims().expires_at_s;
         self.verified.keep(token, Arc::clone(&known), expires_at_s, now);
         Ok(known)
+    }
+
+    fn version_of(&self, issuer: Option<usize>) -> Option<u64> {
+        match issuer {
+            None => Some(self.keys.version()),
+            Some(at) => Some(self.issuers.all().get(at)?.version()),
+        }
+    }
+
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Known, AuthError> {
+        let theirs = self.issuers.of(token).and_then(|at| Some((at, self.issuers.all().get(at)?)));
+        if let Some((at, issuer)) = theirs {
+            let verified = issuer.verify(token, &self.profile, now);
+            let (verified, version) = verified.map_err(|refusal| match refusal {
+                ForeignRefusal::UnknownKid => AuthError::UnknownKid(at),
+                ForeignRefusal::Token(error) => error.into(),
+            })?;
+            return Ok(Known::new(verified, Some(at), version));
+        }
+        let (keys, version) = self.keys.versioned();
+        let verified = kernel::token::verify(token, &keys, &self.profile, now)?;
+        self.make_room_for(version);
+        Ok(Known::new(verified, None, version))
     }
 
     /// Forgets what earlier keys vouched for, once: it would only take up room.
@@ -190,7 +260,7 @@ impl Authenticator {
         let claims = test_claims(&self.profile, now);
         let token = keys.signing().sign(&claims).map_err(|_| TokenError::UnknownKey)?;
         let verified = kernel::token::verify(&token, &keys, &self.profile, now)?;
-        Ok(Arc::clone(kept.insert(Arc::new(Known::new(verified, version)))))
+        Ok(Arc::clone(kept.insert(Arc::new(Known::new(verified, None, version)))))
     }
 }
 

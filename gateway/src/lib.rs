@@ -2,7 +2,7 @@
 //!
 //! A request's way, each step in a room of its own:
 //! `door` takes the connection in and has `head` read the bytes within their bounds → `target`
-//! refuses ambiguous paths → `routing` finds the place → `auth` identifies → `revocation` checks →
+//! refuses ambiguous paths → `routing` finds the place → `auth` identifies (`issuers` knows others' keys) → `revocation` checks →
 //! `limit` takes from the quota → `admission` is all of that in one paragraph → `forward` names the
 //! caller to the back end, which `balance` chooses → `proxy` translates pingora's phases. Any step
 //! may end in a [`refusal::Refusal`], which alone knows status codes.
@@ -17,6 +17,10 @@ pub mod target;
 pub mod routing;
 
 pub mod client;
+
+pub mod fetch;
+
+pub mod issuers;
 
 pub mod auth;
 

@@ -2,17 +2,20 @@
 
 use prometheus::Encoder;
 use prometheus::Gauge;
+use prometheus::GaugeVec;
 use prometheus::Histogram;
 use prometheus::HistogramOpts;
 use prometheus::HistogramVec;
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 use std::time::Duration;
 
+use crate::issuers::IssuerStanding;
 use crate::refusal::Refusal;
 use crate::routing::RouteTable;
 
@@ -52,6 +55,9 @@ pub struct Metrics {
     revocations_age: Gauge,
     counters: IntGauge,
     counters_displaced: IntGauge,
+    issuer_fetches: IntCounterVec,
+    issuer_keys: IntGaugeVec,
+    issuer_keys_age: GaugeVec,
 }
 
 /// Where a request was going, for its counters.
@@ -104,6 +110,27 @@ impl Metrics {
             Opts::new("doorward_refusals_total", "Requests refused, by the code of the answer"),
             &["code"],
         )?;
+        let issuer_fetches = IntCounterVec::new(
+            Opts::new(
+                "doorward_issuer_key_fetches_total",
+                "Fetches of another issuer's keys, by issuer and outcome",
+            ),
+            &["issuer", "outcome"],
+        )?;
+        let issuer_keys = IntGaugeVec::new(
+            Opts::new("doorward_issuer_keys", "Keys of another issuer that are used"),
+            &["issuer"],
+        )?;
+        let issuer_keys_age = GaugeVec::new(
+            Opts::new(
+                "doorward_issuer_keys_age_seconds",
+                "Time since another issuer's keys were fetched; NaN where there are none",
+            ),
+            &["issuer"],
+        )?;
+        registry.register(Box::new(issuer_fetches.clone()))?;
+        registry.register(Box::new(issuer_keys.clone()))?;
+        registry.register(Box::new(issuer_keys_age.clone()))?;
         gauge("doorward_test_mode", "1 while requests without a token become a test user")?
             .set(i64::from(test_mode));
         let metrics = Self {
@@ -145,6 +172,9 @@ impl Metrics {
                 "Counters that made room while they still counted, since the start",
             )?,
             refusals,
+            issuer_fetches,
+            issuer_keys,
+            issuer_keys_age,
             registry,
         };
         metrics.registry.register(Box::new(requests))?;
@@ -209,6 +239,20 @@ impl Metrics {
         self.revocations_age.set(revocations_age.as_secs_f64());
         self.counters.set(counters.0 as i64);
         self.counters_displaced.set(counters.1 as i64);
+    }
+
+    /// Notes how another issuer stands; called when somebody reads the metrics.
+    pub fn note_issuer(&self, standing: &IssuerStanding) {
+        let issuer = &*standing.issuer;
+        for (outcome, total) in [("ok", standing.succeeded), ("failed", standing.failed)] {
+            let counter = self.issuer_fetches.with_label_values(&[issuer, outcome]);
+            // Counted elsewhere; two that read at once must not add the same twice.
+            counter.reset();
+            counter.inc_by(total);
+        }
+        self.issuer_keys.with_label_values(&[issuer]).set(standing.keys as i64);
+        let age = standing.age.map_or(f64::NAN, |age| age.as_secs_f64());
+        self.issuer_keys_age.with_label_values(&[issuer]).set(age);
     }
 
     /// All of it, in the text format.

@@ -116,6 +116,7 @@ impl Refusal {
             Self::Malformed(Malformed::Slow) => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed(Malformed::Connect) => StatusCode::NOT_IMPLEMENTED,
             Self::Target(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Auth(AuthError::NoKeys) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Auth(_) | Self::Revocation(RevocationError::Revoked) => StatusCode::UNAUTHORIZED,
             Self::Scope(_) => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -143,7 +144,8 @@ impl Refusal {
             Self::Target(_) | Self::Malformed(_) => ErrorCode::BadRequest,
             Self::Auth(AuthError::Missing | AuthError::Malformed(_)) => ErrorCode::NotAuthenticated,
             Self::Auth(AuthError::Token(TokenError::Expired)) => ErrorCode::TokenExpired,
-            Self::Auth(AuthError::Token(_)) => ErrorCode::InvalidToken,
+            Self::Auth(AuthError::Token(_) | AuthError::UnknownKid(_)) => ErrorCode::InvalidToken,
+            Self::Auth(AuthError::NoKeys) => ErrorCode::ServiceUnavailable,
             Self::Revocation(RevocationError::Revoked) => ErrorCode::TokenRevoked,
             Self::Scope(_) => ErrorCode::Forbidden,
             Self::NoRoute => ErrorCode::NotFound,
@@ -160,7 +162,11 @@ impl Refusal {
 
     /// Whether it is a failure to authenticate, which is logged at warn and counted.
     pub fn is_auth_failure(&self) -> bool {
-        matches!(self, Self::Auth(_) | Self::Revocation(RevocationError::Revoked))
+        match self {
+            Self::Auth(AuthError::NoKeys) => false,
+            Self::Auth(_) | Self::Revocation(RevocationError::Revoked) => true,
+            _ => false,
+        }
     }
 
     /// How long a spent quota stays spent, with the rest of how the caller stands.
@@ -176,6 +182,9 @@ impl Refusal {
         let mut problem = Problem::new(self.status(), self.code(), self.detail());
         let mut headers = Vec::new();
         match self {
+            Self::Auth(AuthError::NoKeys) => {
+                headers.push((RETRY_AFTER, HeaderValue::from_static("1")));
+            }
             Self::Auth(error) => headers.push((WWW_AUTHENTICATE, challenge(error))),
             Self::Revocation(RevocationError::Revoked) => {
                 headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(INVALID_TOKEN)));
@@ -210,8 +219,12 @@ impl Refusal {
             Self::Auth(AuthError::Missing | AuthError::Malformed(_)) => {
                 "Not authenticated".to_owned()
             }
-            Self::Auth(AuthError::Token(_)) | Self::Revocation(RevocationError::Revoked) => {
+            Self::Auth(AuthError::Token(_) | AuthError::UnknownKid(_))
+            | Self::Revocation(RevocationError::Revoked) => {
                 "Could not validate credentials".to_owned()
+            }
+            Self::Auth(AuthError::NoKeys) => {
+                "The keys of the token's issuer cannot be had just now".to_owned()
             }
             Self::Scope(required) => {
                 let list = required.join(", ");
@@ -244,6 +257,6 @@ fn challenge(error: &AuthError) -> HeaderValue {
         AuthError::Token(TokenError::Expired) => {
             "Bearer error=\"invalid_token\", error_description=\"the token has expired\""
         }
-        AuthError::Token(_) => INVALID_TOKEN,
+        AuthError::Token(_) | AuthError::UnknownKid(_) | AuthError::NoKeys => INVALID_TOKEN,
     })
 }

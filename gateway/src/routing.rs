@@ -184,7 +184,8 @@ impl Mount {
         Some(match (&path[mount.len()..], method) {
             ("/rate-limit", "GET" | "HEAD") => Self::RateLimit,
             ("/login" | "/refresh" | "/register" | "/exchange", "POST") => Self::Login,
-            ("/oauth/token" | "/oauth/introspect" | "/oauth/revoke", "POST") => Self::Login,
+            // Introspection guesses nothing: only somebody with a token of their own may ask.
+            ("/oauth/token" | "/oauth/revoke", "POST") => Self::Login,
             (other, "POST") if other.starts_with("/password") => Self::Login,
             _ => Self::Auth,
         })

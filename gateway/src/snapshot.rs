@@ -15,6 +15,8 @@ use crate::admission::Gatekeeper;
 use crate::auth::Authenticator;
 use crate::balance::EndpointError;
 use crate::balance::Pool;
+use crate::fetch;
+use crate::issuers::Issuers;
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::routing::RouteTable;
@@ -78,7 +80,13 @@ impl Snapshot {
         Ok(Self {
             gatekeeper: Gatekeeper {
                 routes,
-                authenticator: Authenticator::new(keys, profile, cache_bytes, config.test_mode),
+                authenticator: Authenticator::new(
+                    keys,
+                    Arc::new(Issuers::new(&config.issuers)),
+                    profile,
+                    cache_bytes,
+                    config.test_mode,
+                ),
                 revocations,
                 limiter: Limiter::new(config),
             },
@@ -105,6 +113,27 @@ impl Snapshot {
         }
     }
 
+    /// Keeps the keys of all other issuers, for as long as it runs.
+    ///
+    /// # Errors
+    /// Where the TLS library has no use for its settings.
+    pub async fn keep_issuers(self: Arc<Self>) -> Result<(), reqwest::Error> {
+        let issuers = self.gatekeeper.authenticator.issuers();
+        if issuers.all().is_empty() {
+            return Ok(());
+        }
+        let client = fetch::client()?;
+        for at in 0..issuers.all().len() {
+            let (issuers, client) = (Arc::clone(issuers), client.clone());
+            tokio::spawn(async move {
+                if let Some(issuer) = issuers.all().get(at) {
+                    issuer.keep(|| fetch::body(&client, issuer.url())).await;
+                }
+            });
+        }
+        Ok(())
+    }
+
     fn look_up(&self) {
         for pool in self.pools.iter().filter(|pool| pool.has_names()) {
             if let Err(error) = pool.resolve() {
@@ -122,6 +151,9 @@ impl Snapshot {
             kernel::time::now().since(gatekeeper.revocations.heard_at()),
             gatekeeper.limiter.counters(),
         );
+        for issuer in gatekeeper.authenticator.issuers().all() {
+            self.metrics.note_issuer(&issuer.standing());
+        }
         self.metrics.render()
     }
 }

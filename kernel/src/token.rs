@@ -24,6 +24,7 @@ pub use self::foreign::issuer_of;
 pub use self::foreign::verify_foreign;
 pub use self::jws::TOKEN_BYTES_MAX;
 use self::jws::object;
+pub use self::jws::said_by;
 use self::jws::signed;
 pub use self::key::TokenKey;
 pub(crate) use self::payload::Audience;

@@ -48,8 +48,9 @@ async fn envelope(request: Request, next: Next) -> Response {
     };
     let mut response = serve.instrument(span).await;
     let headers = response.headers_mut();
-    // Whatever is said here is said to one person, at one moment (RFC 6749 §5.1).
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Whatever is said here is said to one person, at one moment (RFC 6749 §5.1), but for what is
+    // published.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
         headers.insert(REQUEST_ID, id);
     }

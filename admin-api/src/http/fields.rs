@@ -140,6 +140,12 @@ impl Fields {
         others.map(|(name, _)| of_field(&shown(name), msg, "extra_forbidden")).collect()
     }
 
+    /// A name that comes more than once, if any does.
+    pub(crate) fn repeated(&self) -> Option<&str> {
+        let names = || self.pairs.iter().map(|(name, _)| name.as_str());
+        names().enumerate().find_map(|(at, name)| names().take(at).find(|other| *other == name))
+    }
+
     /// The text of `name`.
     ///
     /// # Errors

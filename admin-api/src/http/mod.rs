@@ -4,6 +4,8 @@
 
 pub(crate) mod not_let_in;
 
+pub(crate) mod oauth_fault;
+
 pub(crate) mod refusal;
 
 pub(crate) mod asked;
@@ -27,6 +29,10 @@ pub(crate) mod flow_cookie;
 pub(crate) mod front_end;
 
 pub(crate) mod tokens;
+
+pub(crate) mod oauth;
+
+pub(crate) mod published;
 
 pub(crate) mod me;
 

@@ -17,6 +17,7 @@ use kernel::problem::Problem;
 use kernel::problem::QUOTA_EXCEEDED;
 
 use super::not_let_in::NotLetIn;
+use super::oauth_fault::OAuthFault;
 use crate::people::accounts::UnlinkError;
 use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
@@ -55,6 +56,10 @@ pub(crate) enum Refusal {
     WrongTokenType,
     #[error("{0}")]
     RefreshToken(&'static str),
+    #[error("an access token without the scope `{0}`")]
+    Scope(&'static str),
+    #[error("{0}")]
+    OAuth(#[from] OAuthFault),
     #[error("the token's user is gone")]
     UserGone,
     #[error(transparent)]
@@ -89,7 +94,9 @@ impl Refusal {
             | Self::WrongPassword
             | Self::WrongTokenType
             | Self::RefreshToken(_) => StatusCode::UNAUTHORIZED,
-            Self::WrongCurrentPassword | Self::RegistrationClosed => StatusCode::FORBIDDEN,
+            Self::WrongCurrentPassword | Self::RegistrationClosed | Self::Scope(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::Taken => StatusCode::CONFLICT,
             Self::NotConfigured(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -99,7 +106,7 @@ impl Refusal {
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body | Self::ResetToken => StatusCode::BAD_REQUEST,
+            Self::Body | Self::ResetToken | Self::OAuth(_) => StatusCode::BAD_REQUEST,
             Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -121,6 +128,8 @@ impl Refusal {
             Self::NotConfigured(_) => ErrorCode::NotConfigured,
             Self::Throttled { .. } => ErrorCode::RateLimitExceeded,
             Self::NotLetIn(not_let_in) => not_let_in.error_code(),
+            Self::Scope(_) => ErrorCode::Forbidden,
+            Self::OAuth(fault) => fault.error_code(),
             Self::UserGone | Self::NotFound => ErrorCode::NotFound,
             Self::Method => ErrorCode::MethodNotAllowed,
             Self::Fields(_) => ErrorCode::ValidationError,
@@ -149,6 +158,8 @@ impl Refusal {
             Self::NotConfigured(what) => format!("{what} not configured"),
             Self::Throttled { .. } => "Rate limit exceeded. Please try again later.".to_owned(),
             Self::NotLetIn(not_let_in) => not_let_in.detail(),
+            Self::Scope(scope) => format!("Insufficient permissions. Required scopes: {scope}"),
+            Self::OAuth(fault) => fault.to_string(),
             Self::UserGone => "User not found".to_owned(),
             Self::NotFound => "Not Found".to_owned(),
             Self::Method => "Method Not Allowed".to_owned(),
@@ -176,6 +187,8 @@ impl Refusal {
             Self::ExpiredToken => Some(
                 r#"Bearer error="invalid_token", error_description="The access token expired""#,
             ),
+            // RFC 6750 §3.1.
+            Self::Scope(_) => Some(r#"Bearer error="insufficient_scope""#),
             Self::WrongCurrentPassword
             | Self::ResetToken
             | Self::RegistrationClosed
@@ -183,6 +196,7 @@ impl Refusal {
             | Self::NotConfigured(_)
             | Self::Throttled { .. }
             | Self::UserGone
+            | Self::OAuth(_)
             | Self::NotFound
             | Self::Method
             | Self::Fields(_)
@@ -234,9 +248,14 @@ impl Refusal {
             problem.kind = QUOTA_EXCEEDED;
             problem.violated_policies = vec![(*policy).to_owned()];
         }
-        let mut response = (self.status(), problem.to_json()).into_response();
+        let (body, media_type) = match self {
+            // As OAuth clients look for it (RFC 6749 §5.2).
+            Self::OAuth(fault) => (fault.body(&problem), "application/json"),
+            _ => (problem.to_json(), MEDIA_TYPE),
+        };
+        let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Some(challenge) = self.challenge() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
@@ -253,7 +272,9 @@ impl Refusal {
     pub(crate) fn is_of_authentication(&self) -> bool {
         match self {
             Self::NotLetIn(not_let_in) => not_let_in.is_of_authentication(),
-            Self::WrongCurrentPassword | Self::ResetToken => true,
+            Self::WrongCurrentPassword
+            | Self::ResetToken
+            | Self::OAuth(OAuthFault::InvalidGrant(_)) => true,
             _ => matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS),
         }
     }

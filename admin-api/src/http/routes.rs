@@ -21,12 +21,15 @@ use super::front_end::FrontEnd;
 use super::health::Checkup;
 use super::health::health;
 use super::me::me;
+use super::oauth;
 use super::password::change;
 use super::password::confirm;
 use super::password::reset;
 use super::providers::arrive;
 use super::providers::depart;
 use super::providers::exchange;
+use super::published::jwks;
+use super::published::metadata;
 use super::refusal::Refusal;
 use super::register::Registration;
 use super::register::register;
@@ -48,6 +51,9 @@ pub(crate) fn routes(
         .route("/refresh", post(refresh))
         .route("/logout", post(logout))
         .route("/me", get(me))
+        .route("/oauth/token", post(oauth::token))
+        .route("/oauth/revoke", post(oauth::revoke))
+        .route("/oauth/introspect", post(oauth::introspect))
         .route("/password", post(change))
         .route("/password/reset", post(reset))
         .route("/password/reset/confirm", post(confirm))
@@ -69,7 +75,10 @@ pub(crate) fn routes(
         .layer(Extension(front_end))
         .with_state(Arc::clone(desk));
     let checkup = Checkup::new(Arc::clone(desk));
-    let mut routes = Router::new();
+    let mut routes = Router::new()
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/.well-known/oauth-authorization-server", get(metadata))
+        .with_state(Arc::clone(desk));
     for mount in AUTH_MOUNTS {
         routes = routes.nest(mount, auth.clone());
     }

@@ -32,6 +32,10 @@ pub(crate) struct Desk {
     pub(crate) roles: Roles,
     pub(crate) progress: Progress,
     pub(crate) providers: Providers,
+    /// Scheme, host and port that clients use.
+    pub(crate) public_url: Option<String>,
+    /// Issuers of tokens other than we.
+    pub(crate) other_issuers: Vec<String>,
 }
 
 /// Why the desk cannot serve anybody just now. Its text is for the log, never for a client.

@@ -36,6 +36,8 @@ pub(crate) struct Pair {
     pub(crate) access: Secret,
     pub(crate) refresh: Secret,
     pub(crate) access_ttl: Duration,
+    /// What the access token may be used for.
+    pub(crate) scope: String,
 }
 
 /// What an access token says of whom.
@@ -71,6 +73,11 @@ impl Issuer {
             keys,
             refresh_keys,
         }
+    }
+
+    /// The keys that sign and verify access tokens.
+    pub(crate) fn keys(&self) -> &LiveKeys {
+        &self.keys
     }
 
     /// What our tokens look like.
@@ -141,8 +148,10 @@ impl Issuer {
         session: &Session,
         now: Timestamp,
     ) -> Result<Pair, KeyError> {
+        let scope = scopes.join(" ");
         let bearer = Bearer { user, tier: &user.tier, scopes, session: &session.id };
         Ok(Pair {
+            scope,
             access: self.access(bearer, self.access_ttl, now)?,
             refresh: self.refresh(session)?,
             access_ttl: self.access_ttl,

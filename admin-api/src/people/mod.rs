@@ -28,6 +28,12 @@ pub(crate) mod logout;
 
 pub(crate) mod password;
 
+pub(crate) mod inspect;
+
+pub(crate) mod take_back;
+
+pub(crate) mod signing_keys;
+
 pub(crate) mod users;
 
 pub(crate) mod turned_away;

@@ -72,6 +72,19 @@ impl Desk {
     /// # Errors
     /// [`RefreshRefusal`].
     pub(crate) async fn refresh(&self, token: &Secret) -> Result<Pair, RefreshRefusal> {
+        self.refresh_within(token, None).await
+    }
+
+    /// The same, with an access token that carries no more than `scopes`; the session keeps all that
+    /// it has (RFC 6749 §6).
+    ///
+    /// # Errors
+    /// [`RefreshRefusal`].
+    pub(crate) async fn refresh_within(
+        &self,
+        token: &Secret,
+        scopes: Option<&[String]>,
+    ) -> Result<Pair, RefreshRefusal> {
         let now = self.clock.now();
         let claims = self.issuer.read_refresh(token, now).map_err(|e| match e {
             RefreshError::WrongType => RefreshRefusal::WrongType,
@@ -80,8 +93,9 @@ impl Desk {
         match self.turn(&claims, now).await? {
             Turn::On(bearer) => {
                 let (user, session) = *bearer;
-                let scopes = self.roles.grant(&user, session.asked_scopes.as_deref());
-                let pair = self.issuer.pair(&user, scopes, &session, now);
+                let mut granted = self.roles.grant(&user, session.asked_scopes.as_deref());
+                granted.retain(|scope| scopes.is_none_or(|scopes| scopes.contains(scope)));
+                let pair = self.issuer.pair(&user, granted, &session, now);
                 Ok(pair.map_err(OutOfOrder::from)?)
             }
             Turn::Over => Err(RefreshRefusal::Over),

@@ -58,6 +58,7 @@ pub(crate) const STEPS: Steps = both!(
     3 "0003_revocations.sql",
     4 "0004_passwords.sql",
     5 "0005_providers.sql",
+    6 "0006_signing_keys.sql",
 );
 
 /// A database that this program must not touch.

@@ -34,6 +34,8 @@ pub(crate) mod refresh_keys;
 
 pub(crate) mod revocations;
 
+pub(crate) mod signing_keys;
+
 pub(crate) mod users;
 
 pub(crate) mod unlocks;

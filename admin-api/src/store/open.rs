@@ -88,6 +88,9 @@ pub enum OpenError {
         #[source]
         source: PostgresFault,
     },
+    /// The keys in the database.
+    #[error("the keys that sign cannot be used")]
+    SigningKeys(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A Postgres URL that means nothing.
     #[error("`[database] url` cannot be used: {0}")]
     Url(String),

@@ -24,6 +24,8 @@ mod logout;
 mod me;
 #[path = "../it/mint.rs"]
 mod mint;
+#[path = "../it/oauth.rs"]
+mod oauth;
 #[path = "../it/password.rs"]
 mod password;
 mod place;
@@ -38,6 +40,8 @@ mod register;
 mod same;
 #[path = "../it/shape.rs"]
 mod shape;
+#[path = "../it/signing_keys.rs"]
+mod signing_keys;
 #[path = "../it/socket.rs"]
 mod socket;
 #[path = "../it/support.rs"]

@@ -16,6 +16,8 @@ mod healthcheck;
 
 mod import;
 
+mod key;
+
 mod listeners;
 
 mod run;
@@ -54,6 +56,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
             println!("{}", serde_json::to_string_pretty(&config::schema())?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Key(key) => key::key(&place, key),
         Command::Token(token) => token::token(&place, token),
         Command::User(user) => user::user(&place, user),
         Command::Db(db) => db::db(&place, db),
@@ -71,8 +74,9 @@ struct Office {
 
 impl Office {
     fn open(place: &Place) -> anyhow::Result<Self> {
-        let config = settings::load(place)?;
+        let mut config = settings::load(place)?;
         let data_dir = DataDir::open(&config.data_dir)?;
+        keys::provide_seal(&mut config, &data_dir)?;
         let keys = keys::ring(&config, &data_dir)?;
         let runtime = runtime()?;
         let api = runtime.block_on(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()))?;

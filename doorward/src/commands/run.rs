@@ -82,6 +82,7 @@ pub(crate) fn run(place: &Place, run: &Run) -> anyhow::Result<ExitCode> {
     let data_dir = DataDir::open(&config.data_dir)?;
     config.move_data_dir(&data_dir.join(""));
     let tenancy = data_dir.move_in()?;
+    keys::provide_seal(&mut config, &data_dir)?;
     let keys = keys::ring(&config, &data_dir)?;
     let control = runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -122,6 +123,8 @@ async fn serve(
         }
     }
     let api = Arc::new(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()).await?);
+    // With the key that signs now, wherever it is kept.
+    keys::test(&keys)?;
     let password = first_admin::ensure(&api, data_dir).await?;
 
     let revocations = Arc::new(RevocationSet::default());
@@ -160,6 +163,10 @@ async fn serve(
     tokio::spawn(async { axum::serve(ops, ops_routes).await });
 
     tokio::spawn(Arc::clone(&snapshot).keep_fresh());
+    Arc::clone(&snapshot)
+        .keep_issuers()
+        .await
+        .context("other issuers cannot be reached from here")?;
     let keeper = Arc::clone(&door);
     tokio::spawn(async move { keeper.keep_moving().await });
 
@@ -229,15 +236,21 @@ impl Office {
     /// Works until it is told to close, and finishes what is under way.
     async fn work(self, listener: tokio::net::UnixListener) {
         let tail = self.api.tail_revocations(self.revocations, closed(self.closes.clone()));
+        let keys = self.api.tail_signing_keys(closed(self.closes.clone()));
         let served = Arc::clone(&self.api).serve(listener, closed(self.closes.clone()));
-        // Without either nobody signs in or no revocation arrives: nothing may be sent here.
+        // Without any of them nobody signs in, no revocation arrives, or no key takes another's place:
+        // nothing may be sent here.
         let post =
             |part| Post { part, alive: Arc::clone(&self.alive), closes: self.closes.clone() };
-        tokio::join!(post("the feed of revocations").held(tail), async {
-            if let Err(error) = post("the admin API").held(served).await {
-                tracing::error!(%error, "the admin API cannot be served");
+        tokio::join!(
+            post("the feed of revocations").held(tail),
+            post("the feed of keys").held(keys),
+            async {
+                if let Err(error) = post("the admin API").held(served).await {
+                    tracing::error!(%error, "the admin API cannot be served");
+                }
             }
-        });
+        );
     }
 }
 

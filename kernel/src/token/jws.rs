@@ -142,6 +142,18 @@ pub(crate) fn key_named_by(token: &str) -> Option<(String, String)> {
     Some((header.alg, header.kid?))
 }
 
+/// The header and the claims of a token, whoever signed it and whatever they say: to be shown to
+/// somebody, never to be believed. `None` where it is no compact JWS.
+pub fn said_by(token: &str) -> Option<(serde_json::Value, serde_json::Value)> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return None;
+    }
+    let (signing_input, _) = token.rsplit_once('.')?;
+    let (header, claims) = signing_input.split_once('.')?;
+    let read = |part: &str| object(&URL_SAFE_NO_PAD.decode(part).ok()?);
+    Some((read(header)?, read(claims)?))
+}
+
 /// Reads a JSON object (RFC 7515 §4, RFC 7519 §3), which may hold no member of `T` twice.
 pub(crate) fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     // serde would also take an array, as the members' values in the order of `T`'s fields.

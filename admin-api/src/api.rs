@@ -16,10 +16,15 @@ use crate::clock::Clock;
 use crate::http::cookies::DeviceCookie;
 use crate::http::front_end::FrontEnd;
 use crate::http::register::Registration;
+use crate::http::routes::Staff;
+use crate::http::routes::management;
 use crate::http::routes::routes;
 use crate::http::serve::serve;
 use crate::passwords::Passwords;
 use crate::passwords::policy::Policy;
+use crate::people::audit::Notes;
+use crate::people::audit::Origin;
+use crate::people::audit::write_notes;
 use crate::people::desk::Desk;
 use crate::people::devices::Devices;
 use crate::people::inspect::Inspection;
@@ -49,6 +54,7 @@ pub struct AdminApi {
     users: Users,
     signing_keys: SigningKeys,
     router: Router,
+    management: Router,
 }
 
 impl AdminApi {
@@ -76,6 +82,8 @@ impl AdminApi {
         let post = office(config, &database, &clock).map_err(OpenError::Mail)?.map(Post::open);
         let providers =
             Providers::new(&config.auth.oauth, &config.listen).map_err(OpenError::Tls)?;
+        let (notes, waiting) = Notes::new();
+        tokio::spawn(write_notes(database.clone(), waiting));
         let desk = Arc::new(Desk {
             post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
@@ -84,6 +92,7 @@ impl AdminApi {
             roles: Roles::new(&config.roles),
             progress: Progress::new(),
             providers,
+            notes,
             database,
             clock,
             passwords,
@@ -93,18 +102,31 @@ impl AdminApi {
         let signing_keys = SigningKeys::new(Arc::clone(&desk), keys, &config.auth);
         let loaded = signing_keys.load().await;
         loaded.map_err(|error| OpenError::SigningKeys(Box::new(error)))?;
-        let users = Users::new(Arc::clone(&desk), config.tiers.keys().cloned());
+        let users = Users::new(Arc::clone(&desk), config);
+        let staff = Staff { desk, users };
         let registration = Registration {
-            users: users.clone(),
+            users: staff.users.clone(),
             tier: config.limits.default_tier.clone(),
             is_open: config.auth.registration,
         };
+        let exposed = config.listen.expose_management;
         let cookie = DeviceCookie::of(config);
-        let router = routes(&desk, cookie, FrontEnd::of(&config.auth), registration);
-        Ok(Self { users, signing_keys, router, desk })
+        let router = routes(&staff, cookie, FrontEnd::of(&config.auth), registration, exposed);
+        Ok(Self {
+            management: management(&staff),
+            desk: staff.desk,
+            users: staff.users,
+            signing_keys,
+            router,
+        })
     }
 
-    /// All routes, ready to be asked.
+    /// Management of people, to be served where only operators come.
+    pub fn management(&self) -> Router {
+        self.management.clone()
+    }
+
+    /// All routes for clients, ready to be asked.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
@@ -134,7 +156,7 @@ impl AdminApi {
         if let Some(tier) = &mint.tier {
             self.users.check_tier(tier)?;
         }
-        self.desk.mint(mint).await
+        self.desk.mint(mint, Origin::default()).await
     }
 
     /// The keys that sign access tokens.

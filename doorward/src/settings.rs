@@ -70,11 +70,6 @@ pub(crate) fn notes(config: &Config) -> Vec<String> {
     let unused = [
         ("[redis]", config.redis.is_some(), "limits and revocations are kept in this process"),
         ("[celery]", config.celery.is_some(), "no worker is watched"),
-        (
-            "listen.expose_management",
-            config.listen.expose_management,
-            "the command line manages people",
-        ),
         ("limits.mode = \"leased\"", config.limits.mode == Mode::Leased, "every limit is exact"),
     ];
     let given = unused.into_iter().filter(|(_, given, _)| *given);

@@ -12,7 +12,8 @@ use crate::token::VerifiedToken;
 pub struct Override {
     /// The tier that counts now.
     pub tier: Option<Tier>,
-    /// The scopes that count now.
+    /// All the scopes that the user may have now. Of these a token keeps those it has: one that
+    /// was made to carry fewer never comes to carry more.
     pub scopes: Option<Vec<Arc<str>>>,
 }
 
@@ -21,12 +22,19 @@ pub struct Override {
 pub struct Caller {
     token: Arc<VerifiedToken>,
     over: Option<Arc<Override>>,
+    /// What is left of the token's scopes; `None`: all of them.
+    left: Option<Vec<Arc<str>>>,
 }
 
 impl Caller {
     /// Only the revocation set may say so.
     pub(crate) fn unrevoked(token: InForce, over: Option<Arc<Override>>) -> Self {
-        Self { token: token.into_token(), over }
+        let token = token.into_token();
+        let left = over.as_ref().and_then(|over| over.scopes.as_ref()).map(|allowed| {
+            let scopes = token.claims().scopes.iter();
+            scopes.filter(|scope| allowed.contains(scope)).cloned().collect()
+        });
+        Self { token, over, left }
     }
 
     /// The user's id.
@@ -47,8 +55,7 @@ impl Caller {
 
     /// What the caller may do.
     pub fn scopes(&self) -> &[Arc<str>] {
-        let over = self.over.as_ref().and_then(|over| over.scopes.as_deref());
-        over.unwrap_or(&self.token.claims().scopes)
+        self.left.as_deref().unwrap_or(&self.token.claims().scopes)
     }
 
     /// The token that was presented.
@@ -94,5 +101,15 @@ mod tests {
         let stripped = caller(Some(Override { tier: None, scopes: Some(Vec::new()) }));
         assert_eq!(stripped.tier(), Some("free"));
         assert!(stripped.scopes().is_empty());
+    }
+
+    #[test]
+    fn an_override_takes_scopes_away_and_never_adds_one() {
+        let over = |allowed: &[&str]| {
+            let scopes = Some(allowed.iter().map(|&scope| Arc::from(scope)).collect());
+            caller(Some(Override { tier: None, scopes })).scopes().to_vec()
+        };
+        assert_eq!(over(&["admin", "orders:read"]), [Arc::from("orders:read")]);
+        assert_eq!(over(&["admin"]), []);
     }
 }

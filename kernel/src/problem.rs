@@ -27,6 +27,8 @@ pub enum ErrorCode {
     Forbidden,
     /// Nothing by that name.
     NotFound,
+    /// A resource that is no longer as the request says.
+    PreconditionFailed,
     /// A method that the resource does not have.
     MethodNotAllowed,
     /// Something that is there already, or has changed meanwhile.
@@ -78,6 +80,7 @@ impl ErrorCode {
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
+            Self::PreconditionFailed => "PRECONDITION_FAILED",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::BadRequest => "BAD_REQUEST",
             Self::ValidationError => "VALIDATION_ERROR",

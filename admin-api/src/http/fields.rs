@@ -35,10 +35,10 @@ const JSON: &str = "application/json";
 pub(crate) enum Takes {
     /// Forms only.
     Form,
-    /// Forms and JSON objects.
-    FormOrJson,
     /// JSON objects only.
     Json,
+    /// Forms and JSON objects.
+    FormOrJson,
 }
 
 /// What kind of body came.
@@ -59,7 +59,8 @@ pub(crate) struct Fields {
 enum Value {
     Text(String),
     Null,
-    NotText,
+    /// What forms do not have.
+    Other(serde_json::Value),
 }
 
 impl Fields {
@@ -80,9 +81,9 @@ impl Fields {
         }
         let fields = match (media_type.as_deref(), takes) {
             (Some(FORM), Takes::Form | Takes::FormOrJson) => Self::of_form(&body),
-            (Some(JSON), Takes::FormOrJson | Takes::Json) => Self::of_json(&body)?,
-            (_, Takes::Json) => return Err(Refusal::MediaType(JSON)),
+            (Some(JSON), Takes::Json | Takes::FormOrJson) => Self::of_json(&body)?,
             (_, Takes::Form) => return Err(Refusal::MediaType(FORM)),
+            (_, Takes::Json) => return Err(Refusal::MediaType(JSON)),
             (_, Takes::FormOrJson) => {
                 return Err(Refusal::MediaType(
                     "application/json or application/x-www-form-urlencoded",
@@ -118,18 +119,51 @@ impl Fields {
     /// # Errors
     /// A fault where it comes twice or is no text.
     pub(crate) fn optional(&self, name: &str) -> Result<Option<&str>, FieldFault> {
-        let mut given = self.pairs.iter().filter(|(known, _)| known == name);
-        let value = match given.next() {
-            None | Some((_, Value::Null)) => None,
-            Some((_, Value::Text(text))) => Some(text.as_str()).filter(|text| !text.is_empty()),
-            Some((_, Value::NotText)) => {
-                return Err(of_field(name, "Input should be a valid string", "string_type"));
+        match self.once(name)? {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            Some(Value::Other(_)) => {
+                Err(of_field(name, "Input should be a valid string", "string_type"))
             }
-        };
-        if given.next().is_some() {
-            return Err(of_field(name, "Field given more than once", "duplicate"));
         }
-        Ok(value)
+    }
+
+    /// The text of `name`, or the word that there is to be none; `None` where it is absent.
+    ///
+    /// # Errors
+    /// As [`Fields::optional`].
+    pub(crate) fn nullable(&self, name: &str) -> Result<Option<Option<&str>>, FieldFault> {
+        let is_there = self.once(name)?.is_some();
+        let text = self.optional(name)?;
+        Ok(is_there.then_some(text))
+    }
+
+    /// Yes or no; `None` where it is absent or null.
+    ///
+    /// # Errors
+    /// A fault where it comes twice or is neither.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, FieldFault> {
+        match self.once(name)? {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Other(serde_json::Value::Bool(flag))) => Ok(Some(*flag)),
+            Some(_) => Err(of_field(name, "Input should be a valid boolean", "bool_type")),
+        }
+    }
+
+    /// A list of texts; `None` where it is absent or null.
+    ///
+    /// # Errors
+    /// A fault where it comes twice or is none.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, FieldFault> {
+        let wrong = || of_field(name, "Input should be a list of strings", "list_type");
+        match self.once(name)? {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Other(serde_json::Value::Array(values))) => {
+                let texts = values.iter().map(|value| value.as_str().map(str::to_owned));
+                texts.collect::<Option<_>>().map(Some).ok_or_else(wrong)
+            }
+            Some(_) => Err(wrong()),
+        }
     }
 
     /// A fault for each field that is none of `known`: a name that is mistyped is not passed over.
@@ -152,6 +186,16 @@ impl Fields {
     /// As [`Fields::optional`], and where it is absent.
     pub(crate) fn required(&self, name: &str) -> Result<&str, FieldFault> {
         self.optional(name)?.ok_or_else(|| of_field(name, "Field required", "missing"))
+    }
+
+    /// The one value of `name`.
+    fn once(&self, name: &str) -> Result<Option<&Value>, FieldFault> {
+        let mut given = self.pairs.iter().filter(|(known, _)| known == name);
+        let value = given.next();
+        if given.next().is_some() {
+            return Err(of_field(name, "Field given more than once", "duplicate"));
+        }
+        Ok(value.map(|(_, value)| value))
     }
 }
 
@@ -202,7 +246,7 @@ impl<'de> Deserialize<'de> for Pairs {
                         match value {
                             serde_json::Value::String(text) => Value::Text(text),
                             serde_json::Value::Null => Value::Null,
-                            _ => Value::NotText,
+                            other => Value::Other(other),
                         },
                     ));
                 }

@@ -27,6 +27,9 @@ pub(crate) mod moments;
 pub(crate) mod flow_cookie;
 
 pub(crate) mod front_end;
+pub(crate) mod selection;
+
+pub(crate) mod operator;
 
 pub(crate) mod tokens;
 
@@ -40,6 +43,11 @@ pub(crate) mod password;
 
 pub(crate) mod accounts;
 pub(crate) mod register;
+pub(crate) mod sessions;
+
+pub(crate) mod users;
+
+pub(crate) mod audit;
 
 pub(crate) mod providers;
 

@@ -21,6 +21,7 @@ use super::bearer;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::oauth_fault::OAuthFault;
+use super::operator::origin_of;
 use super::refusal::Refusal;
 use crate::people::desk::Desk;
 use crate::people::inspect::Look;
@@ -35,6 +36,7 @@ pub(crate) async fn token(
     State(desk): State<Arc<Desk>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let origin = origin_of(request.extensions(), None);
     let form = form(request).await?;
     if required(&form, "grant_type")? != "refresh_token" {
         return Err(OAuthFault::UnsupportedGrantType.into());
@@ -43,7 +45,8 @@ pub(crate) async fn token(
     let scope = form.optional("scope").map_err(|_| repeated("scope"))?;
     let narrowed: Option<Vec<String>> =
         scope.map(|text| text.split_ascii_whitespace().map(str::to_owned).collect());
-    let pair = desk.refresh_within(&refresh, narrowed.as_deref()).await.map_err(refused)?;
+    let pair = desk.refresh_within(&refresh, narrowed.as_deref(), origin).await;
+    let pair = pair.map_err(refused)?;
     let mut response = Json(json!({
         "access_token": pair.access.expose(),
         "refresh_token": pair.refresh.expose(),

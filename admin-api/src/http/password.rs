@@ -24,7 +24,7 @@ use super::tokens::Tokens;
 use crate::people::desk::Desk;
 use crate::people::password::Change;
 use crate::people::password::PasswordError;
-use crate::people::users::EMAIL_CHARS_MAX;
+use crate::people::person::EMAIL_CHARS_MAX;
 
 /// The longest reset token that is looked at, in bytes.
 pub(crate) const TOKEN_BYTES_MAX: usize = 256;

@@ -66,6 +66,10 @@ pub(crate) enum Refusal {
     NotLetIn(NotLetIn),
     #[error("nothing by that name")]
     NotFound,
+    #[error("{0}")]
+    Conflict(String),
+    #[error("a version that is no longer so")]
+    Stale,
     #[error("a method that is not offered")]
     Method,
     #[error("fields that are missing or wrong")]
@@ -102,6 +106,8 @@ impl Refusal {
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotLetIn(not_let_in) => not_let_in.status(),
             Self::UserGone | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Stale => StatusCode::PRECONDITION_FAILED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -131,6 +137,8 @@ impl Refusal {
             Self::Scope(_) => ErrorCode::Forbidden,
             Self::OAuth(fault) => fault.error_code(),
             Self::UserGone | Self::NotFound => ErrorCode::NotFound,
+            Self::Conflict(_) => ErrorCode::Conflict,
+            Self::Stale => ErrorCode::PreconditionFailed,
             Self::Method => ErrorCode::MethodNotAllowed,
             Self::Fields(_) => ErrorCode::ValidationError,
             Self::TooLarge => ErrorCode::PayloadTooLarge,
@@ -162,6 +170,8 @@ impl Refusal {
             Self::OAuth(fault) => fault.to_string(),
             Self::UserGone => "User not found".to_owned(),
             Self::NotFound => "Not Found".to_owned(),
+            Self::Conflict(why) => why.clone(),
+            Self::Stale => "The resource was changed meanwhile".to_owned(),
             Self::Method => "Method Not Allowed".to_owned(),
             Self::Fields(faults) => {
                 let names: Vec<_> = faults.iter().map(|fault| fault.loc.join(".")).collect();
@@ -198,6 +208,8 @@ impl Refusal {
             | Self::UserGone
             | Self::OAuth(_)
             | Self::NotFound
+            | Self::Conflict(_)
+            | Self::Stale
             | Self::Method
             | Self::Fields(_)
             | Self::TooLarge

@@ -20,12 +20,12 @@ use super::me::Me;
 use super::refusal::Refusal;
 use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
+use crate::people::person::NewUser;
+use crate::people::person::UserError;
+use crate::people::person::check_full_name;
+use crate::people::person::check_names;
 use crate::people::throttle::Throttled;
-use crate::people::users::NewUser;
-use crate::people::users::UserError;
 use crate::people::users::Users;
-use crate::people::users::check_full_name;
-use crate::people::users::check_names;
 
 const FIELDS: [&str; 4] = ["username", "email", "password", "full_name"];
 

@@ -10,6 +10,7 @@ use tokio::net::UnixListener;
 
 use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
+use crate::store::audit;
 use crate::store::fault::DbError;
 use crate::store::oauth_codes;
 use crate::store::oauth_flows;
@@ -27,6 +28,9 @@ pub(crate) const BATCH_ROWS: u32 = 1000;
 
 /// How long they are kept beyond their use, for whoever looks into what happened.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the audit log goes back.
+pub(crate) const AUDIT_KEPT_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// Serves until `shutdown`, then finishes what is under way.
 ///
@@ -71,6 +75,7 @@ async fn learn_kinds(desk: &Desk) -> Result<(), OutOfOrder> {
 /// [`DbError`].
 pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
     let before = desk.clock.now().minus(KEPT_FOR);
+    let audit_before = desk.clock.now().minus(AUDIT_KEPT_FOR);
     // Little by little: whoever signs in meanwhile waits for one batch at most.
     loop {
         let delete = move |tx: &Tx<'_>| -> Result<_, DbError> {
@@ -80,6 +85,7 @@ pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
                 revocations::forget(tx, before, BATCH_ROWS)?,
                 oauth_flows::forget(tx, before, BATCH_ROWS)?,
                 oauth_codes::forget(tx, before, BATCH_ROWS)?,
+                audit::forget(tx, audit_before, BATCH_ROWS)?,
             ];
             Ok(deleted.into_iter().max().unwrap_or(0))
         };

@@ -20,6 +20,7 @@ use super::fields::Fields;
 use super::fields::Kind;
 use super::fields::Takes;
 use super::fields::of_field;
+use super::operator::origin_of;
 use super::refusal::Refusal;
 use crate::people::desk::Desk;
 use crate::people::issue::Pair;
@@ -65,10 +66,11 @@ pub(crate) async fn login(
     request: Request,
 ) -> Result<(HeaderMap, Json<Tokens>), Refusal> {
     let from = asked::from(request.extensions());
+    let origin = origin_of(request.extensions(), None);
     let device = cookie.read(request.headers());
     let fields = Fields::read(request, Takes::Form).await?;
     let said = sign_in_of(&fields, from, device).map_err(Refusal::Fields)?;
-    let signed_in = desk.sign_in(said).await?;
+    let signed_in = desk.sign_in(said, origin).await?;
     Ok((cookie.leave(&signed_in.device), Json(signed_in.pair.into())))
 }
 
@@ -125,7 +127,9 @@ pub(crate) async fn refresh(
     request: Request,
 ) -> Result<Json<Tokens>, Refusal> {
     let headers = request.headers().clone();
+    let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::FormOrJson).await?;
+    none_but(&fields, &["refresh_token"])?;
     let field = |fault| Refusal::Fields(vec![fault]);
     if fields.kind == Kind::Form {
         fields.required("grant_type").map_err(field)?;
@@ -138,7 +142,7 @@ pub(crate) async fn refresh(
             .map_err(|_| Refusal::RefreshToken("a malformed credential"))?
             .ok_or_else(|| field(of_field("refresh_token", "Field required", "missing")))?,
     };
-    Ok(Json(desk.refresh(&token).await?.into()))
+    Ok(Json(desk.refresh(&token, origin).await?.into()))
 }
 
 /// `POST /auth/logout`, with `?all=true` everywhere.
@@ -148,17 +152,25 @@ pub(crate) async fn logout(
 ) -> Result<Json<Message>, Refusal> {
     let access = bearer::required(request.headers())?;
     let everywhere = everywhere(request.uri().query().unwrap_or_default())?;
+    let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::FormOrJson).await?;
+    none_but(&fields, &["refresh_token"])?;
     let refresh = fields
         .optional("refresh_token")
         .map_err(|fault| Refusal::Fields(vec![fault]))?
         .map(Secret::new);
     if everywhere {
-        desk.log_out_everywhere(&access).await?;
+        desk.log_out_everywhere(&access, origin).await?;
     } else {
-        desk.log_out(&access, refresh.as_ref()).await?;
+        desk.log_out(&access, refresh.as_ref(), origin).await?;
     }
     Ok(Json(Message::new("Successfully logged out")))
+}
+
+/// Checks that a JSON body has no fields but `known` ones. A form may (RFC 6749 §3.2).
+fn none_but(fields: &Fields, known: &[&str]) -> Result<(), Refusal> {
+    let others = if fields.kind == Kind::Json { fields.unknown(known) } else { Vec::new() };
+    if others.is_empty() { Ok(()) } else { Err(Refusal::Fields(others)) }
 }
 
 fn everywhere(query: &str) -> Result<bool, Refusal> {

@@ -6,6 +6,7 @@ use kernel::keys::KeyError;
 use kernel::limit::StoreLost;
 use stores::memory::MemoryQuotas;
 
+use super::audit::Notes;
 use super::devices::Devices;
 use super::issue::Issuer;
 use super::post::Post;
@@ -36,6 +37,7 @@ pub(crate) struct Desk {
     pub(crate) public_url: Option<String>,
     /// Issuers of tokens other than we.
     pub(crate) other_issuers: Vec<String>,
+    pub(crate) notes: Notes,
 }
 
 /// Why the desk cannot serve anybody just now. Its text is for the log, never for a client.

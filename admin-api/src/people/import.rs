@@ -33,8 +33,8 @@ use self::decision::decide;
 use self::fault::ImportError;
 use self::fault::ROWS_MAX;
 use self::lines::Lines;
+use super::changes::record_override;
 use super::users::Users;
-use super::users::record_override;
 use crate::store::alone::Alone;
 use crate::store::fault::DbError;
 use crate::store::old_people;
@@ -256,7 +256,7 @@ impl Clerk {
                 let (user_id, min_epoch) = (user.id.clone(), user.epoch);
                 revocations::record(tx, &Entry::UserEpoch { user_id, min_epoch, until }, now)?;
             }
-            record_override(tx, user, now, until)?;
+            record_override(tx, &self.people.desk.roles, user, now, until)?;
         }
         Ok(self)
     }

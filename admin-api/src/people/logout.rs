@@ -7,6 +7,10 @@ use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use kernel::token::VerifiedToken;
 
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::issue::Issuer;
@@ -49,6 +53,7 @@ impl Desk {
         &self,
         access: &Secret,
         refresh: Option<&Secret>,
+        origin: Origin,
     ) -> Result<(), LogoutError> {
         let now = self.clock.now();
         let token = self.read(access)?;
@@ -61,7 +66,12 @@ impl Desk {
         let seq = self
             .database
             .write(move |tx| {
-                let mut seq = end_one(tx, &token, &issuer, now)?;
+                let standing = Standing::of(tx, &token)?;
+                if let Some(user) = &standing.user {
+                    let origin = Origin { actor: Some(Actor::from(user)), ..origin };
+                    note(tx, &origin, Deed::LoggedOut, Actor::from(user), None, now)?;
+                }
+                let mut seq = end_one(tx, &token, &standing, &issuer, now)?;
                 if let Some(id) = other {
                     seq = end_session(tx, &id, End::Logout, now)?.or(seq);
                 }
@@ -76,7 +86,11 @@ impl Desk {
     ///
     /// # Errors
     /// [`LogoutError`].
-    pub(crate) async fn log_out_everywhere(&self, access: &Secret) -> Result<(), LogoutError> {
+    pub(crate) async fn log_out_everywhere(
+        &self,
+        access: &Secret,
+        origin: Origin,
+    ) -> Result<(), LogoutError> {
         let now = self.clock.now();
         let token = self.read(access)?;
         let issuer = Arc::clone(&self.issuer);
@@ -93,6 +107,9 @@ impl Desk {
                     return Err(LogoutError::Revoked);
                 }
                 let mut user = standing.user.ok_or(LogoutError::Revoked)?;
+                let origin = Origin { actor: Some(Actor::from(&user)), ..origin };
+                let everywhere = Some("everywhere".to_owned());
+                note(tx, &origin, Deed::LoggedOut, Actor::from(&user), everywhere, now)?;
                 let until = issuer.all_until(now);
                 let seq = end_everything(tx, &mut user, End::LogoutEverywhere, now, until)?;
                 users::update(tx, &user, now)?;
@@ -113,10 +130,10 @@ impl Desk {
 fn end_one(
     tx: &Tx<'_>,
     token: &VerifiedToken,
+    standing: &Standing,
     issuer: &Issuer,
     now: Timestamp,
 ) -> Result<Option<u64>, DbError> {
-    let standing = Standing::of(tx, token)?;
     if let Some(session) = &standing.session {
         return end_session(tx, &session.id, End::Logout, now);
     }

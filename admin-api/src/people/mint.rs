@@ -7,12 +7,17 @@ use kernel::secret::Secret;
 use kernel::tier::Tier;
 use uuid::Uuid;
 
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use super::issue::Bearer;
-use super::users::UserError;
-use super::users::check_scopes;
-use crate::store::users;
-use crate::store::users::By;
+use super::person::UserError;
+use super::person::Who;
+use super::person::check_scopes;
+use crate::store::fault::DbError;
+use crate::store::sql::Tx;
 use crate::store::users::Identity;
 
 /// The token an operator wants.
@@ -45,6 +50,9 @@ pub enum MintError {
         /// The longest that is taken.
         longest: Duration,
     },
+    /// The database.
+    #[error("the database did not do it")]
+    Database(#[from] DbError),
     /// The key cannot sign.
     #[error("the token could not be signed")]
     Key(#[from] KeyError),
@@ -56,7 +64,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`MintError`].
-    pub(crate) async fn mint(&self, mint: Mint) -> Result<Secret, MintError> {
+    pub(crate) async fn mint(&self, mint: Mint, origin: Origin) -> Result<Secret, MintError> {
         let longest = self.issuer.profile().lifetime_max;
         if mint.ttl < Duration::from_secs(1) || mint.ttl > longest {
             return Err(MintError::Ttl { ttl: mint.ttl, longest });
@@ -65,15 +73,16 @@ impl Desk {
             check_scopes(scopes)?;
         }
         let username = mint.username.clone();
-        let found = self
-            .database
-            .read(move |sql| users::find(sql, By::Username, &username))
-            .await
-            .map_err(UserError::from)?;
-        let user = found.ok_or_else(|| UserError::Unknown(mint.username.clone()))?;
-        if !user.is_active {
-            return Err(MintError::Disabled(mint.username));
-        }
+        let now = self.clock.now();
+        let act = move |tx: &Tx<'_>| {
+            let user = Who::Name(username).find(tx)?;
+            if !user.is_active {
+                return Err(MintError::Disabled(user.username));
+            }
+            note(tx, &origin, Deed::TokenMinted, Actor::from(&user), None, now)?;
+            Ok(user)
+        };
+        let user = self.database.write(act).await?;
         let user = Identity::from(user);
         let scopes = mint.scopes.unwrap_or_else(|| self.roles.grant(&user, None));
         let bearer = Bearer {
@@ -82,6 +91,6 @@ impl Desk {
             scopes,
             session: &Uuid::now_v7().to_string(),
         };
-        Ok(self.issuer.access(bearer, mint.ttl, self.clock.now())?)
+        Ok(self.issuer.access(bearer, mint.ttl, now)?)
     }
 }

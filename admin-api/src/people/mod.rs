@@ -16,6 +16,10 @@ pub(crate) mod issue;
 
 pub(crate) mod desk;
 
+pub(crate) mod person;
+
+pub(crate) mod audit;
+
 pub(crate) mod standing;
 
 pub(crate) mod asker;
@@ -27,6 +31,7 @@ pub(crate) mod refresh;
 pub(crate) mod logout;
 
 pub(crate) mod password;
+pub(crate) mod sessions;
 
 pub(crate) mod inspect;
 
@@ -47,6 +52,7 @@ pub(crate) mod departures;
 pub(crate) mod arrivals;
 
 pub(crate) mod accounts;
+pub(crate) mod changes;
 
 pub(crate) mod import;
 

@@ -4,10 +4,10 @@ use kernel::tier::Tier;
 use kernel::time::Timestamp;
 use uuid::Uuid;
 
+use super::person::FULL_NAME_CHARS_MAX;
+use super::person::USERNAME_CHARS_MAX;
 use super::roles::ADMIN;
 use super::roles::USER;
-use super::users::FULL_NAME_CHARS_MAX;
-use super::users::USERNAME_CHARS_MAX;
 use crate::providers::attested::Attested;
 use crate::store::fault::DbError;
 use crate::store::sql::Sql;
@@ -64,6 +64,7 @@ pub(super) fn person(
         epoch: 0,
         last_login: None,
         created_at: now,
+        version: 0,
     })
 }
 

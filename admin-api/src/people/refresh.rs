@@ -14,6 +14,10 @@ use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use kernel::token::RefreshError;
 
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::issue::Issuer;
@@ -71,8 +75,12 @@ impl Desk {
     ///
     /// # Errors
     /// [`RefreshRefusal`].
-    pub(crate) async fn refresh(&self, token: &Secret) -> Result<Pair, RefreshRefusal> {
-        self.refresh_within(token, None).await
+    pub(crate) async fn refresh(
+        &self,
+        token: &Secret,
+        origin: Origin,
+    ) -> Result<Pair, RefreshRefusal> {
+        self.refresh_within(token, None, origin).await
     }
 
     /// The same, with an access token that carries no more than `scopes`; the session keeps all that
@@ -84,13 +92,14 @@ impl Desk {
         &self,
         token: &Secret,
         scopes: Option<&[String]>,
+        origin: Origin,
     ) -> Result<Pair, RefreshRefusal> {
         let now = self.clock.now();
         let claims = self.issuer.read_refresh(token, now).map_err(|e| match e {
             RefreshError::WrongType => RefreshRefusal::WrongType,
             RefreshError::Invalid => RefreshRefusal::Token,
         })?;
-        match self.turn(&claims, now).await? {
+        match self.turn(&claims, origin, now).await? {
             Turn::On(bearer) => {
                 let (user, session) = *bearer;
                 let mut granted = self.roles.grant(&user, session.asked_scopes.as_deref());
@@ -111,14 +120,19 @@ impl Desk {
         }
     }
 
-    async fn turn(&self, shown: &RefreshClaims, now: Timestamp) -> Result<Turn, DbError> {
+    async fn turn(
+        &self,
+        shown: &RefreshClaims,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Turn, DbError> {
         let rotation = self.issuer.rotation(shown, now);
         let moved = self.database.write_at_once(move |tx| sessions::rotate(tx, &rotation)).await?;
         if let Some((user, session)) = moved {
             return Ok(on(user, session));
         }
         let (shown, issuer) = (shown.clone(), Arc::clone(&self.issuer));
-        self.database.write(move |tx| turn(tx, &shown, &issuer, now)).await
+        self.database.write(move |tx| turn(tx, &shown, &issuer, &origin, now)).await
     }
 }
 
@@ -127,6 +141,7 @@ fn turn(
     tx: &Tx<'_>,
     shown: &RefreshClaims,
     issuer: &Issuer,
+    origin: &Origin,
     now: Timestamp,
 ) -> Result<Turn, DbError> {
     // Held first, as everywhere: the person before the session.
@@ -149,6 +164,8 @@ fn turn(
         sessions::extend_access(tx, &session.id, issuer.access_until(now))?;
         return Ok(on(user, session));
     }
+    let owner = Actor { id: user.id, name: user.username };
+    note(tx, origin, Deed::RefreshReused, owner, Some(session.id.clone()), now)?;
     end_session(tx, &session.id, End::Reuse, now).map(Turn::Reuse)
 }
 

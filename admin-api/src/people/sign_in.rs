@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use kernel::secret::Secret;
 
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::issue::Pair;
@@ -79,7 +83,11 @@ impl Desk {
     ///
     /// # Errors
     /// [`SignInError`].
-    pub(crate) async fn sign_in(&self, said: SignIn) -> Result<SignedIn, SignInError> {
+    pub(crate) async fn sign_in(
+        &self,
+        said: SignIn,
+        origin: Origin,
+    ) -> Result<SignedIn, SignInError> {
         let now = self.clock.now();
         let name = said.name.clone();
         let (found, unlocks) = self.database.read(move |sql| look_up(sql, &name)).await?;
@@ -105,9 +113,13 @@ impl Desk {
         };
         let rehashed = match verdict {
             Verdict::Right { rehashed } => rehashed,
-            Verdict::Wrong => return Err(SignInError::Incorrect),
+            Verdict::Wrong => {
+                let claimed = Actor { id: String::new(), name: said.name };
+                self.notes.add(origin.did(Deed::SignInFailed, Some(claimed), self.clock.now()));
+                return Err(SignInError::Incorrect);
+            }
         };
-        let opened = self.open_session(said.name, stored, rehashed, said.scopes).await;
+        let opened = self.open_session(said.name, stored, rehashed, said.scopes, origin).await;
         let (user, session) = opened?;
         self.throttle.forgive(counted, now).await;
         let pair = self.pair_of(&user, &session)?;
@@ -131,6 +143,7 @@ impl Desk {
         stored: Option<Secret>,
         rehashed: Option<Secret>,
         asked_scopes: Option<Vec<String>>,
+        origin: Origin,
     ) -> Result<(Identity, Session), SignInError> {
         let now = self.clock.now();
         let begin = {
@@ -150,6 +163,9 @@ impl Desk {
                 let session = begin(&user);
                 sessions::insert(tx, &session)?;
                 users::signed_in(tx, &user.id, rehashed.as_ref(), now)?;
+                let who = Actor { id: user.id.clone(), name: user.username.clone() };
+                let origin = Origin { actor: Some(who.clone()), ..origin };
+                note(tx, &origin, Deed::SignedIn, who, None, now)?;
                 Ok((user, session))
             })
             .await

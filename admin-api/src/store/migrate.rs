@@ -59,6 +59,7 @@ pub(crate) const STEPS: Steps = both!(
     4 "0004_passwords.sql",
     5 "0005_providers.sql",
     6 "0006_signing_keys.sql",
+    7 "0007_management.sql",
 );
 
 /// A database that this program must not touch.

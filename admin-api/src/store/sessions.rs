@@ -33,6 +33,13 @@ pub(crate) struct Session {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
+impl Session {
+    /// Whether it may still be refreshed at `now`.
+    pub(crate) fn is_alive(&self, now: Timestamp) -> bool {
+        self.ended_at.is_none() && now < self.expires_at && now < self.absolute_until
+    }
+}
+
 /// What ends a session before its time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
@@ -46,6 +53,10 @@ pub(crate) enum End {
     Disabled,
     /// The password was changed, or set anew by mail.
     Password,
+    /// An administrator ended it.
+    Administrator,
+    /// The user is deleted.
+    Deleted,
 }
 
 impl End {
@@ -56,6 +67,8 @@ impl End {
             Self::Reuse => "reuse",
             Self::Disabled => "disabled",
             Self::Password => "password",
+            Self::Administrator => "administrator",
+            Self::Deleted => "deleted",
         }
     }
 }
@@ -97,6 +110,24 @@ pub(crate) fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
 pub(crate) fn find(sql: &Sql<'_>, id: &str) -> Result<Option<Session>, DbError> {
     let find = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1{}", sql.held());
     sql.row(&find, params![id], read)
+}
+
+/// The sessions of a user that may be refreshed at `now`, the newest first, at most `limit`.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn alive(
+    sql: &Sql<'_>,
+    user_id: &str,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Session>, DbError> {
+    let list = format!(
+        "SELECT {COLUMNS} FROM sessions
+         WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2 AND absolute_until > ?2
+         ORDER BY created_at DESC, id DESC LIMIT ?3"
+    );
+    sql.rows(&list, params![user_id, now, limit], read)
 }
 
 /// What a refresh makes of a session.

@@ -13,6 +13,7 @@ use super::sql::Row;
 use super::sql::Sql;
 use super::sql::Tx;
 use super::values::Scopes;
+use super::values::Value;
 use super::values::params;
 use crate::passwords::ours;
 
@@ -43,6 +44,8 @@ pub struct User {
     pub last_login: Option<Timestamp>,
     /// When they came.
     pub created_at: Timestamp,
+    /// Raised whenever an administrator, or they themselves, change any of this.
+    pub version: u64,
 }
 
 /// What tokens say of a person.
@@ -74,7 +77,7 @@ pub(crate) struct Credentials {
 const KINDS_MAX: usize = 64;
 
 const COLUMNS: &str = "id, username, email, full_name, tier, role, scopes, is_active, is_verified, \
-                       epoch, last_login, created_at";
+                       epoch, last_login, created_at, version";
 
 /// Adds a person; `None` for a hash: signs in by providers only.
 ///
@@ -84,7 +87,7 @@ pub(crate) fn insert(tx: &Tx<'_>, user: &User, hash: Option<&Secret>) -> Result<
     tx.execute(
         &format!(
             "INSERT INTO users ({COLUMNS}, hashed_password, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, ?11, ?12, ?11)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, ?11, 0, ?12, ?11)"
         ),
         params![
             &user.id,
@@ -181,14 +184,73 @@ pub(crate) fn is_taken(sql: &Sql<'_>, text: &str) -> Result<bool, DbError> {
     Ok(sql.row(find, params![text], |_| Ok(()))?.is_some())
 }
 
-/// People by name, after the name `after`, at most `limit`.
+/// Which people are wanted; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// Those after this name; empty: from the first.
+    pub after: String,
+    /// Those with this text in their name, address or full name, in letters of either case (of
+    /// A to Z).
+    pub text: Option<String>,
+    /// Those of this tier.
+    pub tier: Option<Tier>,
+    /// Those of this role.
+    pub role: Option<String>,
+    /// Those who may come in, or those who may not.
+    pub is_active: Option<bool>,
+}
+
+/// People in order of name, at most `limit`.
 ///
 /// # Errors
 /// [`DbError`].
-pub(crate) fn list(sql: &Sql<'_>, after: &str, limit: u32) -> Result<Vec<User>, DbError> {
-    let list =
-        format!("SELECT {COLUMNS} FROM users WHERE username > ?1 ORDER BY username LIMIT ?2");
-    sql.rows(&list, params![after, limit], read)
+pub(crate) fn list(sql: &Sql<'_>, filter: &UserFilter, limit: u32) -> Result<Vec<User>, DbError> {
+    let mut conditions = String::from("username > ?1");
+    let mut values = vec![Value::from(&filter.after), limit.into()];
+    let mut also = |condition: &str, value: Value<'static>| {
+        values.push(value);
+        let number = format!("?{}", values.len());
+        conditions.push_str(" AND ");
+        conditions.push_str(&condition.replace("?N", &number));
+    };
+    if let Some(text) = &filter.text {
+        let like = "(lower(username) LIKE ?N ESCAPE '!' OR lower(email) LIKE ?N ESCAPE '!' \
+                     OR lower(full_name) LIKE ?N ESCAPE '!')";
+        also(like, containing(text).into());
+    }
+    if let Some(tier) = &filter.tier {
+        also("tier = ?N", tier.as_str().to_owned().into());
+    }
+    if let Some(role) = &filter.role {
+        also("role = ?N", role.clone().into());
+    }
+    if let Some(is_active) = filter.is_active {
+        also("is_active = ?N", is_active.into());
+    }
+    let list = format!("SELECT {COLUMNS} FROM users WHERE {conditions} ORDER BY username LIMIT ?2");
+    sql.rows(&list, &values, read)
+}
+
+/// The pattern of whatever contains `text`.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c.to_ascii_lowercase());
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Whether somebody but `id` has `role` and may come in.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn is_there_another(sql: &Sql<'_>, role: &str, id: &str) -> Result<bool, DbError> {
+    let find = "SELECT 1 AS one FROM users WHERE role = ?1 AND is_active AND id <> ?2 LIMIT 1";
+    Ok(sql.row(find, params![role, id], |_| Ok(()))?.is_some())
 }
 
 /// Whether there is nobody.
@@ -199,25 +261,39 @@ pub(crate) fn is_empty(sql: &Sql<'_>) -> Result<bool, DbError> {
     Ok(sql.row("SELECT 1 AS one FROM users LIMIT 1", params![], |_| Ok(()))?.is_none())
 }
 
-/// Writes what may change of a person: everything but the id, the name and the password.
+/// Writes what may change of a person, everything but the id, the name and the password, under
+/// the next version.
 ///
 /// # Errors
 /// [`DbError`].
 pub(crate) fn update(tx: &Tx<'_>, user: &User, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "UPDATE users
-         SET tier = ?2, role = ?3, scopes = ?4, is_active = ?5, epoch = ?6, updated_at = ?7
+         SET email = ?2, full_name = ?3, tier = ?4, role = ?5, scopes = ?6, is_active = ?7,
+             is_verified = ?8, epoch = ?9, updated_at = ?10, version = version + 1
          WHERE id = ?1",
         params![
             &user.id,
+            user.email.as_deref(),
+            user.full_name.as_deref(),
             &user.tier,
             &user.role,
             Scopes(&user.scopes),
             user.is_active,
+            user.is_verified,
             user.epoch,
             now,
         ],
     )?;
+    Ok(())
+}
+
+/// Deletes a person, and with them their sessions and all else that is theirs alone.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn delete(tx: &Tx<'_>, id: &str) -> Result<(), DbError> {
+    tx.execute("DELETE FROM users WHERE id = ?1", params![id])?;
     Ok(())
 }
 
@@ -301,5 +377,6 @@ fn read(row: &Row<'_>) -> Result<User, DbError> {
         epoch: row.number("epoch")?,
         last_login: row.opt_millis("last_login")?,
         created_at: row.millis("created_at")?,
+        version: row.number("version")?,
     })
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+mod audit;
 mod browser;
 mod front_end;
 mod health;
@@ -10,6 +11,7 @@ mod leaks;
 mod linking;
 mod login;
 mod logout;
+mod management;
 mod me;
 mod mint;
 mod oauth;
@@ -20,6 +22,7 @@ mod providers;
 mod providers_hostile;
 mod refresh;
 mod register;
+mod sessions;
 mod shape;
 mod signing_keys;
 mod socket;

@@ -23,8 +23,12 @@ impl Place {
 
     /// Runs statements over a connection of its own, in one transaction.
     pub(crate) fn execute(&self, statements: &str) {
+        self.try_execute(statements).unwrap();
+    }
+
+    pub(crate) fn try_execute(&self, statements: &str) -> Result<(), String> {
         let connection = rusqlite::Connection::open(self.dir().join("doorward.db")).unwrap();
-        connection.execute_batch(&format!("BEGIN; {statements}; COMMIT")).unwrap();
+        connection.execute_batch(&format!("BEGIN; {statements}; COMMIT")).map_err(|e| e.to_string())
     }
 
     /// The one number that `query` gives.

@@ -1,5 +1,6 @@
 //! How often a password may be tried, as whoever tries meets it.
 
+use admin_api::Who;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -161,11 +162,11 @@ async fn an_unlocked_account_takes_its_owner_at_once_where_they_failed_too() {
     let house = house().await;
     lock(&house, "ann").await;
     assert_eq!(house.ask(try_as("ann", PASSWORD, "198.51.100.1")).await.status, 429);
-    house.api.users().unlock("ann").await.unwrap();
+    house.api.users().unlock(Who::Name("ann".to_owned())).await.unwrap();
     house.ask(try_as("ann", PASSWORD, "198.51.100.1")).await.pair();
     let by_address = try_as("ann@example.com", PASSWORD, "198.51.100.1");
     house.ask(by_address).await.pair();
-    let error = house.api.users().unlock("nobody").await.unwrap_err();
+    let error = house.api.users().unlock(Who::Name("nobody".to_owned())).await.unwrap_err();
     assert_eq!(error.to_string(), "no user `nobody`");
 }
 

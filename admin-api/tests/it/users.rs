@@ -1,4 +1,5 @@
 use admin_api::NewUser;
+use admin_api::UserFilter;
 use kernel::secret::Secret;
 
 use crate::support::*;
@@ -84,7 +85,12 @@ async fn people_are_listed_by_name_page_by_page() {
         house.add(named(name)).await;
     }
     let names = async |after: &str, limit| -> Vec<String> {
-        let list = house.api.users().list(after, limit).await.unwrap();
+        let list = house
+            .api
+            .users()
+            .list(UserFilter { after: after.to_owned(), ..UserFilter::default() }, limit)
+            .await
+            .unwrap();
         list.into_iter().map(|user| user.username).collect()
     };
     assert_eq!(names("", 2).await, ["ann", "bob"]);

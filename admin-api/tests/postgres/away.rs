@@ -4,10 +4,12 @@ use std::error::Error;
 
 use admin_api::AdminApi;
 use config::Database;
+use config::Environment;
 use http::StatusCode;
 use kernel::secret::Secret;
 use test_support::postgres::PostgresServer;
 
+use crate::place::Place;
 use crate::support::*;
 
 async fn fault_of(url: &str) -> String {
@@ -49,7 +51,8 @@ async fn a_database_that_does_not_exist_is_said_at_once() {
 
 #[tokio::test]
 async fn a_database_that_goes_away_is_a_503_and_comes_back_by_itself() {
-    let mut house = House::with_ann().await;
+    let mut house = House::opened(Place::of_its_own(), Environment::Dev, "").await;
+    house.add(ann()).await;
     let pair = house.sign_in().await;
     house.me(&pair.access).await.is_ok();
     house.place.stop();

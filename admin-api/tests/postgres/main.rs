@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+#[path = "../it/audit.rs"]
+mod audit;
 mod away;
 #[path = "../it/browser.rs"]
 mod browser;
@@ -20,6 +22,8 @@ mod linking;
 mod login;
 #[path = "../it/logout.rs"]
 mod logout;
+#[path = "../it/management.rs"]
+mod management;
 #[path = "../it/me.rs"]
 mod me;
 #[path = "../it/mint.rs"]
@@ -38,6 +42,8 @@ mod refresh;
 #[path = "../it/register.rs"]
 mod register;
 mod same;
+#[path = "../it/sessions.rs"]
+mod sessions;
 #[path = "../it/shape.rs"]
 mod shape;
 #[path = "../it/signing_keys.rs"]

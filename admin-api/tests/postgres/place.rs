@@ -1,21 +1,63 @@
 //! Where a house of these tests keeps its people: a Postgres.
 
+use std::io;
 use std::path::Path;
 
 use config::Database;
 use kernel::secret::Secret;
 use tempfile::TempDir;
+use test_support::postgres::PostgresDatabase;
 use test_support::postgres::PostgresServer;
+use test_support::postgres::Row;
 
 /// A new database of one test's own.
 pub(crate) struct Place {
-    server: PostgresServer,
+    server: Server,
     dir: TempDir,
+}
+
+enum Server {
+    /// Which others use as well.
+    Shared(PostgresDatabase),
+    /// Which may be stopped.
+    Own(PostgresServer),
+}
+
+impl Server {
+    fn url(&self) -> String {
+        match self {
+            Self::Shared(database) => database.url(),
+            Self::Own(server) => server.url(),
+        }
+    }
+
+    fn query(&self, statements: &str) -> io::Result<Vec<Row>> {
+        match self {
+            Self::Shared(database) => database.query(statements),
+            Self::Own(server) => server.query(statements),
+        }
+    }
+
+    fn own(&mut self) -> &mut PostgresServer {
+        match self {
+            Self::Own(server) => server,
+            Self::Shared(_) => panic!("others use this server"),
+        }
+    }
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { server: PostgresServer::start(), dir: tempfile::tempdir().unwrap() }
+        Self::at(Server::Shared(PostgresDatabase::new()))
+    }
+
+    /// At a server that may be stopped.
+    pub(crate) fn of_its_own() -> Self {
+        Self::at(Server::Own(PostgresServer::start()))
+    }
+
+    fn at(server: Server) -> Self {
+        Self { server, dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn database(&self) -> Database {
@@ -28,7 +70,12 @@ impl Place {
 
     /// Runs statements over a connection of its own, in one transaction.
     pub(crate) fn execute(&self, statements: &str) {
-        self.server.query(&format!("BEGIN; {statements}; COMMIT")).unwrap();
+        self.try_execute(statements).unwrap();
+    }
+
+    pub(crate) fn try_execute(&self, statements: &str) -> Result<(), String> {
+        let done = self.server.query(&format!("BEGIN; {statements}; COMMIT"));
+        done.map(drop).map_err(|e| e.to_string())
     }
 
     /// The one number that `query` gives.
@@ -39,11 +86,11 @@ impl Place {
 
     /// Ends the server, as a crash would.
     pub(crate) fn stop(&mut self) {
-        self.server.stop();
+        self.server.own().stop();
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.server.start_again();
+        self.server.own().start_again();
     }
 
     /// Keeps everybody else from writing until what it gives is dropped.

@@ -159,8 +159,10 @@ async fn serve(
 
     let ops = tokio::net::TcpListener::from_std(ops_listener)?;
     let ops_address = ops.local_addr()?;
-    let ops_routes = ops::routes(Arc::clone(&snapshot), Arc::clone(&readiness));
-    tokio::spawn(async { axum::serve(ops, ops_routes).await });
+    let ops_routes =
+        ops::routes(Arc::clone(&snapshot), Arc::clone(&readiness)).merge(api.management());
+    let ops_service = ops_routes.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async { axum::serve(ops, ops_service).await });
 
     tokio::spawn(Arc::clone(&snapshot).keep_fresh());
     Arc::clone(&snapshot)

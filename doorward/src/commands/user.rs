@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use admin_api::LIST_MAX;
 use admin_api::NewUser;
+use admin_api::UserFilter;
+use admin_api::Who;
 use anyhow::Context;
 use kernel::secret::Secret;
 use kernel::secret::environment;
@@ -45,7 +47,7 @@ pub(crate) fn user(place: &Place, user: User) -> anyhow::Result<ExitCode> {
         }
         User::Unlock { name } => {
             let office = Office::open(place)?;
-            let user = office.runtime.block_on(office.api.users().unlock(&name))?;
+            let user = office.runtime.block_on(office.api.users().unlock(Who::Name(name)))?;
             println!("{} may try again", user.username);
         }
     }
@@ -85,8 +87,9 @@ fn password() -> anyhow::Result<Secret> {
 fn list(office: &Office, format: Format) -> anyhow::Result<()> {
     let mut people = Vec::new();
     loop {
-        let after = people.last().map_or("", |user: &admin_api::User| &user.username).to_owned();
-        let page = office.runtime.block_on(office.api.users().list(&after, LIST_MAX))?;
+        let after = people.last().map(|user: &admin_api::User| user.username.clone());
+        let filter = UserFilter { after: after.unwrap_or_default(), ..UserFilter::default() };
+        let page = office.runtime.block_on(office.api.users().list(filter, LIST_MAX))?;
         if page.is_empty() {
             break;
         }

@@ -46,7 +46,8 @@ pub enum Entry {
         user_id: String,
         /// The tier that counts now; `None` leaves it to the tokens.
         tier: Option<Tier>,
-        /// The scopes that count now; `None` leaves them to the tokens.
+        /// All the scopes that the user may have now, of which a token keeps those it has; `None`
+        /// leaves them to the tokens.
         scopes: Option<Vec<String>>,
         /// Whether the user may come in at all.
         active: bool,

@@ -1,8 +1,10 @@
 //! A private Postgres.
 
 mod account;
+mod shared;
 mod wire;
 
+pub use self::shared::PostgresDatabase;
 pub use self::wire::Row;
 
 use std::fs;
@@ -163,14 +165,24 @@ impl PostgresServer {
     }
 }
 
+/// The arguments of a Postgres on the cluster in `dir`.
+fn settings(dir: &Path, port: u16) -> Vec<String> {
+    let dir = dir.display().to_string();
+    let mut arguments = vec![];
+    arguments.extend(["-D", "data", "-p", &port.to_string(), "-k", &dir].map(str::to_owned));
+    for setting in
+        ["listen_addresses=127.0.0.1", "shared_buffers=16MB", "fsync=off", "full_page_writes=off"]
+    {
+        arguments.extend(["-c".to_owned(), setting.to_owned()]);
+    }
+    arguments
+}
+
 /// Starts a Postgres on the cluster in `dir`.
 fn run(programs: &Path, user: Option<&User>, dir: &Path, port: u16) -> Tied {
     let mut command = tied_command(&programs.join("postgres"), END, user);
     command
-        .args(["-D", "data", "-p", &port.to_string(), "-k"])
-        .arg(dir)
-        .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"])
-        .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
+        .args(settings(dir, port))
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

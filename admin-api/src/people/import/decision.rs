@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::arrival::Arrival;
 use super::fault::RowFault;
 use crate::passwords::stored::Stored;
+use crate::people::person::NewUser;
+use crate::people::person::UserError;
 use crate::people::roles::USER;
-use crate::people::users::NewUser;
-use crate::people::users::UserError;
 use crate::people::users::Users;
 use crate::store::fault::DbError;
 use crate::store::sql::Sql;
@@ -147,6 +147,7 @@ fn add(
         epoch: 0,
         last_login: who.last_login,
         created_at: who.created_at.unwrap_or(now),
+        version: 0,
     };
     Ok(check(sql, people, &user, who.hash.as_ref())?
         .map(|()| Decision::Add(user, who.hash.clone())))
@@ -217,7 +218,7 @@ fn check(
         // Not looked at: it is known by its hash alone.
         ..NewUser::new(user.username.clone(), Secret::new(""), user.tier.clone())
     };
-    if let Err(error) = people.check(&new) {
+    if let Some(error) = people.faults_of(&new).into_iter().next() {
         return RowFault::of(error).map(Err);
     }
     if let Some(Err(unreadable)) = hash.map(|hash| Stored::parse(hash.expose())) {

@@ -4,7 +4,7 @@ use kernel::claims::CLAIM_BYTES_MAX;
 use kernel::tier::TierError;
 
 use crate::passwords::stored::Unreadable;
-use crate::people::users::UserError;
+use crate::people::person::UserError;
 use crate::store::fault::DbError;
 use crate::store::open::OpenError;
 

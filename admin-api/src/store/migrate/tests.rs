@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use test_support::postgres::PostgresServer;
+use test_support::postgres::PostgresDatabase;
 
 use super::*;
 use crate::store::database::Database;
@@ -15,7 +15,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 struct Place {
     database: Database,
     _dir: TempDir,
-    _server: Option<PostgresServer>,
+    _server: Option<PostgresDatabase>,
 }
 
 fn sqlite() -> Place {
@@ -26,7 +26,7 @@ fn sqlite() -> Place {
 }
 
 fn postgres() -> Place {
-    let server = PostgresServer::start();
+    let server = PostgresDatabase::new();
     let config = config::Database::Postgres { url: kernel::secret::Secret::new(server.url()) };
     let database = Database::connect(&config).unwrap();
     Place { database, _dir: tempfile::tempdir().unwrap(), _server: Some(server) }

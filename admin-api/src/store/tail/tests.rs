@@ -7,7 +7,7 @@ use kernel::revocation::Entry;
 use kernel::revocation::conformance::Truth;
 use kernel::secret::Secret;
 use tempfile::TempDir;
-use test_support::postgres::PostgresServer;
+use test_support::postgres::PostgresDatabase;
 
 use super::*;
 use crate::store::revocations::record;
@@ -21,7 +21,7 @@ struct Table {
     open: Vec<Database>,
     turn: AtomicUsize,
     _dir: TempDir,
-    _server: Option<PostgresServer>,
+    _server: Option<PostgresDatabase>,
 }
 
 impl Table {
@@ -39,7 +39,7 @@ impl Table {
 
     /// A Postgres that two processes have open; the first is followed.
     async fn at_postgres() -> Self {
-        let server = PostgresServer::start();
+        let server = PostgresDatabase::new();
         let config = config::Database::Postgres { url: Secret::new(server.url()) };
         Self::at(&[&config, &config], tempfile::tempdir().unwrap(), Some(server)).await
     }
@@ -47,7 +47,7 @@ impl Table {
     async fn at(
         places: &[&config::Database],
         dir: TempDir,
-        server: Option<PostgresServer>,
+        server: Option<PostgresDatabase>,
     ) -> Self {
         let mut open = Vec::new();
         for place in places {

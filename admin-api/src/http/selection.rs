@@ -1,0 +1,78 @@
+//! Which rows of a list are wanted, and how many: a query of ours alone, read as strictly as a
+//! body: a name once, and none that means nothing.
+
+use std::str::FromStr;
+
+use kernel::problem::FieldFault;
+
+use super::refusal::Refusal;
+
+/// What of a list is wanted.
+pub(crate) struct Selection(Vec<(String, String)>);
+
+/// The longest value, in bytes.
+pub(crate) const VALUE_BYTES_MAX: usize = 512;
+
+impl Selection {
+    /// Reads `text`, in which only `known` names may be.
+    ///
+    /// # Errors
+    /// [`Refusal::Fields`] with every fault.
+    pub(crate) fn of(text: Option<&str>, known: &[&str]) -> Result<Self, Refusal> {
+        let pairs = form_urlencoded::parse(text.unwrap_or_default().as_bytes());
+        let pairs: Vec<(String, String)> = pairs.into_owned().collect();
+        let mut faults = Vec::new();
+        for (i, (name, value)) in pairs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let msg = format!("Unknown parameter; there are {}", known.join(", "));
+                faults.push(of_query(name, &msg, "extra_forbidden"));
+            } else if pairs[..i].iter().any(|(other, _)| other == name) {
+                faults.push(of_query(name, "Parameter given more than once", "duplicate"));
+            } else if value.len() > VALUE_BYTES_MAX {
+                let msg = format!("At most {VALUE_BYTES_MAX} bytes");
+                faults.push(of_query(name, &msg, "too_long"));
+            }
+        }
+        if faults.is_empty() { Ok(Self(pairs)) } else { Err(Refusal::Fields(faults)) }
+    }
+
+    /// The value of `name`; `None` where it is absent or empty.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(known, _)| known == name);
+        value.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`, as something else than a text.
+    ///
+    /// # Errors
+    /// [`Refusal::Fields`]: it `should` be.
+    pub(crate) fn parsed<T: FromStr>(
+        &self,
+        name: &str,
+        should: &str,
+    ) -> Result<Option<T>, Refusal> {
+        let parse = |text: &str| text.parse().map_err(|_| wrong(name, should));
+        self.text(name).map(parse).transpose()
+    }
+
+    /// How many rows are wanted: from 1 to `max`, `usual` where it is not said.
+    ///
+    /// # Errors
+    /// [`Refusal::Fields`].
+    pub(crate) fn limit(&self, usual: u32, max: u32) -> Result<u32, Refusal> {
+        let should = format!("be a number from 1 to {max}");
+        let limit = self.parsed("limit", &should)?.unwrap_or(usual);
+        if (1..=max).contains(&limit) { Ok(limit) } else { Err(wrong("limit", &should)) }
+    }
+}
+
+/// That the parameter `name` is not what it `should` be.
+pub(crate) fn wrong(name: &str, should: &str) -> Refusal {
+    Refusal::Fields(vec![of_query(name, &format!("Input should {should}"), "value_error")])
+}
+
+fn of_query(name: &str, msg: &str, kind: &str) -> FieldFault {
+    // The name may be anything, of any length.
+    let name = name.chars().take(64).collect();
+    FieldFault { loc: vec!["query".to_owned(), name], msg: msg.to_owned(), kind: kind.to_owned() }
+}

@@ -1,0 +1,75 @@
+//! My sessions: where am I signed in, and no longer.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Path;
+use axum::extract::Request;
+use axum::extract::State;
+use http::HeaderMap;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::bearer;
+use super::moments::written;
+use super::operator::origin_of;
+use super::refusal::Refusal;
+use crate::people::audit::Actor;
+use crate::people::desk::Desk;
+use crate::store::sessions::Session;
+
+/// All sessions of one person that are alive.
+#[derive(Serialize)]
+pub(crate) struct SessionList {
+    sessions: Vec<Shown>,
+}
+
+/// One session.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    /// Whether it is the one that asks.
+    current: bool,
+    created_at: String,
+    /// When it was refreshed the last time.
+    refreshed_at: String,
+    /// When it ends, if it is not refreshed before.
+    expires_at: String,
+}
+
+/// The list of `sessions`, of which `current` is the one that asks.
+pub(crate) fn of_sessions(sessions: Vec<Session>, current: Option<&str>) -> SessionList {
+    let shown = |session: Session| Shown {
+        current: current == Some(&session.id),
+        created_at: written(session.created_at),
+        refreshed_at: written(session.rotated_at),
+        expires_at: written(session.expires_at),
+        id: session.id,
+    };
+    SessionList { sessions: sessions.into_iter().map(shown).collect() }
+}
+
+/// `GET /auth/sessions`
+pub(crate) async fn mine(
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+) -> Result<Json<SessionList>, Refusal> {
+    let asker = desk.asker(&bearer::required(&headers)?).await?;
+    let sessions = desk.sessions_of(asker.user.id).await?;
+    Ok(Json(of_sessions(sessions, asker.token.claims().session.as_deref())))
+}
+
+/// `DELETE /auth/sessions/{id}`
+pub(crate) async fn end(
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let (parts, _) = request.into_parts();
+    let asker = desk.asker(&bearer::required(&parts.headers)?).await?;
+    let origin = origin_of(&parts.extensions, Some(Actor::from(&asker.user)));
+    match desk.end_session_of(&asker.user, id, origin).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Refusal::NotFound),
+    }
+}

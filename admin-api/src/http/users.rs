@@ -1,0 +1,335 @@
+//! Management: people, and their sessions.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::OriginalUri;
+use axum::extract::Path;
+use axum::extract::RawQuery;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::ETAG;
+use http::header::IF_MATCH;
+use http::header::LOCATION;
+use kernel::problem::FieldFault;
+use kernel::secret::Secret;
+use kernel::tier::Tier;
+use serde::Serialize;
+
+use super::fields::Fields;
+use super::fields::Takes;
+use super::fields::of_field;
+use super::moments::written;
+use super::operator::Operator;
+use super::refusal::Refusal;
+use super::selection::Selection;
+use super::selection::wrong;
+use super::sessions::SessionList;
+use super::sessions::of_sessions;
+use crate::people::desk::Desk;
+use crate::people::person::NewUser;
+use crate::people::person::UserChange;
+use crate::people::person::UserError;
+use crate::people::person::Who;
+use crate::people::roles::USER;
+use crate::people::users::Users;
+use crate::store::users::User;
+use crate::store::users::UserFilter;
+
+/// How many rows a page has where nothing is said.
+pub(crate) const PAGE_ROWS: u32 = 50;
+
+/// How many rows a page can have.
+pub(crate) const PAGE_ROWS_MAX: u32 = 200;
+
+/// A person, to those who manage them.
+#[derive(Serialize)]
+pub(crate) struct Managed {
+    id: String,
+    username: String,
+    email: Option<String>,
+    full_name: Option<String>,
+    tier: String,
+    role: String,
+    /// Those beyond the role's.
+    scopes: Vec<String>,
+    is_active: bool,
+    is_verified: bool,
+    last_login: Option<String>,
+    created_at: String,
+}
+
+impl From<User> for Managed {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            email: user.email,
+            full_name: user.full_name,
+            tier: user.tier.to_string(),
+            role: user.role,
+            scopes: user.scopes,
+            is_active: user.is_active,
+            is_verified: user.is_verified,
+            last_login: user.last_login.map(written),
+            created_at: written(user.created_at),
+        }
+    }
+}
+
+/// One page of people.
+#[derive(Serialize)]
+pub(crate) struct UserPage {
+    users: Vec<Managed>,
+    /// What to ask for to get the next page; `null`: this is the last.
+    next_cursor: Option<String>,
+}
+
+/// `GET /auth/users`
+pub(crate) async fn list(
+    _: Operator,
+    State(users): State<Users>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<UserPage>, Refusal> {
+    let known = ["limit", "cursor", "q", "tier", "role", "is_active"];
+    let query = Selection::of(query.as_deref(), &known)?;
+    let limit = query.limit(PAGE_ROWS, PAGE_ROWS_MAX)?;
+    let tier = query.text("tier").map(Tier::parse).transpose();
+    let filter = UserFilter {
+        after: query.text("cursor").map(after).transpose()?.unwrap_or_default(),
+        text: query.text("q").map(str::to_owned),
+        tier: tier.map_err(|_| wrong("tier", "be the name of a tier"))?,
+        role: query.text("role").map(str::to_owned),
+        is_active: query.parsed("is_active", "be 'true' or 'false'")?,
+    };
+    // One more than wanted tells whether there is another page.
+    let mut found = users.list(filter, limit + 1).await?;
+    let is_last = found.len() <= limit as usize;
+    found.truncate(limit as usize);
+    let next_cursor = found.last().filter(|_| !is_last);
+    let next_cursor = next_cursor.map(|user| URL_SAFE_NO_PAD.encode(&user.username));
+    Ok(Json(UserPage { users: found.into_iter().map(Managed::from).collect(), next_cursor }))
+}
+
+/// The name that a cursor stands for.
+fn after(cursor: &str) -> Result<String, Refusal> {
+    let name = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|name| String::from_utf8(name).ok());
+    name.ok_or_else(|| wrong("cursor", "be the next_cursor of a page"))
+}
+
+/// `POST /auth/users`
+pub(crate) async fn create(
+    operator: Operator,
+    State(users): State<Users>,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let fields = Fields::read(request, Takes::Json).await?;
+    let new = new_user_of(&users, &fields).map_err(Refusal::Fields)?;
+    let user = users.on_behalf_of(operator.origin).create(new).await?;
+    let location = HeaderValue::from_str(&format!("{}/{}", uri.path(), user.id));
+    let mut response = (StatusCode::CREATED, with_etag(user)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// All faults at once.
+fn new_user_of(users: &Users, fields: &Fields) -> Result<NewUser, Vec<FieldFault>> {
+    let known = ["username", "password", "email", "full_name", "tier", "role", "scopes"];
+    let mut faults = fields.unknown(&known);
+    let username = keep(fields.required("username"), &mut faults);
+    let password = keep(fields.required("password"), &mut faults);
+    let tier = keep(tier_of(fields), &mut faults).flatten();
+    let optional = |name, faults: &mut Vec<FieldFault>| {
+        keep(fields.optional(name), faults).flatten().map(str::to_owned)
+    };
+    let email = optional("email", &mut faults);
+    let full_name = optional("full_name", &mut faults);
+    let role = optional("role", &mut faults).unwrap_or_else(|| USER.to_owned());
+    let scopes = keep(fields.texts("scopes"), &mut faults).flatten().unwrap_or_default();
+    let (Some(username), Some(password)) = (username, password) else { return Err(faults) };
+    let tier = tier.unwrap_or_else(|| users.usual_tier());
+    let new = NewUser {
+        email,
+        full_name,
+        role,
+        scopes,
+        ..NewUser::new(username, Secret::new(password), tier)
+    };
+    faults.extend(users.faults_of(&new).iter().filter_map(fault_of));
+    if faults.is_empty() { Ok(new) } else { Err(faults) }
+}
+
+/// `GET /auth/users/{id}`
+pub(crate) async fn show(
+    _: Operator,
+    State(users): State<Users>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    Ok(with_etag(users.find(Who::Id(id)).await?))
+}
+
+/// `PATCH /auth/users/{id}`
+pub(crate) async fn change(
+    operator: Operator,
+    State(users): State<Users>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let version = version_of(&headers)?;
+    let fields = Fields::read(request, Takes::Json).await?;
+    let change = change_of(&fields).map_err(Refusal::Fields)?;
+    let users = users.on_behalf_of(operator.origin);
+    Ok(with_etag(users.change(Who::Id(id), change, version).await?))
+}
+
+/// All faults at once.
+fn change_of(fields: &Fields) -> Result<UserChange, Vec<FieldFault>> {
+    let known = ["email", "full_name", "tier", "role", "scopes", "is_active", "is_verified"];
+    let mut faults = fields.unknown(&known);
+    let owned = |text: Option<Option<&str>>| text.map(|text| text.map(str::to_owned));
+    let change = UserChange {
+        email: owned(keep(fields.nullable("email"), &mut faults).flatten()),
+        full_name: owned(keep(fields.nullable("full_name"), &mut faults).flatten()),
+        tier: keep(tier_of(fields), &mut faults).flatten(),
+        role: keep(fields.optional("role"), &mut faults).flatten().map(str::to_owned),
+        scopes: keep(fields.texts("scopes"), &mut faults).flatten(),
+        is_active: keep(fields.flag("is_active"), &mut faults).flatten(),
+        is_verified: keep(fields.flag("is_verified"), &mut faults).flatten(),
+    };
+    if faults.is_empty() { Ok(change) } else { Err(faults) }
+}
+
+/// `DELETE /auth/users/{id}`
+pub(crate) async fn delete(
+    operator: Operator,
+    State(users): State<Users>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let version = version_of(&headers)?;
+    users.on_behalf_of(operator.origin).delete(Who::Id(id), version).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /auth/users/{id}/unlock`
+pub(crate) async fn unlock(
+    operator: Operator,
+    State(users): State<Users>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    users.on_behalf_of(operator.origin).unlock(Who::Id(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /auth/users/{id}/sessions`
+pub(crate) async fn sessions(
+    _: Operator,
+    State(users): State<Users>,
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+) -> Result<Json<SessionList>, Refusal> {
+    let user = users.find(Who::Id(id)).await?;
+    Ok(Json(of_sessions(desk.sessions_of(user.id).await?, None)))
+}
+
+/// `DELETE /auth/users/{id}/sessions`
+pub(crate) async fn end_sessions(
+    operator: Operator,
+    State(users): State<Users>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    users.on_behalf_of(operator.origin).end_sessions(Who::Id(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn tier_of(fields: &Fields) -> Result<Option<Tier>, FieldFault> {
+    let tier = fields.optional("tier")?.map(Tier::parse).transpose();
+    tier.map_err(|error| of_field("tier", &error.to_string(), "value_error"))
+}
+
+/// The value, or else its fault among the others.
+fn keep<T>(value: Result<T, FieldFault>, faults: &mut Vec<FieldFault>) -> Option<T> {
+    value.map_err(|fault| faults.push(fault)).ok()
+}
+
+fn with_etag(user: User) -> Response {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", user.version));
+    let mut response = Json(Managed::from(user)).into_response();
+    if let Ok(etag) = etag {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    response
+}
+
+/// The version that `If-Match` asks for (RFC 9110 §13.1.1); `None`: any.
+fn version_of(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut given = headers.get_all(IF_MATCH).iter();
+    let (Some(value), None) = (given.next(), given.next()) else {
+        return if headers.contains_key(IF_MATCH) { Err(Refusal::Stale) } else { Ok(None) };
+    };
+    match value.to_str().map(str::trim) {
+        Ok("*") => Ok(None),
+        // What is no tag of ours matches no version.
+        Ok(tag) => {
+            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            number.and_then(|number| number.parse().ok()).map(Some).ok_or(Refusal::Stale)
+        }
+        Err(_) => Err(Refusal::Stale),
+    }
+}
+
+/// The field that is at fault; `None` where it is no field.
+fn fault_of(error: &UserError) -> Option<FieldFault> {
+    let field = match error {
+        UserError::Username(_) => "username",
+        UserError::Email(_) => "email",
+        UserError::FullName => "full_name",
+        UserError::Password(_) => "password",
+        UserError::Tier { .. } => "tier",
+        UserError::Role { .. } => "role",
+        UserError::Scope(_) | UserError::Scopes => "scopes",
+        UserError::Unknown(_)
+        | UserError::Taken(_)
+        | UserError::Stale
+        | UserError::LastAdministrator(_)
+        | UserError::Hash(_)
+        | UserError::Database(_) => return None,
+    };
+    Some(of_field(field, &error.to_string(), "value_error"))
+}
+
+impl From<UserError> for Refusal {
+    fn from(error: UserError) -> Self {
+        if let Some(fault) = fault_of(&error) {
+            return Self::Fields(vec![fault]);
+        }
+        match error {
+            UserError::Unknown(_) => Self::UserGone,
+            UserError::Taken(_) | UserError::LastAdministrator(_) => {
+                Self::Conflict(error.to_string())
+            }
+            UserError::Stale => Self::Stale,
+            UserError::Hash(error) => crate::people::desk::OutOfOrder::from(error).into(),
+            UserError::Database(error) => error.into(),
+            UserError::Username(_)
+            | UserError::Email(_)
+            | UserError::FullName
+            | UserError::Password(_)
+            | UserError::Tier { .. }
+            | UserError::Role { .. }
+            | UserError::Scope(_)
+            | UserError::Scopes => Self::Internal,
+        }
+    }
+}

@@ -33,6 +33,10 @@ mod sessions;
 
 mod providers;
 
+mod keys;
+
+mod issuers;
+
 mod survival;
 
 mod take_over;

@@ -71,6 +71,37 @@ fn a_browser_is_led_to_the_provider_and_on_to_the_front_end() {
 }
 
 #[test]
+fn accounts_are_seen_and_unlinked_through_the_gateway() {
+    let provider = provider();
+    let scene = scene(&provider, "");
+    sign_in(&scene, &provider, "google");
+    let tokens = Tokens::of(&sign_in(&scene, &provider, "github"));
+    let listed = scene.ask(&Request::get("/auth/accounts").bearer(&tokens.access));
+    assert_eq!(listed.status, 200, "{listed}");
+    let accounts = listed.json()["accounts"].as_array().unwrap().clone();
+    assert_eq!(accounts.len(), 2, "{listed}");
+    let statuses = accounts.iter().map(|account| {
+        let path = format!("/auth/accounts/{}", account["id"].as_str().unwrap());
+        scene.ask(&Request::new("DELETE", &path).bearer(&tokens.access)).status
+    });
+    assert_eq!(statuses.collect::<Vec<_>>(), [204, 409], "the last one stays");
+}
+
+#[test]
+fn tokens_in_a_query_are_warned_about_at_the_start() {
+    let provider = provider();
+    let url = "frontend_url = \"https://app.example.com/signed-in\"";
+    let quiet = scene(&provider, url);
+    assert!(!quiet.doorward.log().contains("frontend_tokens_in_query"));
+    let loud = scene(&provider, &format!("{url}\nfrontend_tokens_in_query = true"));
+    assert!(loud.doorward.log().contains("`auth.frontend_tokens_in_query` sends tokens in URLs"));
+    let answer = sign_in(&loud, &provider, "google");
+    assert_eq!(answer.status, 307, "{answer}");
+    let query = query_of(answer.header("location").unwrap());
+    assert_eq!(loud.call(&query["access_token"]).status, 200);
+}
+
+#[test]
 fn a_provider_that_is_gone_is_a_503_and_the_rest_goes_on() {
     let mut provider = provider();
     let scene = scene(&provider, "");

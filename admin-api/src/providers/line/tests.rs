@@ -1,3 +1,8 @@
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use test_support::identity_provider::Fault;
@@ -100,6 +105,23 @@ async fn we_say_who_we_are_since_github_answers_nobody_else() {
     let url = format!("{}/user", provider.url());
     let answer = line().get(&url, HeaderMap::new(), NOW).await.unwrap();
     assert_eq!(answer.status, 401, "not 403, as without a User-Agent");
+}
+
+#[tokio::test]
+async fn https_begins_with_a_handshake_and_somebody_without_one_is_not_spoken_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/jwks", listener.local_addr().unwrap());
+    let hello = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut hello = [0; 2];
+        stream.read_exact(&mut hello).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        hello
+    });
+    let answer = line().get(&url, HeaderMap::new(), NOW).await;
+    assert!(matches!(answer, Err(CallError::Unreachable(_))), "{answer:?}");
+    // A handshake record of TLS (RFC 8446 §5.1).
+    assert_eq!(hello.join().unwrap(), [0x16, 0x03]);
 }
 
 #[test]

@@ -359,7 +359,7 @@ impl From<AskerError> for Refusal {
 impl From<SignInError> for Refusal {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Incorrect => Self::WrongPassword,
+            SignInError::Incorrect | SignInError::Changed => Self::WrongPassword,
             SignInError::Throttled(wait) => Self::Throttled { policy: "login", wait },
             SignInError::OutOfOrder(error) => error.into(),
         }

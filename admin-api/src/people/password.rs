@@ -124,8 +124,10 @@ impl Desk {
         let known = known.and_then(|proof| self.devices.known(proof.expose(), &user.id, now));
         let device = self.devices.proof(&user.id, known, now);
         let act = move |tx: &Tx<'_>| {
-            let asked = asked_scopes(tx, session.as_deref(), scopes)?;
-            let begin = |user: &User| Some(issuer.begin(&Identity::from(user.clone()), asked, now));
+            let begin = |user: &User| {
+                let asked = asked_scopes(tx, session.as_deref(), scopes)?;
+                Ok(Some(issuer.begin(&Identity::from(user.clone()), asked, now)))
+            };
             let is_still = |_: &User| Ok(users::hash_of(tx, &user.id)? == stored);
             set(tx, &user.id, &hashed, is_still, begin, (now, until))
         };
@@ -189,7 +191,7 @@ impl Desk {
                 let reset = password_resets::find(tx, &token_hash)?;
                 Ok(reset.is_some_and(|reset| holds(&reset, user, now)))
             };
-            let done = set(tx, &user.id, &hashed, is_still, |_| None, (now, until))?;
+            let done = set(tx, &user.id, &hashed, is_still, |_| Ok(None), (now, until))?;
             Ok::<_, DbError>(done)
         };
         let (user, _, seq) = self.database.write(act).await?.ok_or(PasswordError::Token)?;
@@ -229,7 +231,7 @@ fn set(
     user_id: &str,
     hashed: &Secret,
     is_still: impl FnOnce(&User) -> Result<bool, DbError>,
-    begin: impl FnOnce(&User) -> Option<Session>,
+    begin: impl FnOnce(&User) -> Result<Option<Session>, DbError>,
     (now, until): (Timestamp, Timestamp),
 ) -> Result<Option<(User, Option<Session>, u64)>, DbError> {
     let Some(mut user) = users::find(tx, By::Id, user_id)?.filter(|user| user.is_active) else {
@@ -242,7 +244,7 @@ fn set(
     users::set_password(tx, user_id, hashed, now)?;
     users::update(tx, &user, now)?;
     sessions::end_all(tx, user_id, End::Password, now)?;
-    let session = begin(&user);
+    let session = begin(&user)?;
     match &session {
         Some(session) => sessions::insert(tx, session)?,
         // By mail: whoever reads it has the address, and may have failed to sign in often.

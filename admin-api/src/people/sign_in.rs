@@ -53,6 +53,9 @@ pub(crate) enum SignInError {
     /// Unknown, wrong, or inactive: nobody is told which.
     #[error("no such user, a wrong password, or a user who is not active")]
     Incorrect,
+    /// The password was right, and is another by now.
+    #[error("a password that was changed meanwhile")]
+    Changed,
     /// Too many attempts, whether or not there is such a user.
     #[error("too many attempts")]
     Throttled(Duration),
@@ -101,31 +104,53 @@ impl Desk {
         let attempt =
             Attempt { account: &account, unlocks, from: said.from, device: device.as_deref() };
         let counted = self.throttle.sign_in(attempt, now).await?;
+        let mut opened = self.check_and_open(&said, found, origin.clone()).await;
+        if matches!(opened, Err(SignInError::Changed)) {
+            // Two sign-ins at once of somebody whose hash was another system's: the first one
+            // replaced it while the second was being checked.
+            let name = said.name.clone();
+            let (found, _) = self.database.read(move |sql| look_up(sql, &name)).await?;
+            opened = self.check_and_open(&said, found, origin).await;
+        }
+        match opened {
+            Ok((user, session)) => {
+                self.throttle.forgive(counted, now).await;
+                let pair = self.pair_of(&user, &session)?;
+                let device = self.devices.proof(&user.id, device.as_deref(), now);
+                tracing::info!(
+                    user.id = %user.id, session.id = %session.id, "{} signed in", user.username
+                );
+                Ok(SignedIn { pair, device })
+            }
+            Err(error) => {
+                if matches!(error, SignInError::OutOfOrder(_)) {
+                    // Through no fault of whoever tried.
+                    self.throttle.forgive(counted, now).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn check_and_open(
+        &self,
+        said: &SignIn,
+        found: Option<Credentials>,
+        origin: Origin,
+    ) -> Result<(Identity, Session), SignInError> {
         // Of somebody inactive no password is right: opening a session takes longer than refusing.
         let stored = found.filter(|found| found.user.is_active).and_then(|found| found.hash);
-        let verdict = match self.passwords.check(said.password, stored.clone(), said.from).await {
-            Ok(verdict) => verdict,
-            Err(error) => {
-                // Nothing was tried.
-                self.throttle.forgive(counted, now).await;
-                return Err(OutOfOrder::from(error).into());
-            }
-        };
-        let rehashed = match verdict {
+        let verdict = self.passwords.check(said.password.clone(), stored.clone(), said.from).await;
+        let rehashed = match verdict.map_err(OutOfOrder::from)? {
             Verdict::Right { rehashed } => rehashed,
             Verdict::Wrong => {
-                let claimed = Actor { id: String::new(), name: said.name };
+                let claimed = Actor { id: String::new(), name: said.name.clone() };
                 self.notes.add(origin.did(Deed::SignInFailed, Some(claimed), self.clock.now()));
                 return Err(SignInError::Incorrect);
             }
         };
-        let opened = self.open_session(said.name, stored, rehashed, said.scopes, origin).await;
-        let (user, session) = opened?;
-        self.throttle.forgive(counted, now).await;
-        let pair = self.pair_of(&user, &session)?;
-        let device = self.devices.proof(&user.id, device.as_deref(), now);
-        tracing::info!(user.id = %user.id, session.id = %session.id, "{} signed in", user.username);
-        Ok(SignedIn { pair, device })
+        let scopes = said.scopes.clone();
+        self.open_session(said.name.clone(), stored, rehashed, scopes, origin).await
     }
 
     /// The tokens of a session that has just begun.
@@ -154,11 +179,10 @@ impl Desk {
         self.database
             .write(move |tx: &Tx<'_>| {
                 // Read anew: hashing takes long enough for an administrator to come between.
-                let user = match look_up(tx, &name)?.0 {
-                    Some(found) if found.user.is_active && found.hash == stored => {
-                        Identity::from(found.user)
-                    }
-                    _ => return Err(SignInError::Incorrect),
+                let user = match look_up(tx, &name)?.0.filter(|found| found.user.is_active) {
+                    Some(found) if found.hash == stored => Identity::from(found.user),
+                    Some(_) => return Err(SignInError::Changed),
+                    None => return Err(SignInError::Incorrect),
                 };
                 let session = begin(&user);
                 sessions::insert(tx, &session)?;

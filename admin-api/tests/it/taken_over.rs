@@ -89,3 +89,19 @@ async fn a_hash_made_to_hang_the_house_is_nobodys() {
         assert_eq!(wrong(&house.open_again().await, "ann").await, 1, "{hash}");
     }
 }
+
+#[tokio::test]
+async fn many_sign_ins_at_once_of_somebody_taken_over_all_come_in() {
+    let house = House::with_ann().await;
+    has_hash(&house, "ann", HASHES[0]);
+    let mut racing = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let router = house.api.router();
+        racing.spawn(async move {
+            use tower::ServiceExt;
+            let request = login(&[("username", "ann"), ("password", PASSWORD)]);
+            router.oneshot(request).await.unwrap().status().as_u16()
+        });
+    }
+    assert_eq!(racing.join_all().await, [200; 8]);
+}

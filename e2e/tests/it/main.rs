@@ -32,6 +32,7 @@ mod limit_keys;
 mod sessions;
 
 mod providers;
+mod passwords;
 
 mod keys;
 

@@ -31,8 +31,8 @@ mod limit_keys;
 
 mod sessions;
 
-mod providers;
 mod passwords;
+mod providers;
 
 mod keys;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Path;
+use axum::extract::Request;
 use axum::extract::State;
 use http::HeaderMap;
 use http::StatusCode;
@@ -11,7 +12,9 @@ use serde::Serialize;
 
 use super::bearer;
 use super::moments::written;
+use super::operator::origin_of;
 use super::refusal::Refusal;
+use crate::people::audit::Actor;
 use crate::people::desk::Desk;
 use crate::store::oauth_accounts::Account;
 
@@ -63,9 +66,10 @@ pub(crate) async fn list(
 pub(crate) async fn unlink(
     State(desk): State<Arc<Desk>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let asker = desk.asker(&bearer::required(&headers)?).await?;
-    desk.unlink(asker.user.id, id).await?;
+    let asker = desk.asker(&bearer::required(request.headers())?).await?;
+    let origin = origin_of(request.extensions(), Some(Actor::from(&asker.user)));
+    desk.unlink(asker.user.id, id, origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -23,6 +23,7 @@ use super::fields::Fields;
 use super::fields::Takes;
 use super::flow_cookie;
 use super::front_end::FrontEnd;
+use super::operator::origin_of;
 use super::query::Query;
 use super::refusal::Refusal;
 use super::tokens::Tokens;
@@ -87,7 +88,8 @@ pub(crate) async fn arrive(
     let browser = flow_cookie::read(request.headers(), provider.redirect_uri());
     let back = back_of(&Query::of(request.uri()), browser)?;
     let state = back.state.clone();
-    Ok(match desk.arrive(&name, back, front_end.welcome()).await? {
+    let origin = origin_of(request.extensions(), None);
+    Ok(match desk.arrive(&name, back, front_end.welcome(), origin).await? {
         Arrival::Handed(code) => front_end.with_code(&code, &state).ok_or(Refusal::Internal)?,
         Arrival::SignedIn(pair) => {
             let sent = front_end.with_tokens(&pair);
@@ -133,9 +135,10 @@ pub(crate) async fn exchange(
     State(desk): State<Arc<Desk>>,
     request: Request,
 ) -> Result<Json<Tokens>, Refusal> {
+    let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::FormOrJson).await?;
     let code = fields.required("code").map_err(|fault| Refusal::Fields(vec![fault]))?;
-    Ok(Json(desk.exchange(&Secret::new(code)).await?.into()))
+    Ok(Json(desk.exchange(&Secret::new(code), origin).await?.into()))
 }
 
 fn faults<const N: usize>(faults: [Option<FieldFault>; N]) -> Refusal {

@@ -1,5 +1,9 @@
 //! The accounts at providers that somebody has linked: seen, and unlinked.
 
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use super::desk::OutOfOrder;
 use crate::store::fault::DbError;
@@ -55,15 +59,20 @@ impl Desk {
     ///
     /// # Errors
     /// [`UnlinkError`].
-    pub(crate) async fn unlink(&self, user_id: String, id: String) -> Result<(), UnlinkError> {
+    pub(crate) async fn unlink(
+        &self,
+        user_id: String,
+        id: String,
+        origin: Origin,
+    ) -> Result<(), UnlinkError> {
+        let now = self.clock.now();
         let issuers: Vec<String> = self.providers.issuers().map(str::to_owned).collect();
         let unlink = move |tx: &Tx<'_>| {
             // Held: of two who unlink the last two at once, the second must see what the first did.
-            users::find(tx, By::Id, &user_id)?.ok_or(UnlinkError::Unknown)?;
+            let user = users::find(tx, By::Id, &user_id)?.ok_or(UnlinkError::Unknown)?;
             let accounts = oauth_accounts::of_user(tx, &user_id)?;
-            if !accounts.iter().any(|account| account.id == id) {
-                return Err(UnlinkError::Unknown);
-            }
+            let account = accounts.iter().find(|account| account.id == id);
+            let provider = account.ok_or(UnlinkError::Unknown)?.provider.clone();
             let by_another = accounts
                 .iter()
                 .any(|account| account.id != id && issuers.contains(&account.issuer));
@@ -71,6 +80,8 @@ impl Desk {
                 return Err(UnlinkError::LastWayIn);
             }
             oauth_accounts::delete(tx, &id)?;
+            let target = Actor::from(&user);
+            note(tx, &origin, Deed::AccountUnlinked, target, Some(provider), now)?;
             tracing::info!(user.id = %user_id, "an account at a provider was unlinked");
             Ok(())
         };

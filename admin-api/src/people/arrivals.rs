@@ -6,6 +6,10 @@ use std::time::Duration;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::departures::hashed;
 use super::desk::Desk;
 use super::issue::Issuer;
@@ -39,6 +43,9 @@ use crate::store::users::User;
 
 /// How long the front end may take to exchange its code.
 pub(crate) const CODE_LIFE: Duration = Duration::from_secs(60);
+
+/// By what somebody comes in whose front end shows its code.
+const BY_CODE: &str = "a code";
 
 /// Somebody comes back from a provider.
 pub(crate) struct Return {
@@ -80,6 +87,7 @@ impl Desk {
         name: &Name,
         back: Return,
         welcome: Welcome,
+        origin: Origin,
     ) -> Result<Arrival, ArrivalError> {
         let provider = self.providers.find(name);
         let provider = provider.ok_or_else(|| ArrivalError::NotConfigured(name.clone()))?;
@@ -93,8 +101,10 @@ impl Desk {
         let mut who = provider.identify(&code, &flow, self.clock.now()).await?;
         who.verified_email = who.verified_email.and_then(|email| as_kept(&email));
         match sent.linking {
-            Some(linking) => self.link(name, who, linking).await.map(Box::new).map(Arrival::Linked),
-            None => self.admit(name, who, welcome).await,
+            Some(linking) => {
+                self.link(name, who, linking, origin).await.map(Box::new).map(Arrival::Linked)
+            }
+            None => self.admit(name, who, welcome, origin).await,
         }
     }
 
@@ -113,6 +123,7 @@ impl Desk {
         name: &Name,
         who: Attested,
         welcome: Welcome,
+        origin: Origin,
     ) -> Result<Arrival, ArrivalError> {
         let now = self.clock.now();
         let issuer = Arc::clone(&self.issuer);
@@ -120,12 +131,12 @@ impl Desk {
         let code_hash = hashed(&code);
         let provider = name.to_string();
         let admitted = move |tx: &Tx<'_>| -> Result<_, ArrivalError> {
-            let user = find_or_add(tx, &who, &provider, now)?;
+            let user = find_or_add(tx, &who, &provider, &origin, now)?;
             if !user.is_active {
                 return Err(ArrivalError::Inactive);
             }
             if welcome == Welcome::Session {
-                let (user, session) = begin(tx, &issuer, user, now)?;
+                let (user, session) = begin(tx, &issuer, user, (&origin, &provider), now)?;
                 return Ok((user, Some(session)));
             }
             let expires_at = now.plus(CODE_LIFE);
@@ -146,7 +157,11 @@ impl Desk {
     ///
     /// # Errors
     /// [`ArrivalError::Code`], [`ArrivalError::Inactive`], [`ArrivalError::OutOfOrder`].
-    pub(crate) async fn exchange(&self, code: &Secret) -> Result<Pair, ArrivalError> {
+    pub(crate) async fn exchange(
+        &self,
+        code: &Secret,
+        origin: Origin,
+    ) -> Result<Pair, ArrivalError> {
         let now = self.clock.now();
         let issuer = Arc::clone(&self.issuer);
         let code_hash = hashed(code);
@@ -158,13 +173,15 @@ impl Desk {
         let exchanged = move |tx: &Tx<'_>| -> Result<_, ArrivalError> {
             match users::find(tx, By::Id, &handed.user_id)? {
                 Some(user) if !user.is_active => Err(ArrivalError::Inactive),
-                Some(user) if user.epoch == handed.epoch => begin(tx, &issuer, user, now),
+                Some(user) if user.epoch == handed.epoch => {
+                    begin(tx, &issuer, user, (&origin, BY_CODE), now)
+                }
                 // Logged out everywhere, or gone, in the meantime.
                 _ => Err(ArrivalError::Code),
             }
         };
         let (user, session) = self.database.write(exchanged).await?;
-        self.welcome(&user, &session, "a code".to_owned())
+        self.welcome(&user, &session, BY_CODE.to_owned())
     }
 
     fn welcome(
@@ -189,6 +206,7 @@ impl Desk {
         name: &Name,
         who: Attested,
         linking: Linking,
+        origin: Origin,
     ) -> Result<Account, ArrivalError> {
         let now = self.clock.now();
         let provider = name.to_string();
@@ -200,7 +218,7 @@ impl Desk {
                 Some(account) if account.user_id == user.id => Ok(account),
                 Some(_) => Err(ArrivalError::OthersAccount),
                 None if linked.len() >= ACCOUNTS_MAX => Err(ArrivalError::TooManyAccounts),
-                None => Ok(add_account(tx, &user, &who, &provider, now)?),
+                None => Ok(add_account(tx, &user, &who, &provider, &origin, now)?),
             }
         };
         let account = self.database.write(link).await?;
@@ -209,12 +227,17 @@ impl Desk {
     }
 }
 
+/// Opens a session for `user`, who came by `way`.
 fn begin(
     tx: &Tx<'_>,
     issuer: &Issuer,
     user: User,
+    (origin, way): (&Origin, &str),
     now: Timestamp,
 ) -> Result<(Identity, Session), ArrivalError> {
+    let actor = Actor::from(&user);
+    let origin = Origin { actor: Some(actor.clone()), ..origin.clone() };
+    note(tx, &origin, Deed::SignedIn, actor, Some(way.to_owned()), now)?;
     let user = Identity::from(user);
     let session = issuer.begin(&user, None, now);
     sessions::insert(tx, &session)?;

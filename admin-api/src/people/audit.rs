@@ -65,6 +65,8 @@ pub(crate) enum Deed {
     LoggedOut,
     RefreshReused,
     TokenMinted,
+    AccountLinked,
+    AccountUnlinked,
 }
 
 impl Deed {
@@ -83,6 +85,8 @@ impl Deed {
             Self::LoggedOut => "logout",
             Self::RefreshReused => "refresh.reused",
             Self::TokenMinted => "token.minted",
+            Self::AccountLinked => "account.linked",
+            Self::AccountUnlinked => "account.unlinked",
         }
     }
 

@@ -8,6 +8,10 @@ use kernel::tier::Tier;
 use kernel::time::Timestamp;
 use uuid::Uuid;
 
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::names::address_spelled;
 use super::newcomers;
 use super::newcomers::NAMELESS;
@@ -55,6 +59,7 @@ pub(super) fn find_or_add(
     tx: &Tx<'_>,
     who: &Attested,
     provider: &str,
+    origin: &Origin,
     now: Timestamp,
 ) -> Result<User, ArrivalError> {
     if let Some(user) = known(tx, who, now)? {
@@ -83,11 +88,14 @@ pub(super) fn find_or_add(
             let tier = Tier::parse(NEWCOMERS_TIER).map_err(|_| DbError::Row("a tier"))?;
             let user = newcomers::person(tx, who, &tier, now)?;
             users::insert(tx, &user, None)?;
+            let actor = Actor::from(&user);
+            let origin = Origin { actor: Some(actor.clone()), ..origin.clone() };
+            note(tx, &origin, Deed::UserCreated, actor, Some(provider.to_owned()), now)?;
             tracing::info!(user.id = %user.id, "{} came by {provider}", user.username);
             user
         }
     };
-    add_account(tx, &user, who, provider, now)?;
+    add_account(tx, &user, who, provider, origin, now)?;
     Ok(user)
 }
 
@@ -110,6 +118,7 @@ pub(super) fn add_account(
     user: &User,
     who: &Attested,
     provider: &str,
+    origin: &Origin,
     now: Timestamp,
 ) -> Result<Account, DbError> {
     let account = Account {
@@ -123,6 +132,9 @@ pub(super) fn add_account(
         last_used_at: now,
     };
     oauth_accounts::insert(tx, &account)?;
+    let actor = Actor::from(user);
+    let origin = Origin { actor: Some(actor.clone()), ..origin.clone() };
+    note(tx, &origin, Deed::AccountLinked, actor, Some(provider.to_owned()), now)?;
     Ok(account)
 }
 

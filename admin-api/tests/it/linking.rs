@@ -291,6 +291,29 @@ async fn nobody_sees_or_unlinks_anothers_accounts() {
 }
 
 #[tokio::test]
+async fn what_is_done_by_a_providers_word_is_in_the_audit_log() {
+    let street = Street::new().await;
+    let ann = street.sign_in("google", Person::called("ann")).await.pair();
+    let google = id_of(&accounts(&street, &ann.access).await, 0);
+    street.browser().link("github", &ann.access).await.is_ok();
+    assert_eq!(unlink(&street, &google, &ann.access).await.status, 204);
+    for (action, times) in [
+        ("user.created", 1),
+        ("account.linked", 2),
+        ("sign_in.succeeded", 1),
+        ("account.unlinked", 1),
+    ] {
+        let noted = format!(
+            "SELECT count(*) FROM audit WHERE action = '{action}' AND outcome = 'success'
+             AND actor_name = 'ann' AND target_name = 'ann' AND request_id IS NOT NULL"
+        );
+        assert_eq!(street.house.count(&noted), times, "{action}");
+    }
+    let ways = "SELECT count(*) FROM audit WHERE detail IN ('google', 'github')";
+    assert_eq!(street.house.count(ways), 5);
+}
+
+#[tokio::test]
 async fn a_subject_at_one_issuer_is_not_the_same_subject_at_another() {
     let other = IdentityProvider::start(Hand::new().now().as_secs());
     let more = format!("[auth.oauth.oidc.other]\n{}", other.as_oidc());

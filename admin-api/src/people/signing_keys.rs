@@ -402,8 +402,11 @@ impl SigningKeys {
         }
     }
 
-    /// Puts a ring into force as `tables` and the time of day say; `opened` are the keys that were
-    /// unsealed before.
+    /// Puts a ring into force as `tables` and the time of day say, without keys that cannot be
+    /// opened; `opened` are those that were before.
+    ///
+    /// # Errors
+    /// [`SigningKeyError`] for the last key that could not be opened.
     fn put_into_force(
         &self,
         tables: &Tables,
@@ -415,10 +418,19 @@ impl SigningKeys {
         };
         let mut stored = Stored { distrusted: tables.distrusted.clone(), ..Stored::default() };
         let mut signs_since = None;
+        let mut broken = None;
         for kept in tables.kept.iter().filter(verifies) {
             let key = match opened.get(&kept.kid) {
-                Some(key) => key.clone(),
-                None => self.open(kept)?,
+                Some(key) => Ok(key.clone()),
+                None => self.open(kept),
+            };
+            let key = match key {
+                Ok(key) => key,
+                // The others, and what is distrusted, must not wait for it.
+                Err(error) => {
+                    broken = Some(error);
+                    continue;
+                }
             };
             stored.verifying.push(key.verifying().clone());
             let is_later = kept.active_from >= signs_since;
@@ -435,7 +447,7 @@ impl SigningKeys {
         if ring.signing().kid() != before {
             tracing::info!("the key `{}` signs from now on", ring.signing().kid());
         }
-        Ok(())
+        broken.map_or(Ok(()), Err)
     }
 
     fn algorithm_or(&self, asked: Option<Algorithm>) -> Algorithm {

@@ -237,6 +237,28 @@ async fn a_distrusted_key_is_refused_at_once_and_another_one_signs() {
 }
 
 #[tokio::test]
+async fn a_key_that_cannot_be_opened_keeps_nobody_from_distrusting_another() {
+    let house = house().await;
+    let _followed = follow(&house.api);
+    let pair = house.sign_in().await;
+    let other = house.open_again().await;
+    house.execute(
+        "INSERT INTO signing_keys (kid, alg, sealed, created_at)
+         VALUES ('broken', 'ES256', '1.AAAA', 1)",
+    );
+    let successor = other.signing_keys().generate(None).await.unwrap();
+    house.execute(&format!("INSERT INTO distrusted_keys VALUES ('{}', 1)", kid(&pair.access)));
+    let refused = async {
+        while house.me(&pair.access).await.status == 200
+            || published(&house.api).await != [&*successor]
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), refused).await.unwrap();
+}
+
+#[tokio::test]
 async fn distrusting_the_next_key_leaves_the_one_that_signs_in_its_place() {
     let house = house().await;
     let signs = kid(&house.sign_in().await.access);

@@ -14,11 +14,11 @@ pub(crate) mod roles;
 
 pub(crate) mod issue;
 
+pub(crate) mod audit;
+
 pub(crate) mod desk;
 
 pub(crate) mod person;
-
-pub(crate) mod audit;
 
 pub(crate) mod standing;
 
@@ -31,6 +31,7 @@ pub(crate) mod refresh;
 pub(crate) mod logout;
 
 pub(crate) mod password;
+
 pub(crate) mod sessions;
 
 pub(crate) mod inspect;

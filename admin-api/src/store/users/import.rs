@@ -34,7 +34,7 @@ pub(crate) fn take_in(
     tx.execute(
         &format!(
             "INSERT INTO users ({COLUMNS}, hashed_password, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14)"
         ),
         params![
             &user.id,

@@ -177,7 +177,7 @@ impl AdminApi {
     /// # Errors
     /// [`DbError`].
     pub async fn revoke_token(&self, token: &Secret) -> Result<TakenBack, DbError> {
-        self.desk.take_back_any(token).await
+        self.desk.take_back_any(token, Origin::default()).await
     }
 
     /// Keeps the ring of keys as the database and the time of day say until `shutdown`; what

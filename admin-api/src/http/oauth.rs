@@ -77,9 +77,10 @@ pub(crate) async fn revoke(
     State(desk): State<Arc<Desk>>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
+    let origin = origin_of(request.extensions(), None);
     let form = form(request).await?;
     let token = Secret::new(required(&form, "token")?);
-    desk.take_back(&token).await?;
+    desk.take_back(&token, origin).await?;
     Ok(StatusCode::OK)
 }
 

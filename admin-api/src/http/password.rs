@@ -18,6 +18,7 @@ use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::all;
 use super::fields::of_field;
+use super::operator::origin_of;
 use super::refusal::Refusal;
 use super::tokens::Message;
 use super::tokens::Tokens;
@@ -38,6 +39,7 @@ pub(crate) async fn change(
     let access = bearer::required(request.headers())?;
     let from = asked::from(request.extensions());
     let device = cookie.read(request.headers());
+    let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::Json).await?;
     let current = fields.required("current_password").map(Secret::new);
     let new = fields.required("new_password").map(Secret::new);
@@ -47,7 +49,7 @@ pub(crate) async fn change(
         (current, new, unknown) => return Err(all([current.err(), new.err()], unknown)),
     };
     let change = Change { access, current, new, from, device };
-    let signed_in = desk.change_password(change).await?;
+    let signed_in = desk.change_password(change, origin).await?;
     Ok((cookie.leave(&signed_in.device), Json(signed_in.pair.into())))
 }
 
@@ -75,6 +77,7 @@ pub(crate) async fn confirm(
     request: Request,
 ) -> Result<Json<Message>, Refusal> {
     let from = asked::from(request.extensions());
+    let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::Json).await?;
     let token = fields.required("token").and_then(|token| at_most(token, "token", TOKEN_BYTES_MAX));
     let new = fields.required("new_password").map(Secret::new);
@@ -83,7 +86,7 @@ pub(crate) async fn confirm(
         (Ok(token), Ok(new), unknown) if unknown.is_empty() => (Secret::new(token), new),
         (token, new, unknown) => return Err(all([token.err(), new.err()], unknown)),
     };
-    desk.reset_password(&token, &new, from).await?;
+    desk.reset_password(&token, &new, from, origin).await?;
     Ok(Json(Message::new("Password has been reset")))
 }
 

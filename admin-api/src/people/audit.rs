@@ -15,6 +15,7 @@ use crate::store::audit::Act;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
 use crate::store::sql::Tx;
+use crate::store::users::Identity;
 use crate::store::users::User;
 
 /// How many notes of failures may wait to be written; more are left to the log.
@@ -43,6 +44,12 @@ pub struct Actor {
     pub name: String,
 }
 
+impl From<&Identity> for Actor {
+    fn from(user: &Identity) -> Self {
+        Self { id: user.id.clone(), name: user.username.clone() }
+    }
+}
+
 impl From<&User> for Actor {
     fn from(user: &User) -> Self {
         Self { id: user.id.clone(), name: user.username.clone() }
@@ -64,9 +71,17 @@ pub(crate) enum Deed {
     SignInFailed,
     LoggedOut,
     RefreshReused,
-    TokenMinted,
+    PasswordChanged,
+    PasswordChangeFailed,
+    PasswordReset,
     AccountLinked,
     AccountUnlinked,
+    TokenMinted,
+    TokenRevoked,
+    KeyAdded,
+    KeyRotated,
+    KeyDistrusted,
+    PeopleImported,
 }
 
 impl Deed {
@@ -84,21 +99,34 @@ impl Deed {
             Self::SignInFailed => "sign_in.failed",
             Self::LoggedOut => "logout",
             Self::RefreshReused => "refresh.reused",
-            Self::TokenMinted => "token.minted",
+            Self::PasswordChanged => "password.changed",
+            Self::PasswordChangeFailed => "password.change_failed",
+            Self::PasswordReset => "password.reset",
             Self::AccountLinked => "account.linked",
             Self::AccountUnlinked => "account.unlinked",
+            Self::TokenMinted => "token.minted",
+            Self::TokenRevoked => "token.revoked",
+            Self::KeyAdded => "key.added",
+            Self::KeyRotated => "key.rotated",
+            Self::KeyDistrusted => "key.distrusted",
+            Self::PeopleImported => "people.imported",
         }
     }
 
     const fn outcome(self) -> &'static str {
         match self {
-            Self::SignInFailed | Self::RefreshReused => "failure",
+            Self::SignInFailed | Self::RefreshReused | Self::PasswordChangeFailed => "failure",
             _ => "success",
         }
     }
 }
 
 impl Origin {
+    /// The same, once it is known who asks.
+    pub(crate) fn by(self, actor: impl Into<Actor>) -> Self {
+        Self { actor: Some(actor.into()), ..self }
+    }
+
     /// A note that `deed` was done to `target` at `at`.
     pub(crate) fn did(&self, deed: Deed, target: Option<Actor>, at: Timestamp) -> Act {
         let (actor_id, actor_name) = match &self.actor {
@@ -131,11 +159,11 @@ pub(crate) fn note(
     tx: &Tx<'_>,
     origin: &Origin,
     deed: Deed,
-    target: Actor,
+    target: impl Into<Option<Actor>>,
     detail: Option<String>,
     at: Timestamp,
 ) -> Result<(), DbError> {
-    audit::add(tx, &Act { detail, ..origin.did(deed, Some(target), at) })
+    audit::add(tx, &Act { detail, ..origin.did(deed, target.into(), at) })
 }
 
 /// Where notes of failures wait to be written.

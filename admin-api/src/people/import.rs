@@ -33,6 +33,8 @@ use self::decision::decide;
 use self::fault::ImportError;
 use self::fault::ROWS_MAX;
 use self::lines::Lines;
+use super::audit::Deed;
+use super::audit::note;
 use super::changes::record_override;
 use super::users::Users;
 use crate::store::alone::Alone;
@@ -249,6 +251,9 @@ impl Clerk {
                 Decision::Differ(_) | Decision::Keep | Decision::Refuse(_) => {}
             }
         }
+        let ImportReport { added, updated, .. } = self.report;
+        let so_far = format!("{added} added and {updated} updated so far");
+        note(tx, &self.people.origin, Deed::PeopleImported, None, Some(so_far), now)?;
         // The counter of revocations comes last, after all rows of people and sessions.
         let until = self.people.desk.issuer.all_until(now);
         for (user, is_shut_out) in &changed {

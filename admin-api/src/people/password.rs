@@ -9,6 +9,10 @@ use kernel::time::Timestamp;
 
 use super::asker::Asker;
 use super::asker::AskerError;
+use super::audit::Actor;
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::names::address_spelled;
@@ -100,7 +104,11 @@ impl Desk {
     ///
     /// # Errors
     /// [`PasswordError`].
-    pub(crate) async fn change_password(&self, change: Change) -> Result<SignedIn, PasswordError> {
+    pub(crate) async fn change_password(
+        &self,
+        change: Change,
+        origin: Origin,
+    ) -> Result<SignedIn, PasswordError> {
         let now = self.clock.now();
         let Asker { user, token } = self.asker(&change.access).await?;
         let new = self.passwords.policy().accept(&change.new, &names_of(&user))?;
@@ -109,7 +117,11 @@ impl Desk {
         let stored = self.database.read(move |sql| users::hash_of(sql, &id)).await?;
         let verdict = self.passwords.check(change.current, stored.clone(), change.from).await;
         let hashed = match verdict {
-            Ok(Verdict::Wrong) => return Err(PasswordError::Incorrect),
+            Ok(Verdict::Wrong) => {
+                let owner = Actor::from(&user);
+                self.notes.add(origin.by(&user).did(Deed::PasswordChangeFailed, Some(owner), now));
+                return Err(PasswordError::Incorrect);
+            }
             Ok(Verdict::Right { .. }) => self.passwords.hash(new, Some(change.from)).await,
             Err(error) => Err(error),
         };
@@ -129,7 +141,8 @@ impl Desk {
                 Ok(Some(issuer.begin(&Identity::from(user.clone()), asked, now)))
             };
             let is_still = |_: &User| Ok(users::hash_of(tx, &user.id)? == stored);
-            set(tx, &user.id, &hashed, is_still, begin, (now, until))
+            let noted = (&origin.by(&user), Deed::PasswordChanged);
+            set(tx, &user.id, &hashed, is_still, begin, (now, until), noted)
         };
         let Some((user, session, seq)) = self.database.write(act).await? else {
             return Err(PasswordError::Incorrect);
@@ -172,6 +185,7 @@ impl Desk {
         token: &Secret,
         new: &Secret,
         from: Prefix,
+        origin: Origin,
     ) -> Result<(), PasswordError> {
         let now = self.clock.now();
         let counted = self.throttle.stranger(from, now).await?;
@@ -191,8 +205,8 @@ impl Desk {
                 let reset = password_resets::find(tx, &token_hash)?;
                 Ok(reset.is_some_and(|reset| holds(&reset, user, now)))
             };
-            let done = set(tx, &user.id, &hashed, is_still, |_| Ok(None), (now, until))?;
-            Ok::<_, DbError>(done)
+            let noted = (&origin.by(&user), Deed::PasswordReset);
+            set(tx, &user.id, &hashed, is_still, |_| Ok(None), (now, until), noted)
         };
         let (user, _, seq) = self.database.write(act).await?.ok_or(PasswordError::Token)?;
         self.progress.reaches(Some(seq)).await;
@@ -233,6 +247,7 @@ fn set(
     is_still: impl FnOnce(&User) -> Result<bool, DbError>,
     begin: impl FnOnce(&User) -> Result<Option<Session>, DbError>,
     (now, until): (Timestamp, Timestamp),
+    (origin, deed): (&Origin, Deed),
 ) -> Result<Option<(User, Option<Session>, u64)>, DbError> {
     let Some(mut user) = users::find(tx, By::Id, user_id)?.filter(|user| user.is_active) else {
         return Ok(None);
@@ -259,6 +274,7 @@ fn set(
         }
     }
     password_resets::forget_of(tx, user_id)?;
+    note(tx, origin, deed, Actor::from(&user), None, now)?;
     let entry = Entry::UserEpoch { user_id: user.id.clone(), min_epoch: user.epoch, until };
     let seq = revocations::record(tx, &entry, now)?;
     Ok(Some((user, session, seq)))

@@ -27,6 +27,9 @@ use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use uuid::Uuid;
 
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use crate::sealing::Seal;
 use crate::sealing::SealError;
@@ -253,6 +256,7 @@ impl SigningKeys {
             tx.alone_in(Room::Firsts)?;
             signing_keys::forget(tx, now.minus(KEPT_FOR))?;
             there_is_room(&signing_keys::all(tx)?, now)?;
+            note(tx, &Origin::default(), Deed::KeyAdded, None, Some(key.kid.clone()), now)?;
             Ok::<_, SigningKeyError>(signing_keys::insert(tx, &key)?)
         };
         self.desk.database.write(keep).await?;
@@ -269,7 +273,10 @@ impl SigningKeys {
         let now = self.desk.clock.now();
         let fresh = self.make(self.algorithm_or(None), now)?;
         let outlives = self.lifetime_max + RETIRES_LATE;
-        let turn = move |tx: &Tx<'_>| turn(tx, fresh, published_for, outlives, now);
+        let turn = move |tx: &Tx<'_>| {
+            note(tx, &Origin::default(), Deed::KeyRotated, None, None, now)?;
+            turn(tx, fresh, published_for, outlives, now)
+        };
         let turned = self.desk.database.write(turn).await?;
         Ok(Rotation { is_to_sign: self.algorithm.is_some(), ..turned })
     }
@@ -340,6 +347,7 @@ impl SigningKeys {
                 known.extend(kept.iter().map(|key| format!("`{}`", key.kid)));
                 return Err(SigningKeyError::Unknown { kid, known });
             }
+            note(tx, &Origin::default(), Deed::KeyDistrusted, None, Some(kid.clone()), now)?;
             distrust(tx, &kid, kept, successor, now)
         };
         let (seq, successor) = self.desk.database.write(distrust).await?;

@@ -8,6 +8,9 @@ use kernel::token::VerifiedToken;
 use kernel::token::said_by;
 use serde_json::Value;
 
+use super::audit::Deed;
+use super::audit::Origin;
+use super::audit::note;
 use super::desk::Desk;
 use super::refresh::end_session;
 use super::standing::Standing;
@@ -38,10 +41,17 @@ impl Desk {
     ///
     /// # Errors
     /// [`DbError`].
-    pub(crate) async fn take_back(&self, token: &Secret) -> Result<TakenBack, DbError> {
+    pub(crate) async fn take_back(
+        &self,
+        token: &Secret,
+        origin: Origin,
+    ) -> Result<TakenBack, DbError> {
         let now = self.clock.now();
         if let Ok(claims) = self.issuer.read_refresh(token, now) {
-            let end = move |tx: &Tx<'_>| end_session(tx, &claims.sid, End::Logout, now);
+            let end = move |tx: &Tx<'_>| {
+                note(tx, &origin, Deed::TokenRevoked, None, Some(claims.sid.clone()), now)?;
+                end_session(tx, &claims.sid, End::Logout, now)
+            };
             let seq: Option<u64> = self.database.write(end).await?;
             self.progress.reaches(seq).await;
             return Ok(TakenBack::Session);
@@ -54,7 +64,15 @@ impl Desk {
             return Ok(TakenBack::Expired);
         }
         let until = self.until(token.claims().expires_at_s);
-        let seq = self.database.write(move |tx| revoke_one(tx, &token, until, now)).await?;
+        let revoke = move |tx: &Tx<'_>| {
+            let seq = revoke_one(tx, &token, until, now)?;
+            if seq.is_some() {
+                let jti = token.claims().token_id.as_deref().map(str::to_owned);
+                note(tx, &origin, Deed::TokenRevoked, None, jti, now)?;
+            }
+            Ok::<_, DbError>(seq)
+        };
+        let seq = self.database.write(revoke).await?;
         self.progress.reaches(seq).await;
         Ok(if seq.is_some() { TakenBack::Token } else { TakenBack::Before })
     }
@@ -63,8 +81,12 @@ impl Desk {
     ///
     /// # Errors
     /// [`DbError`].
-    pub(crate) async fn take_back_any(&self, token: &Secret) -> Result<TakenBack, DbError> {
-        let taken = self.take_back(token).await?;
+    pub(crate) async fn take_back_any(
+        &self,
+        token: &Secret,
+        origin: Origin,
+    ) -> Result<TakenBack, DbError> {
+        let taken = self.take_back(token, origin.clone()).await?;
         let (TakenBack::NotOurs(_), Some((_, claims))) = (&taken, said_by(token.expose())) else {
             return Ok(taken);
         };
@@ -81,10 +103,12 @@ impl Desk {
             Some(jti) => TokenKey::of_id(&issuer, jti),
             None => TokenKey::of_signing_input(signing_input.as_bytes()),
         };
+        let from = issuer.clone();
         let record = move |tx: &Tx<'_>| {
             if revocations::is_token_revoked(tx, key)? {
                 return Ok(None);
             }
+            note(tx, &origin, Deed::TokenRevoked, None, Some(from.clone()), now)?;
             revocations::record(tx, &Entry::Token { key, until }, now).map(Some)
         };
         let seq: Option<u64> = self.database.write(record).await?;

@@ -112,3 +112,38 @@ async fn nothing_is_changed_without_its_note() {
     house.execute("ALTER TABLE gone RENAME TO audit");
     house.sign_in().await;
 }
+
+#[tokio::test]
+async fn what_is_done_to_a_password_or_a_token_is_noted() {
+    let house = House::with_ann().await;
+    let root = house.root().await;
+    let change = async |current: &str, access: &str| {
+        let body = json!({ "current_password": current, "new_password": "nine-swans-on-the-lake" });
+        let request = with_json("POST", "/auth/password", &body);
+        house.ask(bearer(request, access)).await
+    };
+    let ann = house.sign_in().await;
+    assert_eq!(change("wrong", &ann.access).await.status, StatusCode::FORBIDDEN);
+    let ann = change(PASSWORD, &ann.access).await.pair();
+    let revoke = form("/auth/oauth/revoke", &[("token", &ann.access)]);
+    house.ask(revoke).await.is_ok();
+    for (action, outcome, actor) in [
+        ("password.change_failed", "failure", json!("ann")),
+        ("password.changed", "success", json!("ann")),
+        ("token.revoked", "success", Value::Null),
+    ] {
+        let query = format!("action={action}");
+        let noted = loop {
+            // Failures are written by a task of its own.
+            if let Some(act) = acts(&house, &root.access, &query).await.into_iter().next() {
+                break act;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(
+            (&noted["outcome"], &noted["actor_name"]),
+            (&json!(outcome), &actor),
+            "{action}"
+        );
+    }
+}

@@ -169,6 +169,8 @@ section! {
         password_chars_min: Whole<8, 64> = Means("8"),
         /// Where a browser goes to set a new password; left out: `frontend_url`.
         reset_url: WebUrl = Fine,
+        /// Whether a refresh gives the same refresh token again, for clients that keep their first.
+        keep_refresh_token: bool = Means("false"),
         /// Whether anybody may register.
         registration: bool = Means("false"),
         /// How often passwords may be tried.

@@ -53,6 +53,7 @@ pub(crate) struct Issuer {
     profile: Profile,
     access_ttl: Duration,
     refresh_ttl: Duration,
+    keeps_refresh_token: bool,
     keys: Arc<LiveKeys>,
     refresh_keys: RefreshKeys,
 }
@@ -70,6 +71,7 @@ impl Issuer {
             },
             access_ttl: auth.access_ttl,
             refresh_ttl: auth.refresh_ttl,
+            keeps_refresh_token: auth.keep_refresh_token,
             keys,
             refresh_keys,
         }
@@ -120,6 +122,11 @@ impl Issuer {
             access_until: self.access_until(now),
             kid: self.refresh_keys.ring().signing().kid().to_owned(),
         }
+    }
+
+    /// Whether a refresh gives the same refresh token again.
+    pub(crate) fn keeps_refresh_token(&self) -> bool {
+        self.keeps_refresh_token
     }
 
     /// Until when an access token made `now` is accepted anywhere.

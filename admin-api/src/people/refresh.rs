@@ -4,6 +4,9 @@
 //! The token of the generation just left is still good for [`GRACE`] and gives the very same
 //! successor, so clients that race themselves stay signed in. An older one can only be a copy:
 //! the session dies, and no other with it.
+//!
+//! For clients that keep their first token whatever they are given, a switch leaves sessions in the
+//! generation that they are in. A copy of such a token cannot be told from it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +130,11 @@ impl Desk {
         now: Timestamp,
     ) -> Result<Turn, DbError> {
         let rotation = self.issuer.rotation(shown, now);
-        let moved = self.database.write_at_once(move |tx| sessions::rotate(tx, &rotation)).await?;
+        let step = match self.issuer.keeps_refresh_token() {
+            true => sessions::stay,
+            false => sessions::rotate,
+        };
+        let moved = self.database.write_at_once(move |tx| step(tx, &rotation)).await?;
         if let Some((user, session)) = moved {
             return Ok(on(user, session));
         }

@@ -151,36 +151,54 @@ pub(crate) struct Rotation {
 /// # Errors
 /// [`DbError`].
 pub(crate) fn rotate(tx: &Tx<'_>, turn: &Rotation) -> Result<Option<(Identity, Session)>, DbError> {
+    let Rotation { session_id, from, epoch, at, expires_at, access_until, kid } = turn;
+    let swap = turned(
+        "generation = generation + 1, rotated_at = ?3, kid = ?6,
+         expires_at = CASE WHEN absolute_until < ?7 THEN absolute_until ELSE ?7 END,",
+    );
+    let params = params![session_id, *from, *at, *access_until, *epoch, kid, *expires_at];
+    tx.row(&swap, params, |row| read_with_owner(row, *epoch))
+}
+
+/// The same for a session that stays in its generation: only access tokens go on.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn stay(tx: &Tx<'_>, turn: &Rotation) -> Result<Option<(Identity, Session)>, DbError> {
+    let Rotation { session_id, from, epoch, at, access_until, .. } = turn;
+    let params = params![session_id, *from, *at, *access_until, *epoch];
+    tx.row(&turned(""), params, |row| read_with_owner(row, *epoch))
+}
+
+/// The statement of a refresh that changes `more` than the end of access tokens.
+fn turned(more: &str) -> String {
     let of_owner = |column| format!("(SELECT {column} FROM users WHERE users.id = user_id)");
-    let swap = format!(
+    format!(
         "UPDATE sessions
-         SET generation = generation + 1, rotated_at = ?3, kid = ?6,
-             expires_at = CASE WHEN absolute_until < ?4 THEN absolute_until ELSE ?4 END,
-             access_until = CASE WHEN access_until > ?5 THEN access_until ELSE ?5 END
+         SET {more} access_until = CASE WHEN access_until > ?4 THEN access_until ELSE ?4 END
          WHERE id = ?1 AND generation = ?2 AND ended_at IS NULL AND absolute_until > ?3
              AND EXISTS (SELECT 1 FROM users
-                         WHERE users.id = user_id AND users.is_active AND users.epoch = ?7)
+                         WHERE users.id = user_id AND users.is_active AND users.epoch = ?5)
          RETURNING {COLUMNS}, {} AS owner_name, {} AS owner_tier, {} AS owner_role,
              {} AS owner_scopes",
         of_owner("username"),
         of_owner("tier"),
         of_owner("role"),
         of_owner("scopes"),
-    );
-    let Rotation { session_id, from, epoch, at, expires_at, access_until, kid } = turn;
-    let params = params![session_id, *from, *at, *expires_at, *access_until, kid, *epoch];
-    tx.row(&swap, params, |row| {
-        let session = read(row)?;
-        let owner = Identity {
-            id: session.user_id.clone(),
-            username: row.text("owner_name")?,
-            tier: row.tier("owner_tier")?,
-            role: row.text("owner_role")?,
-            scopes: row.scopes("owner_scopes")?,
-            epoch: *epoch,
-        };
-        Ok((owner, session))
-    })
+    )
+}
+
+fn read_with_owner(row: &Row<'_>, epoch: u64) -> Result<(Identity, Session), DbError> {
+    let session = read(row)?;
+    let owner = Identity {
+        id: session.user_id.clone(),
+        username: row.text("owner_name")?,
+        tier: row.tier("owner_tier")?,
+        role: row.text("owner_role")?,
+        scopes: row.scopes("owner_scopes")?,
+        epoch,
+    };
+    Ok((owner, session))
 }
 
 /// Notes that an access token of the session goes on until `until`.

@@ -233,3 +233,26 @@ async fn a_key_that_signs_access_tokens_cannot_make_a_refresh_token() {
     let forged = keys().ring().signing().sign(&claims(&pair.refresh)).unwrap();
     house.refresh(&forged).await.is_invalid_refresh();
 }
+
+#[tokio::test]
+async fn a_client_that_keeps_its_first_refresh_token_stays_signed_in_where_that_is_switched_on() {
+    let house = House::empty("[auth]\nkeep_refresh_token = true").await;
+    house.add(ann()).await;
+    let first = house.sign_in().await;
+    for _ in 0..3 {
+        house.hand.forward(Duration::from_secs(60));
+        let next = house.refresh(&first.refresh).await.pair();
+        assert_eq!(next.refresh, first.refresh);
+        assert_ne!(next.access, first.access);
+        house.me(&next.access).await.is_ok();
+    }
+    house.api.users().disable("ann").await.unwrap();
+    house.refresh(&first.refresh).await.is_invalid_refresh();
+    house.api.users().enable("ann").await.unwrap();
+    let again = house.sign_in().await;
+    house.ask(bearer(post("/auth/logout"), &again.access)).await.is_ok();
+    house.refresh(&again.refresh).await.is_invalid_refresh();
+    let last = house.sign_in().await;
+    house.hand.forward(Duration::from_secs(7 * 24 * 60 * 60));
+    house.refresh(&last.refresh).await.is_invalid_refresh();
+}

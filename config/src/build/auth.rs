@@ -85,6 +85,7 @@ pub(super) fn auth(
         hashing: Hashing { threads, queue_max: hashing.queue_max.value?.0 as usize },
         password_chars_min: file.password_chars_min.value?.0 as usize,
         reset_url: file.reset_url.value.map(|url| url.0),
+        keep_refresh_token: file.keep_refresh_token.value?,
         registration: file.registration.value?,
         throttle: passwords::throttle(file.throttle)?,
         oauth: oauth?,

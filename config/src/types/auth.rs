@@ -45,6 +45,9 @@ pub struct Auth {
     pub password_chars_min: usize,
     /// Where a browser goes to set a new password.
     pub reset_url: Option<String>,
+    /// Whether a refresh gives the same refresh token again, for clients that keep their first: a
+    /// copy of it can then not be told from it.
+    pub keep_refresh_token: bool,
     /// Whether anybody may register.
     pub registration: bool,
     /// How often passwords may be tried.

@@ -16,6 +16,8 @@ mod lines;
 
 mod decision;
 
+mod account;
+
 use std::io;
 use std::io::BufRead;
 
@@ -24,6 +26,9 @@ use kernel::tier::Tier;
 use kernel::time::Timestamp;
 use tokio::sync::mpsc;
 
+use self::account::AccountDecision;
+use self::account::ToldAccount;
+use self::account::decide_account;
 use self::arrival::Told;
 use self::decision::Decision;
 use self::decision::Difference;
@@ -39,6 +44,8 @@ use super::changes::record_override;
 use super::users::Users;
 use crate::store::alone::Alone;
 use crate::store::fault::DbError;
+use crate::store::oauth_accounts;
+use crate::store::oauth_accounts::Account;
 use crate::store::old_people;
 use crate::store::revocations;
 use crate::store::sessions;
@@ -107,8 +114,12 @@ pub struct ImportReport {
     pub updated: u64,
     /// How many are said to be otherwise, and stayed as they are here.
     pub different: u64,
-    /// How many were refused.
+    /// How many people, and accounts, were refused.
     pub refused: u64,
+    /// How many accounts at providers are new.
+    pub accounts_added: u64,
+    /// How many accounts at providers are here.
+    pub accounts_unchanged: u64,
     /// Who was updated, or is different, and in what: the first hundred.
     pub differences: Vec<String>,
     /// Who was refused, and why: the first hundred.
@@ -146,8 +157,15 @@ impl Users {
     }
 }
 
+/// Rows that are decided about, and written, in one transaction.
+enum Batch {
+    People(Vec<Told>),
+    /// After all people.
+    Accounts(Vec<ToldAccount>),
+}
+
 /// Reads everybody, and gives them away in batches; stops where nobody takes them any more.
-fn read(source: ImportSource, give: &mpsc::Sender<Vec<Told>>) -> Result<(), ImportError> {
+fn read(source: ImportSource, give: &mpsc::Sender<Batch>) -> Result<(), ImportError> {
     match source {
         ImportSource::OldDeployment(database) => {
             let Alone { mut seat, place } = Alone::to_read(&database)?;
@@ -160,7 +178,7 @@ fn read(source: ImportSource, give: &mpsc::Sender<Vec<Told>>) -> Result<(), Impo
             let mut lines = Lines::of(reader);
             loop {
                 let batch = lines.by_ref().take(BATCH_ROWS_MAX).collect::<io::Result<Vec<_>>>()?;
-                if batch.is_empty() || give.blocking_send(batch).is_err() {
+                if batch.is_empty() || give.blocking_send(Batch::People(batch)).is_err() {
                     return Ok(());
                 }
             }
@@ -180,22 +198,45 @@ impl From<DbError> for Stop {
     }
 }
 
-fn read_deployment(sql: &Sql<'_>, place: &str, give: &mpsc::Sender<Vec<Told>>) -> Result<(), Stop> {
+fn read_deployment(sql: &Sql<'_>, place: &str, give: &mpsc::Sender<Batch>) -> Result<(), Stop> {
+    // Whoever takes them no more has a fault to tell, which this one would hide.
+    let give = |batch| give.blocking_send(batch).map_err(|_| Stop::Fault(ImportError::Lost));
     let columns = old_people::columns(sql, "users")?;
+    check_users(&columns, place).map_err(Stop::Fault)?;
+    old_people::users(sql, &columns, |page| {
+        give(Batch::People(page.into_iter().map(Told::of).collect()))
+    })?;
+    let columns = old_people::columns(sql, "oauth_accounts")?;
+    // Where nobody came by a provider, there may be no such table.
+    if columns.is_empty() {
+        return Ok(());
+    }
+    check_accounts(&columns, place).map_err(Stop::Fault)?;
+    old_people::accounts(sql, &columns, |page| {
+        give(Batch::Accounts(page.into_iter().map(ToldAccount::of).collect()))
+    })
+}
+
+fn check_users(columns: &[String], place: &str) -> Result<(), ImportError> {
     let has = |name: &str| columns.iter().any(|column| column == name);
     let place = place.to_owned();
     if columns.is_empty() {
-        return Err(Stop::Fault(ImportError::NoTable { place }));
+        return Err(ImportError::NoTable { place });
     }
-    let lacks = if has("id") { "username` or `email" } else { "id" };
-    if !has("id") || !(has("username") || has("email")) {
-        return Err(Stop::Fault(ImportError::NoColumn { place, column: lacks }));
+    if !has("id") {
+        return Err(ImportError::NoColumn { place, column: "id" });
     }
-    old_people::users(sql, &columns, |page| {
-        let batch = page.into_iter().map(Told::of).collect();
-        // Whoever takes them no more has a fault to tell, which this one would hide.
-        give.blocking_send(batch).map_err(|_| Stop::Fault(ImportError::Lost))
-    })
+    if !has("username") && !has("email") {
+        return Err(ImportError::NoColumn { place, column: "username` or `email" });
+    }
+    Ok(())
+}
+
+fn check_accounts(columns: &[String], place: &str) -> Result<(), ImportError> {
+    let needed = ["user_id", "provider", "provider_user_id"];
+    let lacking = needed.into_iter().find(|name| !columns.iter().any(|column| column == name));
+    let place = place.to_owned();
+    lacking.map_or(Ok(()), |column| Err(ImportError::NoAccountColumn { place, column }))
 }
 
 /// Whoever decides, writes, and counts.
@@ -207,32 +248,43 @@ struct Clerk {
 }
 
 impl Clerk {
-    async fn take(self, batch: Vec<Told>) -> Result<Self, ImportError> {
+    async fn take(self, batch: Batch) -> Result<Self, ImportError> {
         let database = self.people.desk.database.clone();
         let now = self.people.desk.clock.now();
         let done = match self.import.mode {
             Mode::DryRun => database.read(move |sql| self.try_batch(sql, batch, now)).await,
-            Mode::Kept => database.write(move |tx| self.keep_batch(tx, batch, now)).await,
+            Mode::Kept => {
+                let keep = move |tx: &Tx<'_>| match batch {
+                    Batch::People(batch) => self.keep_people(tx, batch, now),
+                    Batch::Accounts(batch) => self.keep_accounts(tx, batch, now),
+                };
+                database.write(keep).await
+            }
         }?;
         let rows = &done.report;
-        let rows = rows.added + rows.unchanged + rows.updated + rows.different + rows.refused;
+        let people = rows.added + rows.unchanged + rows.updated + rows.different;
+        let rows = people + rows.accounts_added + rows.accounts_unchanged + rows.refused;
         if rows > ROWS_MAX { Err(ImportError::TooMany) } else { Ok(done) }
     }
 
-    fn try_batch(
-        mut self,
-        sql: &Sql<'_>,
-        batch: Vec<Told>,
-        now: Timestamp,
-    ) -> Result<Self, DbError> {
-        for told in batch {
-            let (at, decision) = self.decide(sql, told, now)?;
-            self.count(&at, &decision);
+    fn try_batch(mut self, sql: &Sql<'_>, batch: Batch, now: Timestamp) -> Result<Self, DbError> {
+        match batch {
+            Batch::People(batch) => {
+                for told in batch {
+                    let (at, decision) = self.decide(sql, told, now)?;
+                    self.count(&at, &decision);
+                }
+            }
+            Batch::Accounts(batch) => {
+                for told in batch {
+                    self.decide_account(sql, told, now)?;
+                }
+            }
         }
         Ok(self)
     }
 
-    fn keep_batch(
+    fn keep_people(
         mut self,
         tx: &Tx<'_>,
         batch: Vec<Told>,
@@ -264,6 +316,46 @@ impl Clerk {
             record_override(tx, &self.people.desk.roles, user, now, until)?;
         }
         Ok(self)
+    }
+
+    fn keep_accounts(
+        mut self,
+        tx: &Tx<'_>,
+        batch: Vec<ToldAccount>,
+        now: Timestamp,
+    ) -> Result<Self, DbError> {
+        for told in batch {
+            if let Some(account) = self.decide_account(tx, told, now)? {
+                oauth_accounts::insert(tx, &account)?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Decides about an account, and counts it; gives one that is to be added.
+    fn decide_account(
+        &mut self,
+        sql: &Sql<'_>,
+        told: ToldAccount,
+        now: Timestamp,
+    ) -> Result<Option<Account>, DbError> {
+        let ToldAccount { at, link } = told;
+        let decision = match link {
+            Ok(link) => decide_account(sql, &self.people, &mut self.seen, link, now)?,
+            Err(fault) => AccountDecision::Refuse(fault),
+        };
+        match decision {
+            AccountDecision::Add(account) => {
+                self.report.accounts_added += 1;
+                return Ok(Some(account));
+            }
+            AccountDecision::Keep => self.report.accounts_unchanged += 1,
+            AccountDecision::Refuse(fault) => {
+                self.report.refused += 1;
+                tell(&mut self.report.faults, &format!("{at}: {fault}"));
+            }
+        }
+        Ok(None)
     }
 
     fn decide(
@@ -307,10 +399,15 @@ impl Clerk {
                 (&mut report.faults, format!("{at}: {fault}"))
             }
         };
-        if list.len() < TOLD_MAX {
-            // It is shown to an operator, and may hold anything.
-            list.push(line.replace(char::is_control, "\u{fffd}"));
-        }
+        tell(list, &line);
+    }
+}
+
+/// Adds a line for an operator, unless there are enough.
+fn tell(list: &mut Vec<String>, line: &str) {
+    if list.len() < TOLD_MAX {
+        // What comes from elsewhere may hold anything.
+        list.push(line.replace(char::is_control, "\u{fffd}"));
     }
 }
 

@@ -27,6 +27,18 @@ pub(crate) struct OldUser {
     pub(crate) created_at: Option<String>,
 }
 
+/// A row of their table `oauth_accounts`, as it is.
+#[derive(Debug, Default)]
+pub(crate) struct OldAccount {
+    pub(crate) user_id: Option<String>,
+    pub(crate) provider: Option<String>,
+    pub(crate) provider_user_id: Option<String>,
+    pub(crate) created_at: Option<String>,
+}
+
+/// The columns of an account, the last of which not everybody has.
+const OF_AN_ACCOUNT: [&str; 4] = ["user_id", "provider", "provider_user_id", "created_at"];
+
 /// Which of our columns are texts there.
 const TEXTS: [&str; 9] = [
     "id",
@@ -65,16 +77,33 @@ pub(crate) fn users<E: From<DbError>>(
     take: impl FnMut(Vec<OldUser>) -> Result<(), E>,
 ) -> Result<(), E> {
     let has = |name: &str| columns.iter().any(|column| column == name);
-    let text = |name: &&str| match has(name) {
-        true => format!("{} AS {name}", as_text(sql, name)),
-        false => format!("{} AS {name}", nothing(sql)),
-    };
+    let text = |name: &&str| text_or_nothing(sql, columns, name);
     let flag = |name: &&str| match has(name) {
         true => format!("coalesce({}, 'false') AS {name}", as_text(sql, name)),
         false => format!("{} AS {name}", nothing(sql)),
     };
     let all = TEXTS.iter().map(text).chain(FLAGS.iter().map(flag)).collect::<Vec<_>>().join(", ");
     sql.pages(&format!("SELECT {all} FROM users ORDER BY 1"), read_user, take)
+}
+
+/// Hands all accounts at providers to `take`; `columns` are those that their table has.
+///
+/// # Errors
+/// [`DbError`]; what `take` gives.
+pub(crate) fn accounts<E: From<DbError>>(
+    sql: &Sql<'_>,
+    columns: &[String],
+    take: impl FnMut(Vec<OldAccount>) -> Result<(), E>,
+) -> Result<(), E> {
+    let all = OF_AN_ACCOUNT.map(|name| text_or_nothing(sql, columns, name)).join(", ");
+    sql.pages(&format!("SELECT {all} FROM oauth_accounts ORDER BY 1, 2, 3"), read_account, take)
+}
+
+fn text_or_nothing(sql: &Sql<'_>, columns: &[String], name: &str) -> String {
+    match columns.iter().any(|column| column == name) {
+        true => format!("{} AS {name}", as_text(sql, name)),
+        false => format!("{} AS {name}", nothing(sql)),
+    }
 }
 
 fn as_text(sql: &Sql<'_>, name: &str) -> String {
@@ -102,6 +131,15 @@ fn read_user(row: &Row<'_>) -> Result<OldUser, DbError> {
         is_active: row.opt_text("is_active")?,
         is_verified: row.opt_text("is_verified")?,
         last_login: row.opt_text("last_login")?,
+        created_at: row.opt_text("created_at")?,
+    })
+}
+
+fn read_account(row: &Row<'_>) -> Result<OldAccount, DbError> {
+    Ok(OldAccount {
+        user_id: row.opt_text("user_id")?,
+        provider: row.opt_text("provider")?,
+        provider_user_id: row.opt_text("provider_user_id")?,
         created_at: row.opt_text("created_at")?,
     })
 }

@@ -8,7 +8,9 @@ use admin_api::ImportError;
 use admin_api::ImportReport;
 use admin_api::ImportSource;
 use admin_api::Mode;
+use test_support::identity_provider::Person;
 
+use crate::browser::Street;
 use crate::support::*;
 
 /// By passlib 1.7.4, of [`PASSWORD`].
@@ -297,6 +299,76 @@ async fn a_table_with_nothing_but_ids_and_addresses_is_enough() {
                      AND role = 'user'";
     assert_eq!(house.count(whole), 1);
     assert_eq!(house.take(kept()).await.unwrap().unchanged, 1);
+}
+
+#[tokio::test]
+async fn who_came_by_a_provider_there_comes_by_it_here_as_who_they_were() {
+    let street = Street::new().await;
+    let house = &street.house;
+    house.old_people();
+    let (bea, cem) = (Person::called("bea"), Person::called("cem"));
+    house.old(&format!(
+        "CREATE TABLE oauth_accounts (id CHAR(32) PRIMARY KEY, user_id CHAR(32) NOT NULL,
+             provider VARCHAR(50) NOT NULL, provider_user_id VARCHAR(255) NOT NULL,
+             created_at DATETIME, UNIQUE (provider, provider_user_id));
+         INSERT INTO oauth_accounts VALUES
+             ('1', '6fa459eaee8a3ca4894edb77e160355e', 'google', '{}', '2025-01-01 12:00:00.000000'),
+             ('2', '16fd2706-8baf-433b-82eb-8c7fada847da', 'GITHUB', '{}', NULL),
+             ('3', '16fd2706-8baf-433b-82eb-8c7fada847da', 'facebook', '1', NULL),
+             ('4', '99', 'google', '99', NULL), ('5', '99', 'google', '', NULL)",
+        bea.subject, cem.number
+    ));
+    let would = house.take(dry()).await.unwrap();
+    let report = house.take(kept()).await.unwrap();
+    assert_eq!(would, report, "a dry run says what will be");
+    assert_eq!((report.added, report.accounts_added, report.refused), (3, 2, 3));
+    let cem_id = "16fd2706-8baf-433b-82eb-8c7fada847da";
+    assert_eq!(report.faults, [
+        format!(
+            "account of user `{cem_id}` at `facebook`: no provider `facebook`: configure it as \
+             `[auth.oauth.oidc.facebook]` first"
+        ),
+        "account of user `99` at `google`: `provider` and `provider_user_id` do not say who comes \
+         by it"
+            .to_owned(),
+        "account of user `99` at `google`: there is no user with the id `99`".to_owned(),
+    ]);
+    for (way, person, id) in
+        [("google", bea, "6fa459ea-ee8a-3ca4-894e-db77e160355e"), ("github", cem, cem_id)]
+    {
+        let pair = street.sign_in(way, person).await.pair();
+        assert_eq!(street.who(&pair).await["id"], id, "{way}");
+    }
+    assert_eq!(street.people(), 3);
+    let again = house.take(kept()).await.unwrap();
+    assert_eq!((again.accounts_added, again.accounts_unchanged), (0, 2));
+    house.old(
+        "UPDATE oauth_accounts SET user_id = '886313e1-3b8a-5372-9b90-0c9aee199e5d'
+               WHERE id = '1'",
+    );
+    let report = house.take(updating()).await.unwrap();
+    assert!(report.faults.iter().any(|fault| fault.contains("somebody else")), "{report:?}");
+    house.old("ALTER TABLE oauth_accounts RENAME COLUMN provider TO oauth_name");
+    let error = house.take(kept()).await.unwrap_err().to_string();
+    assert!(error.contains("`oauth_accounts`") && error.contains("`provider`"), "{error}");
+}
+
+#[tokio::test]
+async fn accounts_at_google_and_github_are_known_where_neither_is_configured() {
+    let house = House::empty("").await;
+    house.old_people();
+    let owner = "6fa459eaee8a3ca4894edb77e160355e";
+    house.old(&format!(
+        "CREATE TABLE oauth_accounts (user_id CHAR(32), provider TEXT, provider_user_id INTEGER);
+         INSERT INTO oauth_accounts VALUES ('{owner}', 'google', 7), ('{owner}', 'github', 8)"
+    ));
+    assert_eq!(house.take(kept()).await.unwrap().accounts_added, 2);
+    for (issuer, subject) in [("https://accounts.google.com", 7), ("https://github.com", 8)] {
+        let count = format!(
+            "SELECT count(*) FROM oauth_accounts WHERE issuer = '{issuer}' AND subject = '{subject}'"
+        );
+        assert_eq!(house.count(&count), 1, "{issuer}");
+    }
 }
 
 #[tokio::test]

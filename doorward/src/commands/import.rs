@@ -72,6 +72,10 @@ fn tell(report: &ImportReport, mode: Mode) {
         "{dry}{} added, {} unchanged, {} updated, {} different, {} refused",
         report.added, report.unchanged, report.updated, report.different, report.refused
     );
+    let (added, unchanged) = (report.accounts_added, report.accounts_unchanged);
+    if added + unchanged > 0 {
+        println!("{dry}{added} accounts at providers added, {unchanged} unchanged");
+    }
 }
 
 fn as_json(report: &ImportReport, mode: Mode) -> anyhow::Result<String> {
@@ -82,6 +86,8 @@ fn as_json(report: &ImportReport, mode: Mode) -> anyhow::Result<String> {
         "updated": report.updated,
         "different": report.different,
         "refused": report.refused,
+        "accounts_added": report.accounts_added,
+        "accounts_unchanged": report.accounts_unchanged,
         "differences": report.differences,
         "faults": report.faults,
     });

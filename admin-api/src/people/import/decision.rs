@@ -55,13 +55,23 @@ pub(super) struct Difference {
 
 /// The ids, names and addresses of the rows so far.
 #[derive(Default)]
-pub(super) struct Seen(HashSet<u128>);
+pub(crate) struct Seen(HashSet<u128>);
 
 impl Seen {
     fn key(kind: &str, text: &str) -> u128 {
         let sum = digest(&SHA256, format!("{kind} {text}").as_bytes());
         let bytes = sum.as_ref().first_chunk().copied();
         u128::from_be_bytes(bytes.expect("a SHA-256 has 32 bytes"))
+    }
+
+    /// Whether an earlier row is of the person `id`.
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        self.0.contains(&Self::key("id", id))
+    }
+
+    /// Takes an account in; gives whether it is the first time.
+    pub(super) fn takes_account(&mut self, account: &str) -> bool {
+        self.0.insert(Self::key("account", account))
     }
 
     /// What a row is told apart by.

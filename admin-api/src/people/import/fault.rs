@@ -54,6 +54,18 @@ pub(crate) enum RowFault {
     /// A hash that cannot be checked.
     #[error("the password hash cannot be taken over: {0}")]
     Hash(#[from] Unreadable),
+    /// An account of nobody that could come by it.
+    #[error("`provider` and `provider_user_id` do not say who comes by it")]
+    Nobodys,
+    /// A provider whose issuer is not known.
+    #[error("no provider `{0}`: configure it as `[auth.oauth.oidc.{0}]` first")]
+    Provider(String),
+    /// An account of somebody who is not here.
+    #[error("there is no user with the id `{0}`")]
+    NoOwner(String),
+    /// An account by which somebody else comes.
+    #[error("by this account somebody else signs in here")]
+    Anothers,
     /// An id, a name or an address that an earlier row has.
     #[error("`{0}` stands in an earlier row too")]
     Twice(String),
@@ -90,6 +102,14 @@ pub enum ImportError {
     /// A table without what everybody must have.
     #[error("the table `users` of `{place}` has no column `{column}`")]
     NoColumn {
+        /// Which one.
+        place: String,
+        /// What it lacks.
+        column: &'static str,
+    },
+    /// A table of accounts without what each must have.
+    #[error("the table `oauth_accounts` of `{place}` has no column `{column}`")]
+    NoAccountColumn {
         /// Which one.
         place: String,
         /// What it lacks.

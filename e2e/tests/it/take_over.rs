@@ -106,6 +106,33 @@ fn people_of_a_postgres_sign_in_at_a_doorward_that_already_runs() {
 }
 
 #[test]
+fn doorward_keeps_to_a_schema_of_its_own_in_the_old_deployments_database() {
+    let old = old_deployment();
+    old.query(
+        "CREATE SCHEMA door;
+         CREATE TABLE oauth_accounts (
+             id UUID PRIMARY KEY, user_id UUID NOT NULL, provider VARCHAR(50) NOT NULL,
+             provider_user_id VARCHAR(255) NOT NULL, created_at TIMESTAMPTZ,
+             UNIQUE (provider, provider_user_id));
+         INSERT INTO oauth_accounts VALUES
+         (gen_random_uuid(), '16fd2706-8baf-433b-82eb-8c7fada847da', 'github', '583231', now())",
+    )
+    .unwrap();
+    let url = format!("{}?options=-csearch_path%3Ddoor", old.url());
+    let config = format!("environment = \"dev\"\n[database]\nurl = \"{url}\"\n");
+    let doorward = Doorward::builder().config(config).start();
+    let told = doorward.must(&["user", "import", "--from", &old.url()]);
+    let accounts = "1 accounts at providers added, 0 unchanged";
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        ["3 added, 0 unchanged, 0 updated, 0 different, 0 refused", accounts]
+    );
+    sign_in(&doorward, "ann", "6fa459ea-ee8a-3ca4-894e-db77e160355e", "premium");
+    let linked = old.query("SELECT issuer, subject FROM door.oauth_accounts").unwrap();
+    assert_eq!(linked, [[Some("https://github.com".to_owned()), Some("583231".to_owned())]]);
+}
+
+#[test]
 fn people_of_a_file_and_of_lines_come_to_a_postgres() {
     let server = PostgresServer::start();
     let config = format!("environment = \"dev\"\n[database]\nurl = \"{}\"\n", server.url());

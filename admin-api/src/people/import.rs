@@ -38,6 +38,7 @@ use self::decision::decide;
 use self::fault::ImportError;
 use self::fault::ROWS_MAX;
 use self::lines::Lines;
+use super::audit::Actor;
 use super::audit::Deed;
 use super::audit::note;
 use super::changes::record_override;
@@ -291,21 +292,30 @@ impl Clerk {
         now: Timestamp,
     ) -> Result<Self, DbError> {
         tx.alone_in(Room::Names)?;
+        let origin = &self.people.origin.clone();
+        let before = (self.report.added, self.report.updated);
         let mut changed = Vec::new();
         for told in batch {
             let (at, decision) = self.decide(tx, told, now)?;
             self.count(&at, &decision);
             match decision {
-                Decision::Add(user, hash) => take_in(tx, &user, hash.as_ref(), now)?,
+                Decision::Add(user, hash) => {
+                    take_in(tx, &user, hash.as_ref(), now)?;
+                }
                 Decision::Differ(difference) if self.import.changed == Changed::Updated => {
+                    let detail = format!("imported: {}", difference.fields.join(", "));
+                    let who = Actor::from(&difference.before);
+                    note(tx, origin, Deed::UserChanged, who, Some(detail), now)?;
                     changed.push(change(tx, *difference, now)?);
                 }
                 Decision::Differ(_) | Decision::Keep | Decision::Refuse(_) => {}
             }
         }
         let ImportReport { added, updated, .. } = self.report;
-        let so_far = format!("{added} added and {updated} updated so far");
-        note(tx, &self.people.origin, Deed::PeopleImported, None, Some(so_far), now)?;
+        if (added, updated) != before {
+            let so_far = format!("{added} added and {updated} updated so far");
+            note(tx, origin, Deed::PeopleImported, None, Some(so_far), now)?;
+        }
         // The counter of revocations comes last, after all rows of people and sessions.
         let until = self.people.desk.issuer.all_until(now);
         for (user, is_shut_out) in &changed {

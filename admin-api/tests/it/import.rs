@@ -181,7 +181,15 @@ async fn who_is_otherwise_there_is_told_and_changed_only_when_that_is_asked() {
     let again = house.refresh(&cem.refresh).await.pair();
     assert_eq!(claims(&again.access)["username"], "cemile");
     assert_eq!(claims(&again.access)["scope"], "orders:read orders:write");
+    let notes = |action: &str, detail: &str| {
+        let count = "SELECT count(*) FROM audit WHERE actor_name = 'command line'";
+        house.count(&format!("{count} AND action = '{action}' AND detail = '{detail}'"))
+    };
+    assert_eq!(notes("people.imported", "3 added and 0 updated so far"), 1);
+    assert_eq!(notes("people.imported", "0 added and 2 updated so far"), 1);
+    assert_eq!(notes("user.changed", "imported: tier, active"), 1);
     assert_eq!(house.take(updating()).await.unwrap(), unchanged(3));
+    assert_eq!(house.count("SELECT count(*) FROM audit WHERE action = 'people.imported'"), 2);
 }
 
 #[tokio::test]
@@ -243,6 +251,22 @@ async fn who_cannot_be_taken_over_is_named_with_the_reason_and_the_others_come()
     assert_eq!((report.added, report.unchanged), (3, 1));
     assert_eq!(report.refused, expected.len() as u64);
     assert_eq!(house.count("SELECT count(*) FROM users"), 4);
+}
+
+#[tokio::test]
+async fn the_last_who_manages_the_others_is_not_taken_away_by_an_import() {
+    let house = House::empty("").await;
+    let line = r#"{"username":"root","role":"admin","id":"1"}"#;
+    assert_eq!(house.take_lines(line, kept()).await, added(1));
+    for other in
+        [r#"{"username":"root","role":"user"}"#, r#"{"id":1,"username":"root","is_active":false}"#]
+    {
+        let report = house.take_lines(other, updating()).await;
+        assert!(report.faults[0].contains("`root` is the last administrator"), "{report:?}");
+    }
+    house.take_lines(r#"{"username":"root2","role":"admin"}"#, kept()).await;
+    let report = house.take_lines(r#"{"username":"root","role":"user"}"#, updating()).await;
+    assert_eq!((report.updated, report.refused), (1, 0));
 }
 
 #[tokio::test]

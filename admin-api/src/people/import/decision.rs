@@ -12,8 +12,10 @@ use uuid::Uuid;
 use super::arrival::Arrival;
 use super::fault::RowFault;
 use crate::passwords::stored::Stored;
+use crate::people::changes::check_not_the_last;
 use crate::people::person::NewUser;
 use crate::people::person::UserError;
+use crate::people::roles::ADMIN;
 use crate::people::roles::USER;
 use crate::people::users::Users;
 use crate::store::fault::DbError;
@@ -201,6 +203,13 @@ fn differ(
     let fields: Vec<_> = fields.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect();
     if fields.is_empty() {
         return Ok(Ok(Decision::Keep));
+    }
+    let manages = |user: &User| user.role == ADMIN && user.is_active;
+    if manages(&before)
+        && !manages(&user)
+        && let Err(error) = check_not_the_last(sql, &before)
+    {
+        return RowFault::of(error).map(Err);
     }
     let checked = check(sql, people, &user, hash.as_ref())?;
     Ok(checked.map(|()| Decision::Differ(Box::new(Difference { before, user, hash, fields }))))

@@ -3,7 +3,6 @@
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 
-use super::COLUMNS;
 use super::User;
 use super::update;
 use crate::store::fault::DbError;
@@ -32,10 +31,9 @@ pub(crate) fn take_in(
     now: Timestamp,
 ) -> Result<(), DbError> {
     tx.execute(
-        &format!(
-            "INSERT INTO users ({COLUMNS}, hashed_password, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14)"
-        ),
+        "INSERT INTO users (id, username, email, full_name, tier, role, scopes, is_active,
+                            is_verified, epoch, last_login, created_at, hashed_password, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
             &user.id,
             &user.username,
@@ -68,18 +66,9 @@ pub(crate) fn overwrite(
 ) -> Result<(), DbError> {
     update(tx, user, now)?;
     tx.execute(
-        "UPDATE users
-         SET username = ?2, email = ?3, full_name = ?4, is_verified = ?5,
-             hashed_password = coalesce(?6, hashed_password)
+        "UPDATE users SET username = ?2, hashed_password = coalesce(?3, hashed_password)
          WHERE id = ?1",
-        params![
-            &user.id,
-            &user.username,
-            user.email.as_deref(),
-            user.full_name.as_deref(),
-            user.is_verified,
-            hash,
-        ],
+        params![&user.id, &user.username, hash],
     )?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use kernel::claims::scopes_fit;
 use kernel::revocation::Entry;
+use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
 
@@ -24,9 +25,11 @@ use super::roles::ADMIN;
 use super::roles::Roles;
 use super::users::Users;
 use crate::store::fault::DbError;
+use crate::store::password_resets;
 use crate::store::revocations;
 use crate::store::sessions::End;
 use crate::store::sql::Room;
+use crate::store::sql::Sql;
 use crate::store::sql::Tx;
 use crate::store::unlocks;
 use crate::store::users;
@@ -122,6 +125,36 @@ impl Users {
         Ok(user)
     }
 
+    /// Gives a person another password, and lets them try it at once; all sessions end, and no token
+    /// that they hold is taken any more.
+    ///
+    /// # Errors
+    /// [`UserError`].
+    pub async fn set_password(&self, who: Who, new: Secret) -> Result<User, UserError> {
+        let user = self.find(who.clone()).await?;
+        let names = [user.username.as_str(), user.email.as_deref().unwrap_or_default()];
+        let new = self.desk.passwords.policy().accept(&new, &names)?;
+        let hash = self.desk.passwords.hash(new, None).await?;
+        let now = self.desk.clock.now();
+        let until = self.desk.issuer.all_until(now);
+        let origin = self.origin.clone();
+        let act = move |tx: &Tx<'_>| {
+            let mut user = who.find(tx)?;
+            note(tx, &origin, Deed::PasswordSet, Actor::from(&user), None, now)?;
+            users::set_password(tx, &user.id, &hash, now)?;
+            // A link that was mailed before would undo it.
+            password_resets::forget_of(tx, &user.id)?;
+            unlocks::add(tx, &user.id, now)?;
+            let seq = end_everything(tx, &mut user, End::Administrator, now, until)?;
+            users::update(tx, &user, now)?;
+            user.version += 1;
+            Ok::<_, UserError>((user, seq))
+        };
+        let (user, seq) = self.desk.database.write(act).await?;
+        self.desk.progress.reaches(Some(seq)).await;
+        Ok(user)
+    }
+
     /// Lets a person try again who failed to sign in too often, wherever they are.
     ///
     /// # Errors
@@ -205,9 +238,9 @@ fn check_fits(tx: &Tx<'_>, roles: &Roles, before: &User, user: &User) -> Result<
 }
 
 /// Checks that somebody is left to manage the others without `user`.
-fn check_not_the_last(tx: &Tx<'_>, user: &User) -> Result<(), UserError> {
+pub(super) fn check_not_the_last(sql: &Sql<'_>, user: &User) -> Result<(), UserError> {
     let is_one = user.role == ADMIN && user.is_active;
-    if is_one && !users::is_there_another(tx, ADMIN, &user.id)? {
+    if is_one && !users::is_there_another(sql, ADMIN, &user.id)? {
         return Err(UserError::LastAdministrator(user.username.clone()));
     }
     Ok(())

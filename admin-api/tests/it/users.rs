@@ -135,3 +135,25 @@ async fn a_user_with_as_many_scopes_as_a_token_carries_comes_in_and_more_are_ref
     let pair = house.sign_in().await;
     house.me(&pair.access).await.is_ok();
 }
+
+#[tokio::test]
+async fn a_password_that_is_set_for_somebody_ends_what_the_old_one_began() {
+    let house = House::with_ann().await;
+    let before = house.sign_in().await;
+    let new = "seven lanterns on the quay";
+    let who = admin_api::Who::Name("ann".to_owned());
+    let set = |password: &str| house.api.users().set_password(who.clone(), Secret::new(password));
+    assert!(set("12345678").await.unwrap_err().to_string().contains("tried first"));
+    house.me(&before.access).await.is_ok();
+    let user = set(new).await.unwrap();
+    assert_eq!((user.username.as_str(), user.version), ("ann", 1));
+    assert_eq!(house.me(&before.access).await.status, 401);
+    house.refresh(&before.refresh).await.is_invalid_refresh();
+    let old = house.ask(login(&[("username", "ann"), ("password", PASSWORD)])).await;
+    assert_eq!(old.status, 401);
+    house.ask(login(&[("username", "ann"), ("password", new)])).await.pair();
+    assert_eq!(house.count("SELECT count(*) FROM audit WHERE action = 'password.set'"), 1);
+    let nobody = admin_api::Who::Name("nobody".to_owned());
+    let error = house.api.users().set_password(nobody, Secret::new(new)).await.unwrap_err();
+    assert_eq!(error.to_string(), "no user `nobody`");
+}

@@ -168,6 +168,29 @@ pub(crate) enum User {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Show one person
+    Show {
+        /// Who
+        name: String,
+        /// How
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Take over the people of a deployment that this one replaces; may be repeated
+    Import(Import),
+    /// Give a person another password, from DOORWARD_USER_PASSWORD, else from standard input; all
+    /// sessions end
+    SetPassword {
+        /// Who
+        name: String,
+    },
+    #[command(flatten)]
+    Act(Act),
+}
+
+/// What is done to one person.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Act {
     /// Give a person another tier, for the tokens they hold as well
     SetTier {
         /// Who
@@ -175,6 +198,34 @@ pub(crate) enum User {
         /// Which tier
         #[arg(value_parser = parse_tier)]
         tier: Tier,
+    },
+    /// Give a person another role; what it takes away is taken from the tokens they hold as well
+    SetRole {
+        /// Who
+        name: String,
+        /// Which role
+        role: String,
+    },
+    /// Give a person these scopes beyond those of the role, and no others
+    SetScopes {
+        /// Who
+        name: String,
+        /// Which, separated by commas; without any: none
+        #[arg(value_delimiter = ',')]
+        scopes: Vec<String>,
+    },
+    /// End all sessions of a person, and refuse every token they hold; they may sign in anew
+    EndSessions {
+        /// Who
+        name: String,
+    },
+    /// Delete a person and all that is theirs, for good; no token they hold is taken any more
+    Delete {
+        /// Who
+        name: String,
+        /// That it is meant
+        #[arg(long, required = true)]
+        yes: bool,
     },
     /// Keep a person out: no sign-in, no refresh, and no token they hold is taken any more
     Disable {
@@ -191,8 +242,6 @@ pub(crate) enum User {
         /// Who
         name: String,
     },
-    /// Take over the people of a deployment that this one replaces; may be repeated
-    Import(Import),
 }
 
 #[derive(Debug, Args)]

@@ -7,15 +7,20 @@ use std::process::ExitCode;
 
 use admin_api::LIST_MAX;
 use admin_api::NewUser;
+use admin_api::UserChange;
+use admin_api::UserError;
 use admin_api::UserFilter;
+use admin_api::Users;
 use admin_api::Who;
 use anyhow::Context;
 use kernel::secret::Secret;
 use kernel::secret::environment;
+use kernel::time::Timestamp;
 use serde_json::json;
 
 use super::Office;
 use super::import::import;
+use crate::arguments::Act;
 use crate::arguments::Create;
 use crate::arguments::Format;
 use crate::arguments::Place;
@@ -30,28 +35,60 @@ pub(crate) fn user(place: &Place, user: User) -> anyhow::Result<ExitCode> {
         User::Create(asked) => create(place, asked)?,
         User::Import(asked) => return import(&Office::open(place)?, asked),
         User::List { format } => list(&Office::open(place)?, format)?,
-        User::SetTier { name, tier } => {
+        User::Show { name, format } => {
             let office = Office::open(place)?;
-            let user = office.runtime.block_on(office.api.users().set_tier(&name, tier))?;
-            println!("{} is of tier {}", user.username, user.tier);
+            let user = office.runtime.block_on(office.api.users().find(Who::Name(name)))?;
+            show(&user, format)?;
         }
-        User::Disable { name } => {
+        User::SetPassword { name } => {
+            let password = password()?;
             let office = Office::open(place)?;
-            let user = office.runtime.block_on(office.api.users().disable(&name))?;
-            println!("{} is disabled", user.username);
+            let set = office.api.users().set_password(Who::Name(name), password);
+            let user = office.runtime.block_on(set)?;
+            println!("{} has another password, and no session any more", user.username);
         }
-        User::Enable { name } => {
+        User::Act(act) => {
             let office = Office::open(place)?;
-            let user = office.runtime.block_on(office.api.users().enable(&name))?;
-            println!("{} is enabled", user.username);
-        }
-        User::Unlock { name } => {
-            let office = Office::open(place)?;
-            let user = office.runtime.block_on(office.api.users().unlock(Who::Name(name)))?;
-            println!("{} may try again", user.username);
+            println!("{}", office.runtime.block_on(done(office.api.users(), act))?);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does something to one person; gives what came of it.
+async fn done(users: &Users, act: Act) -> Result<String, UserError> {
+    let unchanged = UserChange::default();
+    Ok(match act {
+        Act::SetTier { name, tier } => {
+            let user = users.set_tier(&name, tier).await?;
+            format!("{} is of tier {}", user.username, user.tier)
+        }
+        Act::SetRole { name, role } => {
+            let change = UserChange { role: Some(role), ..unchanged };
+            let user = users.change(Who::Name(name), change, None).await?;
+            format!("{} has the role {}", user.username, user.role)
+        }
+        Act::SetScopes { name, scopes } => {
+            let change = UserChange { scopes: Some(scopes), ..unchanged };
+            let user = users.change(Who::Name(name), change, None).await?;
+            let own =
+                if user.scopes.is_empty() { "none".to_owned() } else { user.scopes.join(" ") };
+            format!("{} has these scopes beyond those of the role: {own}", user.username)
+        }
+        Act::EndSessions { name } => {
+            let user = users.end_sessions(Who::Name(name)).await?;
+            format!("{} has no session any more", user.username)
+        }
+        Act::Delete { name, yes: _ } => {
+            let user = users.delete(Who::Name(name), None).await?;
+            format!("{} is deleted; the id was {}", user.username, user.id)
+        }
+        Act::Disable { name } => format!("{} is disabled", users.disable(&name).await?.username),
+        Act::Enable { name } => format!("{} is enabled", users.enable(&name).await?.username),
+        Act::Unlock { name } => {
+            format!("{} may try again", users.unlock(Who::Name(name)).await?.username)
+        }
+    })
 }
 
 fn create(place: &Place, asked: Create) -> anyhow::Result<()> {
@@ -66,6 +103,20 @@ fn create(place: &Place, asked: Create) -> anyhow::Result<()> {
     };
     let user = office.runtime.block_on(office.api.users().create(new))?;
     println!("{} is created, with the id {}", user.username, user.id);
+    Ok(())
+}
+
+fn show(user: &admin_api::User, format: Format) -> anyhow::Result<()> {
+    let object = as_json(user);
+    match (&object, format) {
+        (serde_json::Value::Object(fields), Format::Text) => {
+            for (name, value) in fields {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                println!("{name:<12} {text}");
+            }
+        }
+        _ => println!("{}", serde_json::to_string_pretty(&object)?),
+    }
     Ok(())
 }
 
@@ -127,5 +178,15 @@ fn as_json(user: &admin_api::User) -> serde_json::Value {
         "role": user.role,
         "scopes": user.scopes,
         "is_active": user.is_active,
+        "is_verified": user.is_verified,
+        "last_login": user.last_login.map(moment),
+        "created_at": moment(user.created_at),
     })
+}
+
+/// As RFC 3339 has it.
+fn moment(at: Timestamp) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    // Beyond the year 9999 there is no such text.
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
 }

@@ -5,6 +5,9 @@ use std::process::Output;
 use serde_json::Value;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
+use test_support::http1::Request;
+use test_support::wait::START_MAX;
+use test_support::wait::wait_until;
 
 use crate::scene::PASSWORD;
 use crate::scene::in_parallel;
@@ -96,6 +99,52 @@ fn what_is_set_for_a_user_is_listed() {
 }
 
 #[test]
+fn what_an_operator_does_to_a_user_is_in_force_at_a_doorward_that_runs() {
+    let config = "[limits]\nauth = [{ name = \"minute\", requests = 10000, per = \"1m\" }]\n\
+                  [roles]\neditor = [\"orders:write\"]\n";
+    let doorward = Doorward::builder().config(config).start();
+    doorward.create_user("ann", "free", PASSWORD);
+    let show = || -> Value {
+        let shown = doorward.must(&["user", "show", "ann", "--format", "json"]);
+        serde_json::from_str(&shown).unwrap()
+    };
+    doorward.must(&["user", "set-role", "ann", "editor"]);
+    doorward.must(&["user", "set-scopes", "ann", "a:read,b:read"]);
+    let ann = show();
+    assert_eq!((&ann["role"], &ann["last_login"]), (&"editor".into(), &Value::Null));
+    assert_eq!(ann["scopes"], serde_json::json!(["a:read", "b:read"]));
+    let tokens = doorward.login("ann", PASSWORD);
+    assert_eq!(claims_of(&tokens.access)["scope"], "a:read b:read orders:write");
+    assert!(show()["last_login"].as_str().is_some_and(|at| at.ends_with('Z')), "{}", show());
+    assert!(doorward.must(&["user", "show", "ann"]).contains("role         editor"));
+    doorward.must(&["user", "set-scopes", "ann"]);
+    assert_eq!(show()["scopes"], serde_json::json!([]));
+
+    let is_answered = |status: u16, access: &str| {
+        let me = Request::get("/auth/me").bearer(access);
+        wait_until(START_MAX, || doorward.ask(&me).status == status);
+    };
+    let is_out = |access: &str| is_answered(401, access);
+    doorward.must(&["user", "end-sessions", "ann"]);
+    is_out(&tokens.access);
+    let tokens = doorward.login("ann", PASSWORD);
+    let new = "seven lanterns on the quay";
+    let told = doorward.builder_of_this().clone().env("DOORWARD_USER_PASSWORD", new);
+    let said = told.must(&["user", "set-password", "ann"]);
+    assert!(!said.contains(new), "{said}");
+    is_out(&tokens.access);
+    let tokens = doorward.login("ann", new);
+    assert_fails(&doorward.cli(&["user", "delete", "ann"]), &[2], &["--yes"]);
+    doorward.must(&["user", "delete", "ann", "--yes"]);
+    is_answered(404, &tokens.access);
+    assert_fails(&doorward.cli(&["user", "show", "ann"]), &[1], &["no user `ann`"]);
+    let last = doorward.cli(&["user", "delete", "admin", "--yes"]);
+    assert_fails(&last, &[1], &["`admin` is the last administrator"]);
+    let role = doorward.cli(&["user", "set-role", "admin", "editer"]);
+    assert_fails(&role, &[1], &["no role `editer`", "`editor`"]);
+}
+
+#[test]
 fn a_user_is_created_once() {
     let house = house();
     house.create_user("ann", "free", PASSWORD);
@@ -156,6 +205,11 @@ fn nothing_can_be_done_to_a_user_that_nobody_is() {
         &["user", "disable", "nobody"][..],
         &["user", "enable", "nobody"],
         &["user", "set-tier", "nobody", "free"],
+        &["user", "show", "nobody"],
+        &["user", "set-role", "nobody", "user"],
+        &["user", "set-scopes", "nobody", "a"],
+        &["user", "end-sessions", "nobody"],
+        &["user", "delete", "nobody", "--yes"],
         &["token", "mint", "--user", "nobody"],
     ] {
         assert_fails(&house.cli(arguments), &[1], &["no user `nobody`"]);
@@ -250,6 +304,12 @@ fn every_command_explains_itself() {
         &["user", "disable"],
         &["user", "enable"],
         &["user", "import"],
+        &["user", "show"],
+        &["user", "set-role"],
+        &["user", "set-scopes"],
+        &["user", "set-password"],
+        &["user", "end-sessions"],
+        &["user", "delete"],
         &["db"],
         &["db", "migrate"],
         &["db", "status"],

@@ -299,9 +299,7 @@ impl Clerk {
             let (at, decision) = self.decide(tx, told, now)?;
             self.count(&at, &decision);
             match decision {
-                Decision::Add(user, hash) => {
-                    take_in(tx, &user, hash.as_ref(), now)?;
-                }
+                Decision::Add(user, hash) => take_in(tx, &user, hash.as_ref(), now)?,
                 Decision::Differ(difference) if self.import.changed == Changed::Updated => {
                     let detail = format!("imported: {}", difference.fields.join(", "));
                     let who = Actor::from(&difference.before);
@@ -334,10 +332,16 @@ impl Clerk {
         batch: Vec<ToldAccount>,
         now: Timestamp,
     ) -> Result<Self, DbError> {
+        let before = self.report.accounts_added;
         for told in batch {
             if let Some(account) = self.decide_account(tx, told, now)? {
                 oauth_accounts::insert(tx, &account)?;
             }
+        }
+        let added = self.report.accounts_added;
+        if added != before {
+            let so_far = format!("{added} accounts at providers added so far");
+            note(tx, &self.people.origin, Deed::PeopleImported, None, Some(so_far), now)?;
         }
         Ok(self)
     }

@@ -113,7 +113,8 @@ impl Tls {
         }
         // As in libpq: whoever names roots wants them to be used.
         tls.verifies |= tls.roots.is_some();
-        Ok((format!("{server}?{}", others.finish()), tls))
+        // Forms write a space as `+`, which in this URL would be a plus.
+        Ok((format!("{server}?{}", others.finish().replace('+', "%20")), tls))
     }
 
     fn client(&self) -> Result<Option<ClientConfig>, OpenError> {
@@ -219,6 +220,15 @@ mod tests {
         assert_eq!(tls("?sslmode=require"), (SslMode::Require, false));
         assert_eq!(tls("?sslmode=require&sslrootcert=/a.pem"), (SslMode::Require, true));
         assert_eq!(tls("?sslmode=verify-full"), (SslMode::Require, true));
+    }
+
+    #[test]
+    fn a_space_and_a_plus_in_a_parameter_stay_what_they_are() {
+        let url = "postgres://db/doorward?options=-c%20search_path%3Ddoor&application_name=a%2Bb";
+        let (plain, _) = Tls::taken_from(url).unwrap();
+        let config: Config = plain.parse().unwrap();
+        assert_eq!(config.get_options(), Some("-c search_path=door"));
+        assert_eq!(config.get_application_name(), Some("a+b"));
     }
 
     #[test]

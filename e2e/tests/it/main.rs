@@ -17,7 +17,6 @@ mod way;
 mod refusals;
 
 mod paths;
-mod postgres;
 
 mod identity;
 
@@ -40,7 +39,11 @@ mod issuers;
 
 mod survival;
 
+mod postgres;
+
 mod take_over;
+
+mod management;
 
 mod hostile;
 

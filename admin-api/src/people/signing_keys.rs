@@ -4,37 +4,47 @@
 //! from the moments that are written down: a rotation is one transaction, and every process that has
 //! seen it does the same at the same time. A pending key verifies everywhere before it signs, and a
 //! retiring one until the last token that it signed has expired.
+//!
+//! Modules in reading order; each uses only those above it.
+
+pub(crate) mod fault;
+
+pub(crate) mod states;
+
+mod succession;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::keys::Algorithm;
-use kernel::keys::KEYS_MAX;
 use kernel::keys::KeyError;
 use kernel::keys::LiveKeys;
 use kernel::keys::SigningKey;
 use kernel::keys::Stored;
 use kernel::keys::new_private_key;
-use kernel::revocation::DISTRUSTED_KEYS_MAX;
-use kernel::revocation::Entry;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use uuid::Uuid;
 
+use self::fault::SigningKeyError;
+use self::states::KeyState;
+use self::states::ListedKey;
+use self::states::Rotation;
+use self::succession::distrust;
+use self::succession::first;
+use self::succession::there_is_room;
+use self::succession::turn;
 use super::audit::Deed;
 use super::audit::Origin;
 use super::audit::note;
 use super::desk::Desk;
 use crate::sealing::Seal;
-use crate::sealing::SealError;
 use crate::store::fault::DbError;
-use crate::store::revocations;
 use crate::store::signing_keys;
 use crate::store::signing_keys::KeptKey;
 use crate::store::sql::Room;
@@ -56,126 +66,6 @@ const KEPT_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// How often it is looked whether the keys changed, or another one's time has come.
 const POLL_EVERY: Duration = Duration::from_millis(40);
-
-/// How far a key has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// Verifies, and does not sign yet.
-    Pending,
-    /// Signs and verifies.
-    Active,
-    /// Verifies what it signed before.
-    Retiring,
-    /// Verifies nothing more.
-    Retired,
-    /// Nothing that it signed is believed, in force or not.
-    Distrusted,
-}
-
-impl fmt::Display for KeyState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-            Self::Retired => "retired",
-            Self::Distrusted => "distrusted",
-        })
-    }
-}
-
-/// A key, for the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedKey {
-    /// Its id.
-    pub kid: String,
-    /// What it is for.
-    pub algorithm: Algorithm,
-    /// How far it has come.
-    pub state: KeyState,
-    /// Whether new tokens are signed with it.
-    pub signs: bool,
-    /// Whether it stands in the configuration, not in the database.
-    pub is_configured: bool,
-    /// When it signs, where that is yet to come.
-    pub signs_from: Option<Timestamp>,
-    /// Until when it verifies, where that is known.
-    pub verifies_until: Option<Timestamp>,
-}
-
-/// What a rotation brings about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rotation {
-    /// The key that is to sign.
-    pub kid: String,
-    /// From when.
-    pub signs_from: Timestamp,
-    /// Whether it will: where the configuration says `auth.stored_key_alg`.
-    pub is_to_sign: bool,
-    /// The key whose place it takes, and until when that one goes on verifying.
-    pub predecessor: Option<(String, Timestamp)>,
-}
-
-/// Why a key was not made, moved on or distrusted. Each text stands alone, for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum SigningKeyError {
-    /// The database.
-    #[error("the database did not do it")]
-    Database(#[from] DbError),
-    /// A key that cannot be made or read.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A key that cannot be sealed or opened.
-    #[error("the key `{kid}` in the database cannot be used: {why}")]
-    Sealed {
-        /// Which.
-        kid: String,
-        /// Why.
-        why: SealError,
-    },
-    /// Nothing to seal it under.
-    #[error(
-        "keys in the database are sealed under `auth.key_encryption_key`, and the configuration has \
-         none"
-    )]
-    NoSeal,
-    /// Too many.
-    #[error(
-        "there are {KEYS_MAX} keys in the database already; rotate, and wait until one retires"
-    )]
-    Many,
-    /// One rotation at a time.
-    #[error("a rotation is under way: `{kid}` signs from {}s on", signs_from.as_secs())]
-    UnderWay {
-        /// Which key is to sign.
-        kid: String,
-        /// From when.
-        signs_from: Timestamp,
-    },
-    /// No such key.
-    #[error("no key `{kid}`; there are {}", .known.join(", "))]
-    Unknown {
-        /// What was asked for.
-        kid: String,
-        /// What there is.
-        known: Vec<String>,
-    },
-    /// It signs, and only the configuration says what else could.
-    #[error(
-        "`{0}` signs, and stands in the configuration: put another key above it in `[[auth.keys]]`, \
-         restart, and distrust it then"
-    )]
-    Signs(String),
-    /// It was made in the data directory, and nothing else can sign.
-    #[error(
-        "`{0}` was made in the data directory, and signs: remove the file `signing-secret` there and \
-         restart, and another one is made"
-    )]
-    Local(String),
-    /// Too many distrusted.
-    #[error("{DISTRUSTED_KEYS_MAX} keys are distrusted already, and no gateway remembers more")]
-    ManyDistrusted,
-}
 
 /// The id of a key that was made in the data directory.
 pub const LOCAL_KID: &str = "local";
@@ -498,19 +388,6 @@ impl SigningKeys {
     }
 }
 
-impl KeptKey {
-    /// How far it has come by `now`.
-    fn state(&self, now: Timestamp) -> KeyState {
-        let has_come = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
-        match () {
-            () if has_come(self.retired_from) => KeyState::Retired,
-            () if has_come(self.retiring_from) => KeyState::Retiring,
-            () if has_come(self.active_from) => KeyState::Active,
-            () => KeyState::Pending,
-        }
-    }
-}
-
 /// What a sealed key is for: nobody can pass it off as another one.
 fn purpose(kid: &str, algorithm: Algorithm) -> String {
     format!("{kid} {algorithm}")
@@ -518,129 +395,4 @@ fn purpose(kid: &str, algorithm: Algorithm) -> String {
 
 fn tables(sql: &Sql<'_>) -> Result<Tables, DbError> {
     Ok(Tables { kept: signing_keys::all(sql)?, distrusted: signing_keys::distrusted(sql)? })
-}
-
-fn there_is_room(kept: &[KeptKey], now: Timestamp) -> Result<(), SigningKeyError> {
-    let live = kept.iter().filter(|key| key.state(now) != KeyState::Retired).count();
-    if live < KEYS_MAX { Ok(()) } else { Err(SigningKeyError::Many) }
-}
-
-/// The oldest key that waits for its turn; else `fresh`, which is kept then.
-fn next_in_line(
-    tx: &Tx<'_>,
-    kept: &[KeptKey],
-    fresh: KeptKey,
-    now: Timestamp,
-) -> Result<KeptKey, SigningKeyError> {
-    let waits = |key: &&KeptKey| key.active_from.is_none() && key.state(now) == KeyState::Pending;
-    if let Some(key) = kept.iter().find(waits) {
-        return Ok(key.clone());
-    }
-    there_is_room(kept, now)?;
-    signing_keys::insert(tx, &fresh)?;
-    Ok(fresh)
-}
-
-/// Has a key sign where none does and none is about to.
-fn first(tx: &Tx<'_>, fresh: KeptKey, now: Timestamp) -> Result<(), SigningKeyError> {
-    tx.alone_in(Room::Firsts)?;
-    let kept = signing_keys::all(tx)?;
-    let is_provided_for = kept.iter().any(|key| {
-        key.active_from.is_some() && matches!(key.state(now), KeyState::Pending | KeyState::Active)
-    });
-    if is_provided_for {
-        return Ok(());
-    }
-    let mut key = next_in_line(tx, &kept, fresh, now)?;
-    key.active_from = Some(now);
-    Ok(signing_keys::update(tx, &key)?)
-}
-
-fn turn(
-    tx: &Tx<'_>,
-    fresh: KeptKey,
-    published_for: Duration,
-    outlives: Duration,
-    now: Timestamp,
-) -> Result<Rotation, SigningKeyError> {
-    tx.alone_in(Room::Firsts)?;
-    signing_keys::forget(tx, now.minus(KEPT_FOR))?;
-    let kept = signing_keys::all(tx)?;
-    let under_way = |key: &&KeptKey| key.active_from.is_some_and(|from| from > now);
-    if let Some(next) = kept.iter().find(under_way) {
-        let (kid, signs_from) = (next.kid.clone(), next.active_from.unwrap_or(now));
-        return Err(SigningKeyError::UnderWay { kid, signs_from });
-    }
-    let mut next = next_in_line(tx, &kept, fresh, now)?;
-    let signs_from = now.plus(SEEN_EVERYWHERE).max(next.created_at.plus(published_for));
-    next.active_from = Some(signs_from);
-    signing_keys::update(tx, &next)?;
-    let until = signs_from.plus(outlives);
-    let mut predecessor = None;
-    for mut before in kept.into_iter().filter(|key| key.state(now) == KeyState::Active) {
-        before.retiring_from = Some(signs_from);
-        before.retired_from = Some(until);
-        signing_keys::update(tx, &before)?;
-        predecessor = Some((before.kid, until));
-    }
-    Ok(Rotation { kid: next.kid, signs_from, is_to_sign: true, predecessor })
-}
-
-/// Distrusts `kid` and, where it signed, has another one sign; gives the number of the revocation
-/// and who that is.
-fn distrust(
-    tx: &Tx<'_>,
-    kid: &str,
-    mut kept: Vec<KeptKey>,
-    fresh: Option<KeptKey>,
-    now: Timestamp,
-) -> Result<(Option<u64>, Option<String>), SigningKeyError> {
-    let distrusted = signing_keys::distrusted(tx)?;
-    if distrusted.iter().any(|known| known == kid) {
-        return Ok((None, None));
-    }
-    if distrusted.len() >= DISTRUSTED_KEYS_MAX {
-        return Err(SigningKeyError::ManyDistrusted);
-    }
-    let mut successor = None;
-    if let Some(at) = kept.iter().position(|key| key.kid == kid) {
-        let mut key = kept.remove(at);
-        // Whoever was to sign after it, or in its place.
-        let signed = key.active_from.is_some()
-            && matches!(key.state(now), KeyState::Active | KeyState::Pending);
-        key.retiring_from = Some(key.retiring_from.map_or(now, |from| from.min(now)));
-        key.retired_from = Some(now);
-        signing_keys::update(tx, &key)?;
-        if let (true, Some(fresh)) = (signed, fresh) {
-            successor = Some(succeed(tx, &kept, fresh, now)?);
-        }
-    }
-    signing_keys::distrust(tx, kid, now)?;
-    let entry = Entry::Key { kid: kid.to_owned() };
-    Ok((Some(revocations::record(tx, &entry, now)?), successor))
-}
-
-/// The key that signs at once where the one that did is gone.
-fn succeed(
-    tx: &Tx<'_>,
-    kept: &[KeptKey],
-    fresh: KeptKey,
-    now: Timestamp,
-) -> Result<String, SigningKeyError> {
-    let still_signs = |key: &&KeptKey| key.state(now) == KeyState::Active;
-    let is_next = |key: &&KeptKey| key.state(now) == KeyState::Pending && key.active_from.is_some();
-    if let Some(mut active) = kept.iter().find(still_signs).cloned() {
-        // The one that was to take its place is gone: it stays.
-        active.retiring_from = None;
-        active.retired_from = None;
-        signing_keys::update(tx, &active)?;
-        return Ok(active.kid);
-    }
-    let mut next = match kept.iter().find(is_next) {
-        Some(next) => next.clone(),
-        None => next_in_line(tx, kept, fresh, now)?,
-    };
-    next.active_from = Some(now);
-    signing_keys::update(tx, &next)?;
-    Ok(next.kid)
 }

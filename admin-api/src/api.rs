@@ -74,8 +74,11 @@ impl AdminApi {
         let database = Database::open(&config.database, now).await?;
         let refresh_keys = RefreshKeys::load(&database, now).await?;
         let others = database.read(users::other_hashes).await;
-        let others = others.map_err(|e| OpenError::database(database.place(), e))?;
-        passwords.table_has(&others).map_err(OpenError::Hash)?;
+        match others {
+            Ok(others) => passwords.table_has(&others).map_err(OpenError::Hash)?,
+            // They are looked for again, every hour and whenever one is met.
+            Err(error) => tracing::warn!("the kinds of password hashes are not known yet: {error}"),
+        }
         let throttle = config.auth.throttle.clone();
         let counters = NonZeroUsize::new(throttle.keys_max).unwrap_or(NonZeroUsize::MIN);
         let devices = Devices::new(&secret_for(&database, "devices", now).await?);

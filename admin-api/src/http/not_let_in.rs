@@ -33,6 +33,7 @@ enum Reason {
     AddressTaken,
     OthersAccount,
     TooManyAccounts,
+    SignInAgain,
     LastWayIn,
 }
 
@@ -57,6 +58,7 @@ impl NotLetIn {
             ArrivalError::AddressTaken => Reason::AddressTaken,
             ArrivalError::OthersAccount => Reason::OthersAccount,
             ArrivalError::TooManyAccounts => Reason::TooManyAccounts,
+            ArrivalError::SignInAgain => Reason::SignInAgain,
             ArrivalError::NotConfigured(Name::Oidc(_))
             | ArrivalError::Asker(_)
             | ArrivalError::Full
@@ -88,6 +90,7 @@ impl NotLetIn {
             }
             Reason::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Reason::Inactive => StatusCode::UNAUTHORIZED,
+            Reason::SignInAgain => StatusCode::FORBIDDEN,
             Reason::AddressTaken
             | Reason::OthersAccount
             | Reason::TooManyAccounts
@@ -104,6 +107,7 @@ impl NotLetIn {
             Reason::Exchange | Reason::Person => ErrorCode::ProviderFailed,
             Reason::Unavailable(_) => ErrorCode::ProviderUnavailable,
             Reason::Inactive => ErrorCode::InvalidCredentials,
+            Reason::SignInAgain => ErrorCode::Forbidden,
             Reason::AddressTaken
             | Reason::OthersAccount
             | Reason::TooManyAccounts
@@ -131,6 +135,7 @@ impl NotLetIn {
             Reason::TooManyAccounts => {
                 return format!("At most {ACCOUNTS_MAX} accounts can be linked");
             }
+            Reason::SignInAgain => "Sign in again before linking an account",
             Reason::LastWayIn => "The last way to sign in cannot be removed",
         };
         text.to_owned()

@@ -90,21 +90,28 @@ pub(crate) async fn introspect(
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
     let asker = desk.asker(&bearer::required(request.headers())?).await?;
-    let may = |scope: &Arc<str>| matches!(&**scope, INTROSPECT | ADMIN);
+    // In the token, and still allowed to its owner.
+    let allowed = desk.roles.allowed(&asker.user.role, &asker.user.scopes);
+    let may =
+        |scope: &Arc<str>| matches!(&**scope, INTROSPECT | ADMIN) && allowed.contains(&**scope);
     if !asker.token.claims().scopes.iter().any(may) {
         return Err(Refusal::Scope(INTROSPECT));
     }
     let form = form(request).await?;
     let token = Secret::new(required(&form, "token")?);
     Ok(Json(match desk.look_at(&token).await? {
-        Look::Access(token, None) => {
+        Look::Access(token, Ok(owner)) => {
             let claims = token.claims();
+            // What was taken from its owner since is no longer in it.
+            let allowed = desk.roles.allowed(&owner.role, &owner.scopes);
+            let left = claims.scopes.iter().map(|scope| &**scope);
+            let left: Vec<&str> = left.filter(|scope| allowed.contains(scope)).collect();
             let mut answer = json!({
                 "active": true,
                 "token_type": "Bearer",
                 "sub": &*claims.user_id,
                 "username": &*claims.username,
-                "scope": claims.scopes.join(" "),
+                "scope": left.join(" "),
                 "exp": claims.expires_at_s,
             });
             for (name, value) in [
@@ -113,7 +120,7 @@ pub(crate) async fn introspect(
                 ("nbf", claims.not_before_s.map(Value::from)),
                 ("jti", claims.token_id.as_deref().map(Value::from)),
                 ("aud", desk.issuer.profile().audience.as_deref().map(Value::from)),
-                ("tier", claims.tier.as_deref().map(Value::from)),
+                ("tier", Some(Value::from(owner.tier.as_str()))),
                 ("sid", claims.session.as_deref().map(Value::from)),
             ] {
                 // Nothing is said of what the token does not say (§2.2).
@@ -133,7 +140,7 @@ pub(crate) async fn introspect(
             "sid": claims.sid,
         }),
         // Why not is nobody's business (§2.2).
-        Look::Access(_, Some(_)) | Look::Refresh(_, Some(_)) | Look::Other(_) => {
+        Look::Access(_, Err(_)) | Look::Refresh(_, Some(_)) | Look::Other(_) => {
             json!({ "active": false })
         }
     }))

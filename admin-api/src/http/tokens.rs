@@ -9,6 +9,7 @@ use axum::extract::State;
 use http::HeaderMap;
 use kernel::claims::CLAIM_BYTES_MAX;
 use kernel::claims::SCOPES_MAX;
+use kernel::claims::is_scope;
 use kernel::problem::FieldFault;
 use kernel::secret::Secret;
 use serde::Serialize;
@@ -117,8 +118,10 @@ fn scopes_of(text: Option<&str>) -> Result<Option<Vec<String>>, FieldFault> {
         let msg = format!("At most {SCOPES_MAX} scopes of at most {CLAIM_BYTES_MAX} bytes");
         return Err(of_field("scope", &msg, "too_long"));
     }
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    Ok(Some(words).filter(|words| !words.is_empty()))
+    let asked = !words.is_empty();
+    // What cannot be a scope is allowed to nobody; it is not kept either.
+    let words = words.into_iter().filter(|word| is_scope(word)).map(str::to_owned).collect();
+    Ok(asked.then_some(words))
 }
 
 /// `POST /auth/refresh`: the token in a JSON body, a form, or else the `Authorization` header.

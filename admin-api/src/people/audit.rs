@@ -145,12 +145,17 @@ impl Origin {
             actor_id,
             actor_name,
             target_id: target_id.filter(|id| !id.is_empty()),
-            target_name: target_name.map(|name| name.chars().take(NAME_CHARS_MAX).collect()),
+            target_name: target_name.map(|name| plain(&name)),
             request_id: self.request_id.clone(),
             client: self.client.map(|client| client.to_string()),
             detail: None,
         }
     }
+}
+
+/// A name as it can be kept: whoever signs in may type anything.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
 }
 
 /// Notes within a transaction that `deed` was done to `target`, and what was changed.

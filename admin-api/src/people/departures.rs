@@ -6,7 +6,6 @@ use kernel::secret::Secret;
 use ring::digest::SHA256;
 use ring::digest::digest;
 
-use super::asker::AskerError;
 use super::desk::Desk;
 use super::turned_away::ArrivalError;
 use super::turned_away::FLOWS_MAX;
@@ -16,11 +15,15 @@ use crate::providers::registry::Name;
 use crate::store::oauth_flows;
 use crate::store::oauth_flows::Linking;
 use crate::store::oauth_flows::Sent;
+use crate::store::sessions;
 use crate::store::sql::Tx;
 use crate::store::values::hex;
 
 /// How long somebody may take at a provider.
 pub(crate) const FLOW_LIFE: Duration = Duration::from_secs(600);
+
+/// How long ago somebody may have signed in who links an account.
+pub(crate) const SIGNED_IN_WITHIN: Duration = Duration::from_secs(600);
 
 /// How many old rows whoever sets out sweeps up.
 const SWEPT_ROWS: u32 = 100;
@@ -78,13 +81,23 @@ impl Desk {
         Ok(Departure { authorization_url, state: flow.state, browser })
     }
 
-    async fn linking(&self, access: &Secret) -> Result<Linking, AskerError> {
+    /// Who is to get another way in. A linked account outlives every token, so it takes more than
+    /// one to link it: a session that began just now, and a token that carries all its scopes.
+    async fn linking(&self, access: &Secret) -> Result<Linking, ArrivalError> {
         let asker = self.asker(access).await?;
-        Ok(Linking {
-            user_id: asker.user.id,
-            epoch: asker.user.epoch,
-            session_id: asker.token.claims().session.as_deref().map(str::to_owned),
-        })
+        let claims = asker.token.claims();
+        let session_id = claims.session.as_deref().map(str::to_owned);
+        let id = session_id.clone().ok_or(ArrivalError::SignInAgain)?;
+        let session = self.database.read(move |sql| sessions::find(sql, &id)).await?;
+        let session = session.ok_or(ArrivalError::SignInAgain)?;
+        let now = self.clock.now();
+        let (user_id, epoch) = (asker.user.id.clone(), asker.user.epoch);
+        let all = self.roles.grant(&asker.user.into(), session.asked_scopes.as_deref());
+        let is_whole = all.iter().all(|scope| claims.scopes.iter().any(|has| **has == **scope));
+        if now.since(session.created_at) > SIGNED_IN_WITHIN || !is_whole {
+            return Err(ArrivalError::SignInAgain);
+        }
+        Ok(Linking { user_id, epoch, session_id })
     }
 }
 

@@ -428,10 +428,13 @@ fn tell(list: &mut Vec<String>, line: &str) {
 /// Writes how somebody is said to be; gives them, and whether they are to be kept out from now on.
 fn change(tx: &Tx<'_>, difference: Difference, now: Timestamp) -> Result<(User, bool), DbError> {
     let Difference { before, mut user, hash, .. } = difference;
-    let is_shut_out = before.is_active && !user.is_active;
+    let is_disabled = before.is_active && !user.is_active;
+    // A password that was changed there may have been stolen before.
+    let is_shut_out = is_disabled || hash.is_some();
     if is_shut_out {
         user.epoch += 1;
-        sessions::end_all(tx, &user.id, End::Disabled, now)?;
+        let end = if is_disabled { End::Disabled } else { End::Password };
+        sessions::end_all(tx, &user.id, end, now)?;
     }
     overwrite(tx, &user, hash.as_ref(), now)?;
     Ok((user, is_shut_out))

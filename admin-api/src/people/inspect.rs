@@ -14,11 +14,12 @@ use crate::store::sessions;
 use crate::store::sql::Sql;
 use crate::store::users;
 use crate::store::users::By;
+use crate::store::users::User;
 
 /// What we make of a token.
 pub(crate) enum Look {
-    /// An access token of ours, and why it is not in force, if it is not.
-    Access(Box<VerifiedToken>, Option<NotInForce>),
+    /// An access token of ours, and its owner, or why it is not in force.
+    Access(Box<VerifiedToken>, Result<Box<User>, NotInForce>),
     /// A refresh token of ours; the same.
     Refresh(RefreshClaims, Option<NotInForce>),
     /// None that we can vouch for.
@@ -70,16 +71,17 @@ impl Desk {
             Err(error) => return Ok(Look::Other(error)),
         };
         if let Err(error) = token.check_in_force(self.issuer.profile(), now) {
-            return Ok(Look::Access(Box::new(token), Some(NotInForce::Time(error))));
+            return Ok(Look::Access(Box::new(token), Err(NotInForce::Time(error))));
         }
         let looked = self.database.read(move |sql| {
             let standing = Standing::of(sql, &token)?;
-            let fault = match standing.user {
-                _ if standing.is_revoked(&token) => Some(NotInForce::Revoked),
-                None => Some(NotInForce::Gone),
-                Some(_) => None,
+            let is_revoked = standing.is_revoked(&token);
+            let owner = match standing.user {
+                _ if is_revoked => Err(NotInForce::Revoked),
+                None => Err(NotInForce::Gone),
+                Some(user) => Ok(Box::new(user)),
             };
-            Ok(Look::Access(Box::new(token), fault))
+            Ok(Look::Access(Box::new(token), owner))
         });
         looked.await
     }
@@ -99,7 +101,7 @@ impl Desk {
             });
         };
         let (kind, fault) = match self.look_at(token).await? {
-            Look::Access(_, fault) => ("access token", fault.map(|fault| fault.to_string())),
+            Look::Access(_, owner) => ("access token", owner.err().map(|fault| fault.to_string())),
             Look::Refresh(_, fault) => ("refresh token", fault.map(|fault| fault.to_string())),
             Look::Other(error) => {
                 let (kind, why) = self.not_ours(&claims, error);

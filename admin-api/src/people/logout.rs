@@ -67,7 +67,9 @@ impl Desk {
             .database
             .write(move |tx| {
                 let standing = Standing::of(tx, &token)?;
-                if let Some(user) = &standing.user {
+                if let Some(user) = &standing.user
+                    && is_news(&standing, &token, &issuer, now)
+                {
                     let origin = Origin { actor: Some(Actor::from(user)), ..origin };
                     note(tx, &origin, Deed::LoggedOut, Actor::from(user), None, now)?;
                 }
@@ -123,6 +125,17 @@ impl Desk {
     fn read(&self, access: &Secret) -> Result<VerifiedToken, LogoutError> {
         let token = self.issuer.read_access(access);
         token.map_err(|_| LogoutError::Token)
+    }
+}
+
+/// Whether there is anything left to log out of.
+fn is_news(standing: &Standing, token: &VerifiedToken, issuer: &Issuer, now: Timestamp) -> bool {
+    match &standing.session {
+        Some(session) => session.ended_at.is_none(),
+        None => {
+            let in_force = token.check_in_force(issuer.profile(), now).is_ok();
+            in_force && !standing.is_revoked(token)
+        }
     }
 }
 

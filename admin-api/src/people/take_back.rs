@@ -8,6 +8,7 @@ use kernel::token::VerifiedToken;
 use kernel::token::said_by;
 use serde_json::Value;
 
+use super::audit::Actor;
 use super::audit::Deed;
 use super::audit::Origin;
 use super::audit::note;
@@ -16,8 +17,11 @@ use super::refresh::end_session;
 use super::standing::Standing;
 use crate::store::fault::DbError;
 use crate::store::revocations;
+use crate::store::sessions;
 use crate::store::sessions::End;
 use crate::store::sql::Tx;
+use crate::store::users;
+use crate::store::users::By;
 
 /// What became of a token that was to be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +53,13 @@ impl Desk {
         let now = self.clock.now();
         if let Ok(claims) = self.issuer.read_refresh(token, now) {
             let end = move |tx: &Tx<'_>| {
-                note(tx, &origin, Deed::TokenRevoked, None, Some(claims.sid.clone()), now)?;
+                // Held first, as everywhere: the person before the session.
+                let owner = users::find(tx, By::Id, &claims.sub)?;
+                let session = sessions::find(tx, &claims.sid)?;
+                if session.is_some_and(|session| session.ended_at.is_none()) {
+                    let owner = owner.as_ref().map(Actor::from);
+                    note(tx, &origin, Deed::TokenRevoked, owner, Some(claims.sid.clone()), now)?;
+                }
                 end_session(tx, &claims.sid, End::Logout, now)
             };
             let seq: Option<u64> = self.database.write(end).await?;

@@ -42,6 +42,11 @@ pub(crate) enum ArrivalError {
     /// They have linked as many as they may.
     #[error("{ACCOUNTS_MAX} accounts are linked already")]
     TooManyAccounts,
+    /// A token is not enough to open another way in: its owner must have signed in just now.
+    #[error(
+        "who links an account must have signed in within ten minutes, with all they are allowed"
+    )]
+    SignInAgain,
     /// Who links an account must be signed in.
     #[error(transparent)]
     Asker(#[from] AskerError),

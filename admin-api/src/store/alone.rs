@@ -9,6 +9,7 @@ use super::open::connect;
 use super::open::connect_memory;
 use super::open::connect_to_read;
 use super::open::prepare_file;
+use super::postgres::AS_IT_IS;
 use super::postgres::Server;
 use super::seat::Seat;
 
@@ -50,7 +51,9 @@ impl Alone {
                 let only = connect_memory();
                 Seat::Sqlite(only.map_err(|error| OpenError::sqlite(Path::new(&*place), error))?)
             }
-            config::Database::Postgres { url } => Seat::Postgres(Server::of(url)?.pool(1)?),
+            config::Database::Postgres { url } => {
+                Seat::Postgres(Server::of(url)?.pool(1, AS_IT_IS)?)
+            }
         };
         Ok(Self { seat, place })
     }

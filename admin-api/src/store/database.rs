@@ -17,6 +17,7 @@ use super::open::OpenError;
 use super::open::connect;
 use super::open::connect_memory;
 use super::open::prepare_file;
+use super::postgres::PATIENCE;
 use super::postgres::Server;
 use super::seat::Seat;
 use super::sql::Sql;
@@ -110,7 +111,7 @@ impl Database {
     fn postgres(url: &Secret) -> Result<Self, OpenError> {
         let server = Server::of(url)?;
         let place = server.place.as_str().into();
-        let pool = server.pool(SPEAKERS + 1)?;
+        let pool = server.pool(SPEAKERS + 1, PATIENCE)?;
         let seats = |count| vec![(); count].iter().map(|()| Seat::Postgres(pool.clone())).collect();
         let speakers = crew("db", seats(SPEAKERS), READS_WAITING_MAX)?;
         let watcher = crew("db-watch", seats(1), WRITES_WAITING_MAX)?;

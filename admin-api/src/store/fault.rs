@@ -46,7 +46,17 @@ impl DbError {
                         | ErrorCode::CannotOpen
                 )
             ),
-            Self::Postgres(_) | Self::Row(_) => false,
+            // Two transactions stood in each other's way, and one was rolled back.
+            Self::Postgres(fault) => matches!(
+                &fault.code,
+                Some(code) if [
+                    SqlState::T_R_DEADLOCK_DETECTED,
+                    SqlState::T_R_SERIALIZATION_FAILURE,
+                    SqlState::LOCK_NOT_AVAILABLE,
+                    SqlState::QUERY_CANCELED,
+                ].contains(code)
+            ),
+            Self::Row(_) => false,
         }
     }
 }

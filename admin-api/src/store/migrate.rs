@@ -117,7 +117,7 @@ pub(crate) fn migrate(tx: &Tx<'_>, steps: Steps, now: Timestamp) -> Result<(), M
         let note = "INSERT INTO schema_migrations (version, name, checksum, applied_at)
                     VALUES (?1, ?2, ?3, ?4)";
         let (version, sum) = (step.version, checksum(step.sql));
-        tx.batch(step.sql)
+        tx.batch_patiently(step.sql)
             .and_then(|()| tx.execute(note, params![version, step.name, sum, now]))
             .map_err(|source| MigrationError::Failed { version, source })?;
     }

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::Hook;
+use deadpool_postgres::HookError;
 use deadpool_postgres::Manager;
 use deadpool_postgres::ManagerConfig;
 use deadpool_postgres::Pool;
@@ -34,6 +37,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// After how long without a word it is asked whether the server still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What the server is asked to give up by itself, should we be gone: a wait for somebody else's
+/// row, a statement, a transaction that nobody goes on with. A little more than we wait ourselves.
+pub(crate) const PATIENCE: &str = "SET lock_timeout = '4s'; SET statement_timeout = '6s'; \
+                                   SET idle_in_transaction_session_timeout = '15s'";
+
+/// For long work: as the server has it.
+pub(crate) const AS_IT_IS: &str = "";
 
 /// How we introduce ourselves to the server, for whoever looks at its list of connections.
 const APPLICATION: &str = "doorward";
@@ -64,11 +75,16 @@ impl Server {
         Ok(Self { config, tls: tls.client()?, place })
     }
 
-    /// A pool of at most `connections_max` connections, none of which is made yet.
+    /// A pool of at most `connections_max` connections, none of which is made yet; `settings` is
+    /// said to the server on each.
     ///
     /// # Errors
     /// [`OpenError::Thread`].
-    pub(crate) fn pool(self, connections_max: usize) -> Result<PoolSeat, OpenError> {
+    pub(crate) fn pool(
+        self,
+        connections_max: usize,
+        settings: &'static str,
+    ) -> Result<PoolSeat, OpenError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("postgres")
@@ -80,7 +96,12 @@ impl Server {
             Some(tls) => Manager::from_config(self.config, MakeRustlsConnect::new(tls), how),
             None => Manager::from_config(self.config, NoTls, how),
         };
-        let pool = Pool::builder(manager).max_size(connections_max).build();
+        let settle = Hook::async_fn(move |client: &mut ClientWrapper, _| {
+            Box::pin(
+                async move { client.batch_execute(settings).await.map_err(HookError::Backend) },
+            )
+        });
+        let pool = Pool::builder(manager).max_size(connections_max).post_create(settle).build();
         // Only a pool with time limits of its own needs to be told of a runtime.
         let pool = pool.map_err(|error| OpenError::Url(error.to_string()))?;
         Ok(PoolSeat { pool, runtime: Arc::new(Drive::new(runtime)) })
@@ -99,6 +120,7 @@ impl Tls {
     /// Takes `sslmode` and `sslrootcert` out of `url`; gives the rest.
     fn taken_from(url: &str) -> Result<(String, Self), OpenError> {
         let mut tls = Self { mode: SslMode::Prefer, verifies: false, roots: None };
+        let mut names_roots = false;
         let Some((server, parameters)) = url.split_once('?') else {
             return Ok((url.to_owned(), tls));
         };
@@ -106,13 +128,19 @@ impl Tls {
         for (name, value) in form_urlencoded::parse(parameters.as_bytes()) {
             match (&*name, &*value) {
                 ("sslmode", mode) => (tls.mode, tls.verifies) = mode_of(mode)?,
-                ("sslrootcert", "system") => tls.verifies = true,
-                ("sslrootcert", path) => tls.roots = Some(PathBuf::from(path)),
+                ("sslrootcert", "system") => names_roots = true,
+                ("sslrootcert", path) => {
+                    (names_roots, tls.roots) = (true, Some(PathBuf::from(path)));
+                }
                 (name, value) => drop(others.append_pair(name, value)),
             }
         }
-        // As in libpq: whoever names roots wants them to be used.
-        tls.verifies |= tls.roots.is_some();
+        // Whoever names roots wants them to be used, and would not be served by a connection that
+        // somebody in between talked into doing without.
+        tls.verifies |= names_roots;
+        if names_roots && tls.mode == SslMode::Prefer {
+            tls.mode = SslMode::Require;
+        }
         // Forms write a space as `+`, which in this URL would be a plus.
         Ok((format!("{server}?{}", others.finish().replace('+', "%20")), tls))
     }
@@ -220,6 +248,13 @@ mod tests {
         assert_eq!(tls("?sslmode=require"), (SslMode::Require, false));
         assert_eq!(tls("?sslmode=require&sslrootcert=/a.pem"), (SslMode::Require, true));
         assert_eq!(tls("?sslmode=verify-full"), (SslMode::Require, true));
+        // Whatever their order, and whatever stands for the mode.
+        for roots in ["system", "/a.pem"] {
+            for modes in ["", "&sslmode=require", "&sslmode=prefer", "&sslmode=verify-ca"] {
+                let mode_last = format!("?sslrootcert={roots}{modes}");
+                assert_eq!(tls(&mode_last), (SslMode::Require, true), "{mode_last}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ use super::values::Value;
 /// How long Postgres may take over one statement.
 pub(crate) const STATEMENT_BUDGET: Duration = Duration::from_secs(5);
 
+/// How long Postgres may take over one step of the schema.
+const SCHEMA_BUDGET: Duration = Duration::from_secs(30 * 60);
+
 /// A connection, ready to be asked.
 pub(crate) struct Sql<'a>(Speech<'a>);
 
@@ -81,6 +84,8 @@ impl<'a> Sql<'a> {
                 }
                 Ok(all)
             }
+            // Postgres keeps no text with a NUL, so no row has one; it would take offence.
+            Speech::Postgres(_) if params.iter().any(Value::has_nul) => Ok(Vec::new()),
             Speech::Postgres(line) => {
                 let params: Vec<_> = params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
                 let rows = line.wait(async {
@@ -178,6 +183,20 @@ impl<'a> Tx<'a> {
         match &self.0.0 {
             Speech::Sqlite(connection) => Ok(connection.execute_batch(statements)?),
             Speech::Postgres(line) => line.wait(line.client.batch_execute(statements)),
+        }
+    }
+
+    /// The same, for changes of the schema, which may take as long as the tables are large.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub(crate) fn batch_patiently(&self, statements: &str) -> Result<(), DbError> {
+        match &self.0.0 {
+            Speech::Sqlite(_) => self.batch(statements),
+            Speech::Postgres(line) => {
+                line.wait(line.client.batch_execute("SET LOCAL statement_timeout = 0"))?;
+                line.wait_for(SCHEMA_BUDGET, line.client.batch_execute(statements))
+            }
         }
     }
 

@@ -23,6 +23,13 @@ pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
+impl Value<'_> {
+    /// Whether it is a text that has a NUL in it.
+    pub(crate) fn has_nul(&self) -> bool {
+        matches!(self, Self::Text(text) if text.contains('\0'))
+    }
+}
+
 /// The parameters of a statement, `?1` first.
 macro_rules! params {
     ($($value:expr),* $(,)?) => {

@@ -147,3 +147,16 @@ async fn what_is_done_to_a_password_or_a_token_is_noted() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_changes_nothing_is_not_noted() {
+    let house = House::with_ann().await;
+    let root = house.root().await;
+    let ann = house.sign_in().await;
+    for _ in 0..2 {
+        house.ask(bearer(post("/auth/logout"), &ann.access)).await.is_ok();
+        house.ask(form("/auth/oauth/revoke", &[("token", &ann.refresh)])).await.is_ok();
+    }
+    assert_eq!(acts(&house, &root.access, "action=logout").await.len(), 1);
+    assert_eq!(acts(&house, &root.access, "action=token.revoked").await.len(), 0);
+}

@@ -326,3 +326,35 @@ async fn a_subject_at_one_issuer_is_not_the_same_subject_at_another() {
     let second = browser.arrive(&back).await.pair();
     assert_ne!(street.who(&first).await["id"], street.who(&second).await["id"]);
 }
+
+#[tokio::test]
+async fn a_token_alone_opens_no_other_way_in() {
+    let street = with_ann(true).await;
+    let refused = async |access: &str| {
+        let answer = street.house.ask(bearer(get("/auth/google?link=1"), access)).await;
+        answer.is_problem(403, "Sign in again before linking an account", "FORBIDDEN");
+    };
+    // One that carries less than its session may.
+    let whole = street.house.sign_in().await;
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &whole.refresh),
+        ("scope", "orders:read"),
+    ];
+    let narrow = street.house.ask(form("/auth/oauth/token", &fields)).await.pair();
+    refused(&narrow.access).await;
+    // One of no session.
+    let minted = street.house.api.mint_access(admin_api::Mint {
+        username: "ann".to_owned(),
+        tier: None,
+        scopes: None,
+        ttl: Duration::from_secs(60),
+    });
+    refused(minted.await.unwrap().expose()).await;
+    // One of a session that began ten minutes ago, and a moment less.
+    let old = street.house.sign_in().await;
+    street.house.hand.forward(Duration::from_secs(600));
+    street.house.ask(bearer(get("/auth/google?link=1"), &old.access)).await.is_ok();
+    street.house.hand.forward(Duration::from_millis(1));
+    refused(&old.access).await;
+}

@@ -150,3 +150,18 @@ async fn the_administrator_gets_the_scope_that_guards_management() {
     assert_eq!(claims["scopes"], json!(["admin"]));
     assert_eq!(claims["tier"], "admin");
 }
+
+#[tokio::test]
+async fn a_name_or_scope_with_a_nul_is_nobodys_and_no_fault_of_ours() {
+    let house = House::with_ann().await;
+    is_incorrect(&house.ask(login(&[("username", "ann\0"), ("password", PASSWORD)])).await);
+    let fields = [("username", "ann"), ("password", PASSWORD), ("scope", "\0 orders:read")];
+    let pair = house.ask(login(&fields)).await.pair();
+    assert_eq!(claims(&pair.access)["scopes"], json!(["orders:read"]));
+    let root = house.root().await;
+    for path in ["/auth/users/%00", "/auth/users/a%00b/sessions"] {
+        let answer = house.manage(bearer(get(path), &root.access)).await;
+        answer.is_problem(404, "User not found", "NOT_FOUND");
+    }
+    house.manage(bearer(get("/auth/users?q=%00&role=%00"), &root.access)).await.is_ok();
+}

@@ -302,3 +302,28 @@ async fn an_operator_may_take_back_a_token_of_another_issuer_by_what_it_says() {
     let kind = house.api.inspect_token(&token).await.unwrap().kind;
     assert_eq!(kind, "token of another issuer");
 }
+
+#[tokio::test]
+async fn what_was_taken_from_its_owner_is_no_longer_told_of_a_token() {
+    let house = House::with_ann().await;
+    let by = looker(&house).await;
+    let pair = house.sign_in().await;
+    assert_eq!(introspect(&house, &by, &pair.access).await["scope"], "orders:read orders:write");
+    let role = |name: &str, role: &str| {
+        let change = admin_api::UserChange {
+            role: Some(role.to_owned()),
+            tier: Some(tier("premium")),
+            scopes: Some(Vec::new()),
+            ..admin_api::UserChange::default()
+        };
+        house.api.users().change(admin_api::Who::Name(name.to_owned()), change, None)
+    };
+    role("ann", "user").await.unwrap();
+    let said = introspect(&house, &by, &pair.access).await;
+    assert_eq!((&said["active"], &said["scope"]), (&true.into(), &"".into()));
+    assert_eq!(said["tier"], "premium");
+    // Whoever looked at tokens and may no longer, does not.
+    role("resource-server", "user").await.unwrap();
+    let look = form("/auth/oauth/introspect", &[("token", &pair.access)]);
+    assert_eq!(house.ask(bearer(look, &by)).await.status, 403);
+}

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// What speaks of SQLite's files.
-const OF_SQLITE: [&str; 1] = ["open"];
+/// What speaks of SQLite's files; and who may do what, which no database decides.
+const OF_SQLITE: [&str; 2] = ["access", "open"];
 
 /// What speaks of a server that is elsewhere.
 const OF_POSTGRES: [&str; 2] = ["away", "same"];

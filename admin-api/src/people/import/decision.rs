@@ -185,9 +185,12 @@ fn differ(
         role: role(people, who).unwrap_or_else(|| before.role.clone()),
         scopes: who.scopes.clone().unwrap_or_else(|| before.scopes.clone()),
         is_active: who.is_active.unwrap_or(before.is_active),
-        is_verified: who.is_verified.unwrap_or(before.is_verified),
+        is_verified: false,
         ..before.clone()
     };
+    // Of a new address only who says so now knows that it is theirs.
+    let is_verified = who.is_verified.unwrap_or(before.is_verified && user.email == before.email);
+    let user = User { is_verified, ..user };
     let hash = who.hash.clone().filter(|theirs| is_news(theirs, ours.as_ref()));
     let fields = [
         ("user name", user.username != before.username),

@@ -41,7 +41,7 @@ const EPOCHS: [Option<u64>; 4] = [None, Some(0), Some(1), Some(2)];
 fn token(user: &str, sid: &str, jti: &str, kid: &str, epoch: Option<u64>) -> InForce {
     let epoch = epoch.map_or(String::new(), |epoch| format!(r#","ep":{epoch}"#));
     let payload = format!(
-        r#"{{"user_id":"{user}","username":"n","tier":"free","scopes":["own"],"type":"access",
+        r#"{{"user_id":"{user}","username":"n","tier":"free","scopes":["a","own"],"type":"access",
            "iss":"{ISSUER}","iat":{NOW_S},"exp":{},"jti":"{jti}","sid":"{sid}"{epoch}}}"#,
         NOW_S + 1800
     );
@@ -90,12 +90,15 @@ fn naive(rows: &[&Row], token: &InForce) -> Answer {
             return Err(RevocationError::Revoked);
         }
     }
-    let own = || claims.scopes.iter().map(|scope| scope.to_string()).collect();
+    let own = || -> Vec<String> { claims.scopes.iter().map(|scope| scope.to_string()).collect() };
+    let left = |scope: &String, all: &Option<Vec<String>>| {
+        all.as_ref().is_none_or(|all| all.contains(scope))
+    };
     match over.map(|row| &row.entry) {
         Some(Entry::UserOverride { active: false, .. }) => Err(RevocationError::Revoked),
         Some(Entry::UserOverride { tier, scopes, .. }) => Ok((
             tier.as_ref().map_or("free".to_owned(), Tier::to_string),
-            scopes.clone().unwrap_or_else(own),
+            own().into_iter().filter(|scope| left(scope, scopes)).collect(),
         )),
         _ => Ok(("free".to_owned(), own())),
     }

@@ -15,6 +15,7 @@ use kernel::time::Timestamp;
 use tower::ServiceExt;
 
 use super::*;
+use crate::http::serve::AUDIT_KEPT_FOR;
 use crate::http::serve::BATCH_ROWS;
 use crate::http::serve::sweep;
 use crate::store::sql::Sql;
@@ -159,4 +160,23 @@ async fn rows_of_long_ago_are_deleted_however_many_they_are_and_others_stay() {
     assert!(left("sessions").await > 2 * i64::from(BATCH_ROWS));
     sweep(&api.desk).await.unwrap();
     assert_eq!((left("sessions").await, left("revocations").await), (1, 1));
+}
+
+#[tokio::test]
+async fn the_audit_log_goes_back_400_days_and_no_further() {
+    let now = Timestamp::from_secs(1_800_000_000);
+    let api = open_at("", Clock::new(move || now)).await;
+    let oldest_ms = now.minus(AUDIT_KEPT_FOR).as_millis();
+    let fill = move |tx: &Tx<'_>| {
+        tx.batch(&format!(
+            "INSERT INTO audit (id, at, action, outcome) VALUES
+             ('kept', {oldest_ms}, 'logout', 'success'),
+             ('old', {oldest_ms} - 1, 'logout', 'success')"
+        ))
+    };
+    api.desk.database.write::<_, DbError>(fill).await.unwrap();
+    sweep(&api.desk).await.unwrap();
+    let acts = api.users().acts(crate::ActFilter::default(), 10).await.unwrap();
+    let left: Vec<_> = acts.iter().map(|act| act.id.as_str()).collect();
+    assert_eq!(left, ["kept"]);
 }

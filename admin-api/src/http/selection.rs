@@ -76,3 +76,33 @@ fn of_query(name: &str, msg: &str, kind: &str) -> FieldFault {
     let name = name.chars().take(64).collect();
     FieldFault { loc: vec!["query".to_owned(), name], msg: msg.to_owned(), kind: kind.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_has_at_most_512_bytes() {
+        let of = |bytes: usize| Selection::of(Some(&format!("q={}", "x".repeat(bytes))), &["q"]);
+        assert_eq!(of(VALUE_BYTES_MAX).unwrap().text("q").map(str::len), Some(VALUE_BYTES_MAX));
+        assert!(matches!(of(VALUE_BYTES_MAX + 1), Err(Refusal::Fields(_))));
+    }
+
+    #[test]
+    fn a_page_has_from_one_row_to_its_most() {
+        let limit =
+            |query: &str| Selection::of(Some(query), &["limit"]).unwrap().limit(50, 200).ok();
+        for (query, rows) in [
+            ("", Some(50)),
+            ("limit=", Some(50)),
+            ("limit=1", Some(1)),
+            ("limit=200", Some(200)),
+            ("limit=0", None),
+            ("limit=201", None),
+            ("limit=-1", None),
+            ("limit=1.5", None),
+        ] {
+            assert_eq!(limit(query), rows, "{query}");
+        }
+    }
+}

@@ -202,3 +202,29 @@ pub(crate) async fn write_notes(database: Database, mut waiting: mpsc::Receiver<
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_flood_of_failures_1024_wait_and_the_rest_is_left_to_the_log() {
+        let (notes, mut waiting) = Notes::new();
+        for number in 0..=NOTES_WAITING_MAX {
+            let who = Actor { id: String::new(), name: number.to_string() };
+            notes.add(Origin::default().did(Deed::SignInFailed, Some(who), Timestamp::default()));
+        }
+        let mut names = Vec::new();
+        while let Ok(act) = waiting.try_recv() {
+            names.push(act.target_name.unwrap());
+        }
+        assert_eq!(names.len(), NOTES_WAITING_MAX);
+        assert_eq!(names.last().unwrap(), &(NOTES_WAITING_MAX - 1).to_string());
+    }
+
+    #[test]
+    fn a_name_is_noted_without_what_cannot_be_shown_and_to_64_characters() {
+        assert_eq!(plain("a\0b\u{1b}[31m\n"), "ab[31m");
+        assert_eq!(plain(&"é".repeat(NAME_CHARS_MAX + 1)), "é".repeat(NAME_CHARS_MAX));
+    }
+}

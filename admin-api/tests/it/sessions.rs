@@ -68,3 +68,24 @@ async fn without_a_token_nobodys_sessions_are_told() {
         house.ask(request).await.is_problem(401, "Not authenticated", "NOT_AUTHENTICATED");
     }
 }
+
+#[tokio::test]
+async fn of_many_sessions_the_newest_200_are_listed() {
+    let house = House::with_ann().await;
+    let ann = house.sign_in().await;
+    let id = claims(&ann.access)["sub"].as_str().unwrap().to_owned();
+    let now = house.hand.now().as_millis() as i64;
+    let row = |i: i64| {
+        let (began, until) = (now - i, now + 1000);
+        format!("('old-{i:03}', '{id}', {began}, {until}, {until}, {until}, 0, 'k', {began})")
+    };
+    let rows = (1..=200).map(row).collect::<Vec<_>>().join(", ");
+    house.execute(&format!(
+        "INSERT INTO sessions (id, user_id, rotated_at, expires_at, absolute_until, access_until,
+                               epoch, kid, created_at) VALUES {rows}"
+    ));
+    let listed = ids(&house, &ann.access).await;
+    assert_eq!(listed.len(), 200);
+    assert!(listed[0].1, "the newest, which asks");
+    assert_eq!(listed[199].0, "old-199");
+}

@@ -73,3 +73,17 @@ async fn a_database_that_goes_away_is_a_503_and_comes_back_by_itself() {
     house.me(&pair.access).await.is_ok();
     house.refresh(&pair.refresh).await.pair();
 }
+
+#[tokio::test]
+async fn what_somebody_else_holds_for_too_long_is_a_503_and_leaves_nobody_waiting_at_the_server() {
+    let house = House::with_ann().await;
+    let pair = house.sign_in().await;
+    let held = house.place.hold_writes().await;
+    let answer = house.ask(bearer(post("/auth/logout"), &pair.access)).await;
+    answer.is_problem(503, "Service busy. Please try again later.", "SERVICE_UNAVAILABLE");
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    assert_eq!(house.count(waiting), 0);
+    drop(held);
+    house.ask(bearer(post("/auth/logout"), &pair.access)).await.is_ok();
+}

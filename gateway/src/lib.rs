@@ -2,10 +2,10 @@
 //!
 //! A request's way, each step in a room of its own:
 //! `door` takes the connection in and has `head` read the bytes within their bounds → `target`
-//! refuses ambiguous paths → `routing` finds the place → `auth` identifies (`issuers` knows others' keys) → `revocation` checks →
-//! `limit` takes from the quota → `admission` is all of that in one paragraph → `forward` names the
-//! caller to the back end, which `balance` chooses → `proxy` translates pingora's phases. Any step
-//! may end in a [`refusal::Refusal`], which alone knows status codes.
+//! refuses ambiguous paths → `routing` finds the place → `auth` identifies (`issuers` knows others'
+//! keys) → `revocation` checks → `limit` takes from the quota → `admission` is all of that in one
+//! paragraph → `forward` names the caller to the back end, which `balance` chooses → `proxy`
+//! translates pingora's phases. Any step may end in a [`refusal::Refusal`], which alone knows status codes.
 //!
 //! Modules in reading order; each uses only those above it.
 //!

@@ -122,12 +122,12 @@ impl Snapshot {
         if issuers.all().is_empty() {
             return Ok(());
         }
-        let client = fetch::client()?;
+        let client = outbound::client()?;
         for at in 0..issuers.all().len() {
             let (issuers, client) = (Arc::clone(issuers), client.clone());
             tokio::spawn(async move {
                 if let Some(issuer) = issuers.all().get(at) {
-                    issuer.keep(|| fetch::body(&client, issuer.url())).await;
+                    issuer.keep(|| fetch::jwks(&client, issuer.url())).await;
                 }
             });
         }

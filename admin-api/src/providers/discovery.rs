@@ -1,8 +1,7 @@
 //! Where an issuer's endpoints are, by its own word (OpenID Connect Discovery).
 
+use outbound::Answer;
 use serde::Deserialize;
-
-use super::line::Answer;
 
 /// What stands after an issuer to find its document (§4).
 pub(crate) const WELL_KNOWN: &str = "/.well-known/openid-configuration";

@@ -9,10 +9,10 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::header::ACCEPT;
 use kernel::secret::Secret;
+use outbound::Answer;
 use serde::Deserialize;
 
 use super::attested::ProviderError;
-use super::line::Answer;
 use super::line::CallError;
 
 /// The error of a call: whoever cannot be reached is unavailable, whatever else is `otherwise`.
@@ -23,10 +23,10 @@ pub(crate) fn of_call(
     let why = error.to_string();
     match error {
         CallError::LeftAlone(retry_after) => ProviderError::Unavailable { why, retry_after },
-        CallError::Unreachable(_) => {
+        CallError::Failed(outbound::CallError::Unreachable(_)) => {
             ProviderError::Unavailable { why, retry_after: Duration::from_secs(1) }
         }
-        CallError::TooLarge => otherwise(why),
+        CallError::Failed(outbound::CallError::TooLarge) => otherwise(why),
     }
 }
 

@@ -10,7 +10,6 @@ use super::attested::Attested;
 use super::attested::ProviderError;
 use super::flow::Flow;
 use super::github::Github;
-use super::line::client;
 use super::oidc::Oidc;
 
 /// A provider's name: what stands after `/auth/` in its paths.
@@ -117,7 +116,7 @@ impl Providers {
         if google.is_none() && github.is_none() && oidc.is_empty() {
             return Ok(Self::default());
         }
-        let client = client()?;
+        let client = outbound::client()?;
         let origin = listen.origin().unwrap_or_default();
         let comes_back = |name: &Name, provider: &config::Provider| {
             let configured = provider.redirect_uri.clone();

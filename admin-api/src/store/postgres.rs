@@ -160,7 +160,7 @@ impl Tls {
         }
         let roots = match &self.roots {
             Some(path) => roots_in(path)?,
-            None => roots_of_the_system(),
+            None => outbound::roots_of_the_system(),
         };
         Ok(Some(builder.with_root_certificates(roots).with_no_client_auth()))
     }
@@ -191,13 +191,6 @@ fn roots_in(path: &Path) -> Result<RootCertStore, OpenError> {
         roots.add(certificate).map_err(|error| unusable(error.into()))?;
     }
     if roots.is_empty() { Err(unusable("there is no certificate in it".into())) } else { Ok(roots) }
-}
-
-fn roots_of_the_system() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    // One that cannot be read vouches for nobody; the others still do.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
 }
 
 fn place(config: &Config) -> String {

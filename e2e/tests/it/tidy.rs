@@ -8,13 +8,14 @@ use std::path::PathBuf;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What each crate may be built on, of ours.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("kernel", &[]),
     ("config", &["kernel"]),
     ("stores", &["kernel", "config"]),
-    ("gateway", &["kernel", "config", "stores"]),
-    ("admin-api", &["kernel", "config", "stores"]),
-    ("doorward", &["kernel", "config", "stores", "gateway", "admin-api"]),
+    ("outbound", &[]),
+    ("gateway", &["kernel", "config", "stores", "outbound"]),
+    ("admin-api", &["kernel", "config", "stores", "outbound"]),
+    ("doorward", &["kernel", "config", "stores", "outbound", "gateway", "admin-api"]),
 ];
 
 /// A source file says this of its modules; then it is held to it.

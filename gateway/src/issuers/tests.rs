@@ -70,7 +70,7 @@ impl Site {
                 count.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(takes).await;
                 match down.load(Ordering::SeqCst) {
-                    true => Err(FetchError::Unreachable("down".to_owned())),
+                    true => Err(FetchError::Status(reqwest::StatusCode::BAD_GATEWAY)),
                     false => Ok(served.lock().clone()),
                 }
             };

@@ -5,6 +5,11 @@ use std::thread;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use outbound::ANSWER_BYTES_MAX;
+use outbound::CALL_TIMEOUT;
+use outbound::CallError::TooLarge;
+use outbound::CallError::Unreachable;
+use outbound::client;
 use test_support::identity_provider::Fault;
 use test_support::identity_provider::IdentityProvider;
 
@@ -29,7 +34,7 @@ async fn an_answer_of_256_kib_is_the_largest() {
     provider.break_page("/jwks", Fault::Huge(ANSWER_BYTES_MAX));
     assert_eq!(get(&line, &provider).await.unwrap().body.len(), ANSWER_BYTES_MAX);
     provider.break_page("/jwks", Fault::Huge(ANSWER_BYTES_MAX + 1));
-    assert!(matches!(get(&line, &provider).await, Err(CallError::TooLarge)));
+    assert!(matches!(get(&line, &provider).await, Err(CallError::Failed(TooLarge))));
 }
 
 #[tokio::test]
@@ -45,7 +50,7 @@ async fn a_provider_that_hangs_up_or_is_gone_is_unreachable_and_its_url_is_not_r
     let mut provider = IdentityProvider::start(NOW.as_secs());
     provider.break_page("/jwks", Fault::Close);
     let line = line();
-    assert!(matches!(get(&line, &provider).await, Err(CallError::Unreachable(_))));
+    assert!(matches!(get(&line, &provider).await, Err(CallError::Failed(Unreachable(_)))));
     provider.stop();
     let url = format!("{}/jwks?secret-in-a-query", provider.url());
     let error = line.get(&url, HeaderMap::new(), NOW).await.unwrap_err();
@@ -65,7 +70,7 @@ async fn a_provider_that_says_nothing_is_given_up_after_five_seconds() {
     // It was asked: from here on only the clock moves.
     tokio::time::pause();
     let answer = answer.await.unwrap();
-    assert!(matches!(answer, Err(CallError::Unreachable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::Failed(Unreachable(_)))), "{answer:?}");
     let elapsed = begun.elapsed();
     assert!((CALL_TIMEOUT..2 * CALL_TIMEOUT).contains(&elapsed), "{elapsed:?}");
 }
@@ -119,7 +124,7 @@ async fn https_begins_with_a_handshake_and_somebody_without_one_is_not_spoken_to
         hello
     });
     let answer = line().get(&url, HeaderMap::new(), NOW).await;
-    assert!(matches!(answer, Err(CallError::Unreachable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(CallError::Failed(Unreachable(_)))), "{answer:?}");
     // A handshake record of TLS (RFC 8446 §5.1).
     assert_eq!(hello.join().unwrap(), [0x16, 0x03]);
 }

@@ -16,7 +16,6 @@ use http::header::UPGRADE;
 use kernel::revocation::RevocationSet;
 use kernel::time::Timestamp;
 
-use crate::auth::AuthError;
 use crate::auth::Authenticator;
 use crate::auth::Identity;
 use crate::auth::Needs;
@@ -105,28 +104,14 @@ impl Gatekeeper {
         }
         let identity = match needs(&place, request) {
             Needed::Preflight => Identity::Anonymous,
-            Needed::Credential(needs) => self.identify(needs, request.headers, now).await?,
+            Needed::Credential(needs) => {
+                self.authenticator.identify(needs, request.headers, now).await?
+            }
         };
         let visitor = revocation::check(&self.revocations, identity)?;
         let route = open_to(place, &visitor)?;
         let grant = self.limiter.take(route, &visitor, request.client, now).await?;
         Ok(Admission::Route { route, visitor, grant })
-    }
-
-    async fn identify(
-        &self,
-        needs: Needs,
-        headers: &HeaderMap,
-        now: Timestamp,
-    ) -> Result<Identity, AuthError> {
-        match self.authenticator.identify(needs, headers, now) {
-            Err(AuthError::UnknownKid(issuer)) => {
-                let again = self.authenticator.identify_with_new_keys(issuer, needs, headers, now);
-                // On the heap: all others' requests are the smaller for it.
-                Box::pin(again).await
-            }
-            outcome => outcome,
-        }
     }
 
     async fn admit_to_mount(
@@ -139,7 +124,7 @@ impl Gatekeeper {
         if mount != Mount::RateLimit {
             return Ok(Admission::Mount { grant });
         }
-        let identity = self.identify(Needs::Token, request.headers, now).await?;
+        let identity = self.authenticator.identify(Needs::Token, request.headers, now).await?;
         let visitor = revocation::check(&self.revocations, identity)?;
         let peeked = self.limiter.peek(&visitor, request.client, now).await;
         let grant = peeked.map_err(crate::limit::LimitError::from)?;

@@ -103,13 +103,24 @@ pub enum AuthError {
     /// A token that does not hold.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// One of the other issuer at that place, good but for a key that is not known yet: worth
-    /// looking for.
-    #[error("a token of another issuer with a key that is not known")]
-    UnknownKid(usize),
     /// One of another issuer whose keys cannot be had.
     #[error("the keys of the token's issuer cannot be had just now")]
     NoKeys,
+}
+
+/// Why it is not told at once who is calling.
+enum Unidentified {
+    /// Nobody is.
+    Refused(AuthError),
+    /// A token of the other issuer at that place, good but for a key that is not known yet: worth
+    /// looking for.
+    KeyWanted(usize),
+}
+
+impl<E: Into<AuthError>> From<E> for Unidentified {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
 }
 
 /// Tells who is calling.
@@ -144,48 +155,60 @@ impl Authenticator {
         }
     }
 
-    /// Tells who sent `headers`.
+    /// Tells who sent `headers`; waits for nothing, but where the keys of another issuer have to be
+    /// looked for.
     ///
     /// # Errors
     /// [`AuthError::Missing`] where a token is needed and none came; the rest wherever one came.
-    pub fn identify(
+    pub async fn identify(
         &self,
         needs: Needs,
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Identity, AuthError> {
+        match self.identify_at_once(needs, headers, now) {
+            Ok(identity) => Ok(identity),
+            Err(Unidentified::Refused(error)) => Err(error),
+            Err(Unidentified::KeyWanted(issuer)) => {
+                // On the heap: all others' requests are the smaller for it.
+                Box::pin(self.identify_with_new_keys(issuer, needs, headers, now)).await
+            }
+        }
+    }
+
+    fn identify_at_once(
+        &self,
+        needs: Needs,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Identity, Unidentified> {
         match (bearer::token(headers)?, needs) {
             (Some(token), _) => self.in_force(self.known(token, now)?, now),
             (None, Needs::Nothing) => Ok(Identity::Anonymous),
             (None, Needs::Token) => match &self.test_mode {
                 Some(kept) => self.in_force(self.test_user(&mut kept.lock(), now)?, now),
-                None => Err(AuthError::Missing),
+                None => Err(AuthError::Missing.into()),
             },
         }
     }
 
     /// The same, after a look for the keys of the other issuer at place `issuer`.
-    ///
-    /// # Errors
-    /// As [`Self::identify`], but for [`AuthError::UnknownKid`]: that is no word for a client.
-    pub async fn identify_with_new_keys(
+    async fn identify_with_new_keys(
         &self,
         issuer: usize,
         needs: Needs,
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Identity, AuthError> {
-        let unknown = match self.issuers.all().get(issuer) {
-            Some(issuer) if issuer.look_for_keys().await => self.identify(needs, headers, now),
-            _ => Err(AuthError::UnknownKid(issuer)),
-        };
-        match unknown {
-            Err(AuthError::UnknownKid(at)) => {
-                let has_keys = self.issuers.all().get(at).is_some_and(|issuer| issuer.has_keys());
-                Err(if has_keys { TokenError::UnknownKey.into() } else { AuthError::NoKeys })
+        let Some(issuer) = self.issuers.all().get(issuer) else { return Err(AuthError::NoKeys) };
+        if issuer.look_for_keys().await {
+            match self.identify_at_once(needs, headers, now) {
+                Ok(identity) => return Ok(identity),
+                Err(Unidentified::Refused(error)) => return Err(error),
+                Err(Unidentified::KeyWanted(_)) => {}
             }
-            outcome => outcome,
         }
+        Err(if issuer.has_keys() { TokenError::UnknownKey.into() } else { AuthError::NoKeys })
     }
 
     /// The other issuers.
@@ -198,11 +221,11 @@ impl Authenticator {
         (self.verified.len(), self.verified.bytes())
     }
 
-    fn in_force(&self, known: Arc<Known>, now: Timestamp) -> Result<Identity, AuthError> {
+    fn in_force(&self, known: Arc<Known>, now: Timestamp) -> Result<Identity, Unidentified> {
         Ok(Identity::Known(known.token.in_force(&self.profile, now)?, known))
     }
 
-    fn known(&self, token: &str, now: Timestamp) -> Result<Arc<Known>, AuthError> {
+    fn known(&self, token: &str, now: Timestamp) -> Result<Arc<Known>, Unidentified> {
         // What other keys vouched for is verified anew: they may be gone.
         if let Some(known) = self.verified.get(token)
             && self.version_of(known.issuer) == Some(known.version)
@@ -222,12 +245,12 @@ impl Authenticator {
         }
     }
 
-    fn verify(&self, token: &str, now: Timestamp) -> Result<Known, AuthError> {
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Known, Unidentified> {
         let theirs = self.issuers.of(token).and_then(|at| Some((at, self.issuers.all().get(at)?)));
         if let Some((at, issuer)) = theirs {
             let verified = issuer.verify(token, &self.profile, now);
             let (verified, version) = verified.map_err(|refusal| match refusal {
-                ForeignRefusal::UnknownKid => AuthError::UnknownKid(at),
+                ForeignRefusal::UnknownKid => Unidentified::KeyWanted(at),
                 ForeignRefusal::Token(error) => error.into(),
             })?;
             return Ok(Known::new(verified, Some(at), version));

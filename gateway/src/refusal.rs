@@ -144,7 +144,7 @@ impl Refusal {
             Self::Target(_) | Self::Malformed(_) => ErrorCode::BadRequest,
             Self::Auth(AuthError::Missing | AuthError::Malformed(_)) => ErrorCode::NotAuthenticated,
             Self::Auth(AuthError::Token(TokenError::Expired)) => ErrorCode::TokenExpired,
-            Self::Auth(AuthError::Token(_) | AuthError::UnknownKid(_)) => ErrorCode::InvalidToken,
+            Self::Auth(AuthError::Token(_)) => ErrorCode::InvalidToken,
             Self::Auth(AuthError::NoKeys) => ErrorCode::ServiceUnavailable,
             Self::Revocation(RevocationError::Revoked) => ErrorCode::TokenRevoked,
             Self::Scope(_) => ErrorCode::Forbidden,
@@ -219,8 +219,7 @@ impl Refusal {
             Self::Auth(AuthError::Missing | AuthError::Malformed(_)) => {
                 "Not authenticated".to_owned()
             }
-            Self::Auth(AuthError::Token(_) | AuthError::UnknownKid(_))
-            | Self::Revocation(RevocationError::Revoked) => {
+            Self::Auth(AuthError::Token(_)) | Self::Revocation(RevocationError::Revoked) => {
                 "Could not validate credentials".to_owned()
             }
             Self::Auth(AuthError::NoKeys) => {
@@ -257,6 +256,6 @@ fn challenge(error: &AuthError) -> HeaderValue {
         AuthError::Token(TokenError::Expired) => {
             "Bearer error=\"invalid_token\", error_description=\"the token has expired\""
         }
-        AuthError::Token(_) | AuthError::UnknownKid(_) | AuthError::NoKeys => INVALID_TOKEN,
+        AuthError::Token(_) | AuthError::NoKeys => INVALID_TOKEN,
     })
 }

@@ -1,5 +1,8 @@
 //! Metrics, in Prometheus' text format. Every label set is bounded by the configuration.
 
+use std::time::Duration;
+
+use parking_lot::Mutex;
 use prometheus::Encoder;
 use prometheus::Gauge;
 use prometheus::GaugeVec;
@@ -13,7 +16,6 @@ use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
-use std::time::Duration;
 
 use crate::issuers::IssuerStanding;
 use crate::refusal::Refusal;
@@ -56,6 +58,7 @@ pub struct Metrics {
     counters: IntGauge,
     counters_displaced: IntGauge,
     issuer_fetches: IntCounterVec,
+    noting_issuers: Mutex<()>,
     issuer_keys: IntGaugeVec,
     issuer_keys_age: GaugeVec,
 }
@@ -173,6 +176,7 @@ impl Metrics {
             )?,
             refusals,
             issuer_fetches,
+            noting_issuers: Mutex::default(),
             issuer_keys,
             issuer_keys_age,
             registry,
@@ -244,11 +248,11 @@ impl Metrics {
     /// Notes how another issuer stands; called when somebody reads the metrics.
     pub fn note_issuer(&self, standing: &IssuerStanding) {
         let issuer = &*standing.issuer;
+        // Of two that read at once, the second must see what the first has added.
+        let _alone = self.noting_issuers.lock();
         for (outcome, total) in [("ok", standing.succeeded), ("failed", standing.failed)] {
             let counter = self.issuer_fetches.with_label_values(&[issuer, outcome]);
-            // Counted elsewhere; two that read at once must not add the same twice.
-            counter.reset();
-            counter.inc_by(total);
+            counter.inc_by(total.saturating_sub(counter.get()));
         }
         self.issuer_keys.with_label_values(&[issuer]).set(standing.keys as i64);
         let age = standing.age.map_or(f64::NAN, |age| age.as_secs_f64());

@@ -176,7 +176,7 @@ fn verifying_key(value: Value) -> Option<VerifyingKey> {
         return None;
     }
     let (algorithm, der) = jwk.material()?;
-    VerifyingKey::foreign(Arc::from(kid), algorithm, der).ok()
+    VerifyingKey::public(Arc::from(kid), algorithm, der).ok()
 }
 
 /// An RSAPublicKey in DER (RFC 8017 §A.1.1); `None` for numbers of other sizes than we verify with.

@@ -17,6 +17,7 @@ use super::Algorithm;
 use super::HMAC_SECRET_BYTES_MIN;
 use super::KeyError;
 use super::VerifyingKey;
+use super::parse_kid;
 use crate::secret::Secret;
 use crate::signer::Signer;
 
@@ -67,7 +68,7 @@ impl SigningKey {
         })?;
         Self::read(kid, algorithm, key.as_bytes(), |signer| {
             let public = signer.public_key().unwrap_or_default();
-            VerifyingKey::public(kid, algorithm, public.to_vec())
+            VerifyingKey::public(parse_kid(kid)?, algorithm, public.to_vec())
         })
     }
 

@@ -65,20 +65,16 @@ impl VerifyingKey {
                     why: "expected a public key in PEM".to_owned(),
                 }
             })?;
-        Self::public(kid, algorithm, der)
+        Self::public(parse_kid(kid)?, algorithm, der)
     }
 
-    pub(super) fn public(kid: &str, algorithm: Algorithm, der: Vec<u8>) -> Result<Self, KeyError> {
-        Self::foreign(parse_kid(kid)?, algorithm, der)
-    }
-
-    /// A public key whose id somebody else chose: an RSAPublicKey (RFC 8017 §A.1.1), an
-    /// uncompressed point, or the 32 bytes of Ed25519.
+    /// A public key: an RSAPublicKey (RFC 8017 §A.1.1), an uncompressed point, or the 32 bytes of
+    /// Ed25519. Its id is taken as it is, since somebody else may have chosen it.
     ///
     /// # Errors
     /// [`KeyError::Malformed`] for anything else, and for RSA keys of other sizes than we verify
     /// with.
-    pub(crate) fn foreign(
+    pub(crate) fn public(
         kid: Arc<str>,
         algorithm: Algorithm,
         der: Vec<u8>,
@@ -123,7 +119,7 @@ impl VerifyingKey {
         }
     }
 
-    /// The public half as [`Self::foreign`] takes it; none of a secret.
+    /// The public half as [`Self::public`] takes it; none of a secret.
     pub(super) fn public_key(&self) -> Option<&[u8]> {
         match &self.material {
             Material::Hmac(_) => None,

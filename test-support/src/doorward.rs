@@ -20,7 +20,9 @@ use crate::http1;
 use crate::http1::Answer;
 use crate::http1::Request;
 use crate::process::Tied;
+use crate::wait::LOG_MAX;
 use crate::wait::START_MAX;
+use crate::wait::holds_within;
 use crate::wait::wait_until;
 
 /// The password of the first administrator, `admin`.
@@ -157,6 +159,20 @@ impl Doorward {
     /// All log lines so far, of this start and those before.
     pub fn log(&self) -> String {
         self.builder.log()
+    }
+
+    /// Waits until the log holds `text`: lines are written by a thread of their own, so that an
+    /// answer may be there before them.
+    ///
+    /// # Panics
+    /// When it does not in [`LOG_MAX`].
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        assert!(
+            holds_within(LOG_MAX, || self.log().contains(text)),
+            "no `{text}` in {}",
+            self.log()
+        );
     }
 
     /// The metrics, as text.

@@ -7,6 +7,9 @@ use std::time::Instant;
 /// How long a server that was just started may take to answer.
 pub const START_MAX: Duration = Duration::from_secs(30);
 
+/// How long a line of the log may take to be there, once what it tells of is answered.
+pub const LOG_MAX: Duration = Duration::from_secs(5);
+
 /// Pause between two looks at a condition.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 

@@ -1,7 +1,5 @@
 //! What must never be read anywhere, and what must always be: a line of every failure.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use serde_json::json;
 use test_support::doorward::ADMIN_PASSWORD;
@@ -9,13 +7,12 @@ use test_support::doorward::SECRET;
 use test_support::doorward::Tokens;
 use test_support::http1::Answer;
 use test_support::http1::Request;
+use test_support::wait::LOG_MAX;
 use test_support::wait::wait_until;
 
 use crate::scene::PASSWORD;
 use crate::scene::Scene;
 use crate::tokens::Forged;
-
-const LOG_MAX: Duration = Duration::from_secs(5);
 
 /// Words of our insides, and of nothing that the tests send.
 const INSIDES: [&str; 11] = [

@@ -94,7 +94,7 @@ fn tokens_in_a_query_are_warned_about_at_the_start() {
     let quiet = scene(&provider, url);
     assert!(!quiet.doorward.log().contains("frontend_tokens_in_query"));
     let loud = scene(&provider, &format!("{url}\nfrontend_tokens_in_query = true"));
-    assert!(loud.doorward.log().contains("`auth.frontend_tokens_in_query` sends tokens in URLs"));
+    loud.doorward.wait_for_log("`auth.frontend_tokens_in_query` sends tokens in URLs");
     let answer = sign_in(&loud, &provider, "google");
     assert_eq!(answer.status, 307, "{answer}");
     let query = query_of(answer.header("location").unwrap());

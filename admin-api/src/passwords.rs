@@ -26,6 +26,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use argon2::password_hash;
+use kernel::random::NoRandomness;
 use kernel::secret::Secret;
 
 use self::kinds::Kinds;
@@ -57,9 +58,9 @@ pub enum HashError {
     /// The work was given up.
     #[error("the hashing did not finish")]
     Lost,
-    /// The system gives no random bytes.
-    #[error("the system gives no random bytes")]
-    NoRandomness,
+    /// Nothing for a salt.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// A fault within argon2.
     #[error("argon2 failed")]
     Argon2(#[source] password_hash::Error),

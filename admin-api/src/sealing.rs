@@ -2,6 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kernel::random;
+use kernel::random::NoRandomness;
 use kernel::secret::Secret;
 use ring::aead::AES_256_GCM;
 use ring::aead::Aad;
@@ -10,8 +12,6 @@ use ring::aead::NONCE_LEN;
 use ring::aead::Nonce;
 use ring::aead::UnboundKey;
 use ring::hkdf;
-use ring::rand::SecureRandom;
-use ring::rand::SystemRandom;
 
 /// How a sealed text begins: the one way of sealing there is.
 const FORM: &str = "1.";
@@ -19,9 +19,9 @@ const FORM: &str = "1.";
 /// Why a text was not sealed, or not opened. Says nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// No random bytes for a nonce.
-    #[error("the system gives no random bytes")]
-    Random,
+    /// Nothing for a nonce.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
     /// Sealed under another key, for another purpose, or changed since.
     #[error(
         "it was sealed under another `auth.key_encryption_key`, or changed since; put the old one back"
@@ -49,13 +49,12 @@ impl Seal {
     /// # Errors
     /// [`SealError::Random`].
     pub(crate) fn close(&self, text: &Secret, purpose: &str) -> Result<String, SealError> {
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Random)?;
+        let nonce: [u8; NONCE_LEN] = random::bytes()?;
         let mut sealed = text.expose().as_bytes().to_vec();
         let nonce_once = Nonce::assume_unique_for_key(nonce);
         self.0
             .seal_in_place_append_tag(nonce_once, Aad::from(purpose.as_bytes()), &mut sealed)
-            .map_err(|_| SealError::Random)?;
+            .expect("a key is far shorter than what AES-GCM takes at one time");
         let whole = [&nonce[..], &sealed].concat();
         Ok(format!("{FORM}{}", STANDARD.encode(whole)))
     }

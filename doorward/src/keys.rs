@@ -1,25 +1,20 @@
 //! The key ring: of the configuration, or of a secret that was made and is kept in the data
 //! directory.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use admin_api::LOCAL_KID;
 use anyhow::Context;
-use anyhow::anyhow;
 use config::Config;
 use config::Database;
 use kernel::keys::Algorithm;
-use kernel::keys::HMAC_SECRET_BYTES_MIN;
 use kernel::keys::Key;
 use kernel::keys::KeyError;
 use kernel::keys::KeyRing;
 use kernel::keys::LiveKeys;
 use kernel::keys::SigningKey;
 use kernel::keys::VerifyingKey;
-use kernel::secret::Secret;
-use ring::rand::SecureRandom;
-use ring::rand::SystemRandom;
+use kernel::random::unguessable;
 
 use crate::data_dir::DataDir;
 
@@ -38,7 +33,7 @@ pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<Li
     let ring = match configured(config)? {
         Some(ring) => ring,
         None => {
-            let secret = data_dir.secret(SECRET_FILE, new_secret)?;
+            let secret = data_dir.secret(SECRET_FILE, || Ok(unguessable()?))?;
             let key = SigningKey::hs256(LOCAL_KID, &secret).with_context(|| {
                 format!("the secret in `{}` cannot sign", data_dir.join(SECRET_FILE).display())
             })?;
@@ -67,7 +62,7 @@ pub(crate) fn test(keys: &LiveKeys) -> anyhow::Result<()> {
 pub(crate) fn provide_seal(config: &mut Config, data_dir: &DataDir) -> anyhow::Result<()> {
     let is_shared = matches!(config.database, Database::Postgres { .. });
     if config.auth.key_encryption_key.is_none() && !is_shared {
-        config.auth.key_encryption_key = Some(data_dir.secret(SEAL_FILE, new_secret)?);
+        config.auth.key_encryption_key = Some(data_dir.secret(SEAL_FILE, || Ok(unguessable()?))?);
     }
     Ok(())
 }
@@ -106,22 +101,4 @@ fn key(key: &config::Key, signs: bool) -> Result<Key, KeyError> {
         (None, Some(public)) => Ok(Key::Verifying(VerifyingKey::from_pem(kid, algorithm, public)?)),
         (None, None) => Err(missing()),
     }
-}
-
-fn new_secret() -> anyhow::Result<Secret> {
-    let mut bytes = [0; HMAC_SECRET_BYTES_MIN];
-    fill(&mut bytes)?;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        write!(text, "{byte:02x}")?;
-    }
-    Ok(Secret::new(text))
-}
-
-/// Random bytes of the system.
-///
-/// # Errors
-/// Where it gives none.
-pub(crate) fn fill(bytes: &mut [u8]) -> anyhow::Result<()> {
-    SystemRandom::new().fill(bytes).map_err(|_| anyhow!("the system gives no random bytes"))
 }

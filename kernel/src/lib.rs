@@ -10,6 +10,8 @@ pub mod time;
 
 pub mod secret;
 
+pub mod random;
+
 pub mod tier;
 
 pub mod problem;

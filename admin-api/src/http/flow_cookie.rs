@@ -4,10 +4,10 @@
 use http::HeaderMap;
 use http::HeaderValue;
 use http::header::COOKIE;
+use kernel::random::looks_unguessable;
 use kernel::secret::Secret;
 
 use crate::people::departures::FLOW_LIFE;
-use crate::providers::flow::looks_unguessable;
 
 /// For https: no other host, and no path, has a say in it (RFC 6265bis §4.1.3.2).
 const SECURE: &str = "__Host-doorward-flow";

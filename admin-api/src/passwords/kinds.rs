@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+use kernel::random;
+
 use super::HashError;
 use super::ours;
 use super::stored::Stored;
@@ -70,7 +72,7 @@ impl Kinds {
 fn add(all: &mut Nobodys, work: Work) -> Result<(), HashError> {
     if all.len() < KINDS_MAX && !all.contains_key(&work) {
         // A work was read off a hash within the bounds, so one of nobody's can be made.
-        if let Ok(nobodys) = Stored::of_nobody(work, &ours::random()?) {
+        if let Ok(nobodys) = Stored::of_nobody(work, &random::bytes()?) {
             all.insert(work, Arc::new(nobodys));
         }
     }

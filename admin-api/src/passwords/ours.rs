@@ -5,9 +5,8 @@ use argon2::Argon2;
 use argon2::Params;
 use argon2::Version;
 use argon2::password_hash::PasswordHasher;
+use kernel::random;
 use kernel::secret::Secret;
-use ring::rand::SecureRandom;
-use ring::rand::SystemRandom;
 
 use super::HashError;
 use super::stored::Work;
@@ -28,20 +27,10 @@ pub(crate) const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 /// # Errors
 /// [`HashError::NoRandomness`], [`HashError::Argon2`].
 pub(super) fn hash(password: &[u8]) -> Result<Secret, HashError> {
-    let salt = random::<SALT_BYTES>()?;
+    let salt = random::bytes::<SALT_BYTES>()?;
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
         .expect("the constants above are within argon2's bounds");
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash = argon2.hash_password_with_salt(password, &salt).map_err(HashError::Argon2)?;
     Ok(Secret::new(hash.to_string()))
-}
-
-/// `N` random bytes.
-///
-/// # Errors
-/// [`HashError::NoRandomness`].
-pub(super) fn random<const N: usize>() -> Result<[u8; N], HashError> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| HashError::NoRandomness)?;
-    Ok(bytes)
 }

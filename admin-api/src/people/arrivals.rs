@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::random::unguessable;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 
@@ -10,7 +11,6 @@ use super::audit::Actor;
 use super::audit::Deed;
 use super::audit::Origin;
 use super::audit::note;
-use super::departures::hashed;
 use super::desk::Desk;
 use super::issue::Issuer;
 use super::issue::Pair;
@@ -22,7 +22,6 @@ use super::who_is_who::find_or_add;
 use super::who_is_who::still_there;
 use crate::providers::attested::Attested;
 use crate::providers::flow::Flow;
-use crate::providers::flow::unguessable;
 use crate::providers::registry::Name;
 use crate::store::fault::DbError;
 use crate::store::oauth_accounts;
@@ -40,6 +39,7 @@ use crate::store::users;
 use crate::store::users::By;
 use crate::store::users::Identity;
 use crate::store::users::User;
+use crate::store::values::hashed;
 
 /// How long the front end may take to exchange its code.
 pub(crate) const CODE_LIFE: Duration = Duration::from_secs(60);

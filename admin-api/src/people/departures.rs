@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
+use kernel::random::unguessable;
 use kernel::secret::Secret;
-use ring::digest::SHA256;
-use ring::digest::digest;
 
 use super::desk::Desk;
 use super::turned_away::ArrivalError;
 use super::turned_away::FLOWS_MAX;
 use crate::providers::flow::Flow;
-use crate::providers::flow::unguessable;
 use crate::providers::registry::Name;
 use crate::store::oauth_flows;
 use crate::store::oauth_flows::Linking;
 use crate::store::oauth_flows::Sent;
 use crate::store::sessions;
 use crate::store::sql::Tx;
-use crate::store::values::hex;
+use crate::store::values::hashed;
 
 /// How long somebody may take at a provider.
 pub(crate) const FLOW_LIFE: Duration = Duration::from_secs(600);
@@ -99,9 +97,4 @@ impl Desk {
         }
         Ok(Linking { user_id, epoch, session_id })
     }
-}
-
-/// What is kept of a secret that somebody is to show.
-pub(super) fn hashed(secret: &Secret) -> String {
-    hex(digest(&SHA256, secret.expose().as_bytes()).as_ref())
 }

@@ -17,7 +17,6 @@ use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::names::address_spelled;
 use super::post::PostFull;
-use super::post::hash_of;
 use super::sign_in::SignedIn;
 use super::throttle::Throttled;
 use crate::passwords::HashError;
@@ -38,6 +37,7 @@ use crate::store::users;
 use crate::store::users::By;
 use crate::store::users::Identity;
 use crate::store::users::User;
+use crate::store::values::hashed;
 
 /// Why a password is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +189,7 @@ impl Desk {
     ) -> Result<(), PasswordError> {
         let now = self.clock.now();
         let counted = self.throttle.stranger(from, now).await?;
-        let token_hash = hash_of(token);
+        let token_hash = hashed(token);
         let looked_up = token_hash.clone();
         let found = self.database.read(move |sql| {
             let Some(reset) = password_resets::find(sql, &looked_up)? else { return Ok(None) };

@@ -5,12 +5,8 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kernel::random::unguessable;
 use kernel::secret::Secret;
-use ring::digest;
-use ring::rand::SecureRandom;
-use ring::rand::SystemRandom;
 use tokio::sync::mpsc;
 
 use super::names::address_spelled;
@@ -26,16 +22,13 @@ use crate::store::sql::Tx;
 use crate::store::users;
 use crate::store::users::By;
 use crate::store::users::User;
-use crate::store::values::hex;
+use crate::store::values::hashed;
 
 /// How many may wait for their mail.
 pub(crate) const QUEUE_MAX: usize = 256;
 
 /// How long a mailed token is good.
 pub(crate) const RESET_LIFE: Duration = Duration::from_secs(30 * 60);
-
-/// How long a token is, in bytes.
-const TOKEN_BYTES: usize = 32;
 
 const SUBJECT: &str = "Set a new password";
 
@@ -107,8 +100,8 @@ impl PostOffice {
     /// A token for whoever has `address` and may come in.
     async fn make_token(&self, address: &str) -> Result<Option<(User, Secret)>, DbError> {
         let now = self.clock.now();
-        let token = new_token()?;
-        let token_hash = hash_of(&token);
+        let token = unguessable()?;
+        let token_hash = hashed(&token);
         let address = address.to_owned();
         let act = move |tx: &Tx<'_>| {
             let user = match users::find(tx, By::Email, &address)? {
@@ -143,19 +136,6 @@ impl PostOffice {
              If it was not you, leave this mail alone: your password stays as it is.\n"
         ))
     }
-}
-
-fn new_token() -> Result<Secret, DbError> {
-    let mut bytes = [0; TOKEN_BYTES];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| DbError::Row("the system gives no random bytes"))?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
-}
-
-/// What is kept of a token: who reads the table can do nothing with it.
-pub(crate) fn hash_of(token: &Secret) -> String {
-    hex(digest::digest(&digest::SHA256, token.expose().as_bytes()).as_ref())
 }
 
 /// The post of this configuration: a server, or a developer's log; `None` where there is none.

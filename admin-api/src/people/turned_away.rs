@@ -1,5 +1,7 @@
 //! Why somebody who comes by a provider is turned away, and the bounds that are given as a reason.
 
+use kernel::random::NoRandomness;
+
 use super::asker::AskerError;
 use super::desk::OutOfOrder;
 use crate::providers::attested::ProviderError;
@@ -63,8 +65,8 @@ impl From<DbError> for ArrivalError {
     }
 }
 
-impl From<ring::error::Unspecified> for ArrivalError {
-    fn from(_: ring::error::Unspecified) -> Self {
-        Self::from(DbError::Row("the system gives no random bytes"))
+impl From<NoRandomness> for ArrivalError {
+    fn from(error: NoRandomness) -> Self {
+        DbError::from(error).into()
     }
 }

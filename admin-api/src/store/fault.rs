@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kernel::random::NoRandomness;
 use rusqlite::ErrorCode;
 use tokio_postgres::error::SqlState;
 
@@ -25,6 +26,9 @@ pub enum DbError {
     /// Postgres' own words.
     #[error("the database failed")]
     Postgres(#[source] PostgresFault),
+    /// Nothing for a secret.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// A row that this program cannot have written.
     #[error("the database holds a row that cannot be read: {0}")]
     Row(&'static str),
@@ -56,7 +60,7 @@ impl DbError {
                     SqlState::QUERY_CANCELED,
                 ].contains(code)
             ),
-            Self::Row(_) => false,
+            Self::NoRandomness(_) | Self::Row(_) => false,
         }
     }
 }

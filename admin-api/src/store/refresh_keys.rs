@@ -3,23 +3,20 @@
 //! A gateway that is taken over can then make no refresh token, and a change of the keys that sign
 //! access tokens ends no session.
 
-use kernel::keys::HMAC_SECRET_BYTES_MIN;
 use kernel::keys::KEYS_MAX;
 use kernel::keys::Key;
 use kernel::keys::KeyError;
 use kernel::keys::KeyRing;
 use kernel::keys::SigningKey;
+use kernel::random::unguessable;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
-use ring::rand::SecureRandom;
-use ring::rand::SystemRandom;
 
 use super::database::Database;
 use super::fault::DbError;
 use super::open::OpenError;
 use super::sql::Room;
 use super::sql::Tx;
-use super::values::hex;
 use super::values::params;
 
 /// The refresh keys: the newest signs, all verify.
@@ -43,7 +40,7 @@ impl RefreshKeys {
                 }
                 tx.execute(
                     "INSERT INTO refresh_keys (kid, secret, created_at) VALUES (?1, ?2, ?3)",
-                    params![format!("refresh-{}", now.as_millis()), new_secret()?, now],
+                    params![format!("refresh-{}", now.as_millis()), &unguessable()?, now],
                 )?;
                 read(tx)
             })
@@ -81,12 +78,4 @@ fn read(tx: &Tx<'_>) -> Result<Vec<(String, Secret)>, DbError> {
     tx.rows(newest_first, params![KEYS_MAX as u64], |row| {
         Ok((row.text("kid")?, Secret::new(row.text("secret")?)))
     })
-}
-
-fn new_secret() -> Result<String, DbError> {
-    let mut bytes = [0; HMAC_SECRET_BYTES_MIN];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| DbError::Row("the system gives no random bytes"))?;
-    Ok(hex(&bytes))
 }

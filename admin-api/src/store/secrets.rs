@@ -1,19 +1,14 @@
 //! The table of secrets: one for each purpose, the same for every process of this deployment.
 
+use kernel::random::unguessable;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
-use ring::rand::SecureRandom;
-use ring::rand::SystemRandom;
 
 use super::database::Database;
 use super::fault::DbError;
 use super::open::OpenError;
 use super::sql::Room;
-use super::values::hex;
 use super::values::params;
-
-/// How long a secret is, in bytes.
-const SECRET_BYTES: usize = 32;
 
 /// The secret for `purpose`, made at the first time of asking.
 ///
@@ -31,7 +26,7 @@ pub(crate) async fn secret_for(
         if let Some(secret) = found {
             return Ok(secret);
         }
-        let secret = new_secret()?;
+        let secret = unguessable()?;
         tx.execute(
             "INSERT INTO secrets (purpose, secret, created_at) VALUES (?1, ?2, ?3)",
             params![purpose, &secret, now],
@@ -39,12 +34,4 @@ pub(crate) async fn secret_for(
         Ok(secret)
     });
     secret.await.map_err(|e: DbError| OpenError::database(database.place(), e))
-}
-
-fn new_secret() -> Result<Secret, DbError> {
-    let mut bytes = [0; SECRET_BYTES];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| DbError::Row("the system gives no random bytes"))?;
-    Ok(Secret::new(hex(&bytes)))
 }

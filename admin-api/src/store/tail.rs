@@ -158,7 +158,8 @@ fn lost(error: DbError) -> FeedLost {
         | DbError::Lost
         | DbError::Unreachable(_)
         | DbError::Sqlite(_)
-        | DbError::Postgres(_) => FeedLost::Unreachable(error.into()),
+        | DbError::Postgres(_)
+        | DbError::NoRandomness(_) => FeedLost::Unreachable(error.into()),
         DbError::Row(_) => FeedLost::Answer(error.into()),
     }
 }

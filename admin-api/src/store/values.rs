@@ -8,6 +8,8 @@ use bytes::BytesMut;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
+use ring::digest::SHA256;
+use ring::digest::digest;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef;
 use tokio_postgres::types::IsNull;
@@ -159,6 +161,12 @@ impl ToSql for Value<'_> {
     }
 
     to_sql_checked!();
+}
+
+/// What is kept of a secret that somebody is to show, so that whoever reads the table can do nothing
+/// with it: the SHA-256.
+pub(crate) fn hashed(secret: &Secret) -> String {
+    hex(digest(&SHA256, secret.expose().as_bytes()).as_ref())
 }
 
 /// Lower-case hexadecimal.

@@ -9,12 +9,12 @@ use admin_api::AdminApi;
 use admin_api::NewUser;
 use admin_api::UserError;
 use anyhow::Context;
+use kernel::random;
 use kernel::secret::Secret;
 use kernel::secret::environment;
 use kernel::tier::Tier;
 
 use crate::data_dir::DataDir;
-use crate::keys::fill;
 
 /// Where the first administrator's password comes from.
 const PASSWORD_VARIABLE: &str = "DOORWARD_ADMIN_PASSWORD";
@@ -79,8 +79,7 @@ pub(crate) async fn ensure(api: &AdminApi, data_dir: &DataDir) -> anyhow::Result
 /// Twenty letters and digits of 32 that nobody confuses: 100 bits.
 fn made_up() -> anyhow::Result<Secret> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut bytes = [0; 20];
-    fill(&mut bytes)?;
+    let bytes: [u8; 20] = random::bytes()?;
     let letter = |byte: u8| char::from(LETTERS[usize::from(byte % 32)]);
     let groups = bytes.chunks(5).map(|group| group.iter().map(|&b| letter(b)).collect::<String>());
     Ok(Secret::new(groups.collect::<Vec<_>>().join("-")))

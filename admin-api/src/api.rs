@@ -93,6 +93,7 @@ impl AdminApi {
             devices,
             issuer: Arc::new(Issuer::new(&config.auth, Arc::clone(&keys), refresh_keys)),
             roles: Roles::new(&config.roles),
+            usual_tier: config.limits.default_tier.clone(),
             progress: Progress::new(),
             providers,
             notes,

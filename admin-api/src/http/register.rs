@@ -79,7 +79,7 @@ fn newcomer(fields: &Fields, tier: &Tier, desk: &Desk) -> Result<NewUser, Refusa
     let password = Secret::new(*password);
     faults.extend(check_names(username, Some(email)).into_iter().map(fault));
     faults.extend(full_name.and_then(|name| check_full_name(name).err()).map(fault));
-    let weak = desk.passwords.policy().accept(&password, &[username, email]).err();
+    let weak = desk.passwords.policy().accept(&password, username, Some(email)).err();
     faults.extend(weak.map(|weakness| fault(weakness.into())));
     if !faults.is_empty() {
         return Err(Refusal::Fields(faults));

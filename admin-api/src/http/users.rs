@@ -157,7 +157,7 @@ fn new_user_of(users: &Users, fields: &Fields) -> Result<NewUser, Vec<FieldFault
     let role = optional("role", &mut faults).unwrap_or_else(|| USER.to_owned());
     let scopes = keep(fields.texts("scopes"), &mut faults).flatten().unwrap_or_default();
     let (Some(username), Some(password)) = (username, password) else { return Err(faults) };
-    let tier = tier.unwrap_or_else(|| users.usual_tier());
+    let tier = tier.unwrap_or_else(|| users.usual_tier().clone());
     let new = NewUser {
         email,
         full_name,

@@ -69,11 +69,16 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Takes a new password, in its one spelling, of somebody whose names are `names`.
+    /// Takes a new password, in its one spelling, of the person called `username`.
     ///
     /// # Errors
     /// [`Weakness`], the first that is found.
-    pub(crate) fn accept(&self, typed: &Secret, names: &[&str]) -> Result<NewPassword, Weakness> {
+    pub(crate) fn accept(
+        &self,
+        typed: &Secret,
+        username: &str,
+        email: Option<&str>,
+    ) -> Result<NewPassword, Weakness> {
         let spelled = respelled(typed).unwrap_or_else(|| typed.clone());
         let text = spelled.expose();
         let bytes = text.len().max(typed.expose().len());
@@ -92,7 +97,7 @@ impl Policy {
         if is_common(&folded) || is_common(core) || is_pattern(&folded) {
             return Err(Weakness::Common);
         }
-        let is_named = words(names).any(|word| word == folded || word == core);
+        let is_named = words(username, email).any(|word| word == folded || word == core);
         if is_named { Err(Weakness::Named) } else { Ok(NewPassword(spelled)) }
     }
 }
@@ -106,8 +111,9 @@ fn is_pattern(folded: &str) -> bool {
 }
 
 /// What everybody knows of somebody: names, addresses, and the local parts of addresses.
-fn words<'a>(names: &'a [&str]) -> impl Iterator<Item = String> + 'a {
-    let parts = names.iter().flat_map(|name| [Some(*name), name.rsplit_once('@').map(|(l, _)| l)]);
+fn words<'a>(username: &'a str, email: Option<&'a str>) -> impl Iterator<Item = String> + 'a {
+    let names = [username].into_iter().chain(email);
+    let parts = names.flat_map(|name| [Some(name), name.rsplit_once('@').map(|(local, _)| local)]);
     let known = parts.flatten().chain([OURSELVES]).map(fold);
     known.filter(|word| !word.is_empty())
 }
@@ -124,8 +130,8 @@ mod tests {
     const POLICY: Policy = Policy { chars_min: 8 };
 
     fn check(typed: &str, verdict: Result<(), Weakness>) {
-        let names = ["ann", "ann.example@example.com"];
-        let found = POLICY.accept(&Secret::new(typed), &names).map(|_| ());
+        let email = Some("ann.example@example.com");
+        let found = POLICY.accept(&Secret::new(typed), "ann", email).map(|_| ());
         assert_eq!(found, verdict, "{typed:?}");
     }
 
@@ -202,7 +208,7 @@ mod tests {
     #[test]
     fn no_weakness_shows_the_password() {
         for typed in ["hunter2", "iloveyou", "ann12345", "\u{1}hunter2hunter2"] {
-            let Err(weakness) = POLICY.accept(&Secret::new(typed), &["ann"]) else {
+            let Err(weakness) = POLICY.accept(&Secret::new(typed), "ann", None) else {
                 panic!("{typed} is weak")
             };
             assert!(!format!("{weakness} {weakness:?}").contains(typed));

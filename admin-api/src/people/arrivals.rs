@@ -127,11 +127,12 @@ impl Desk {
     ) -> Result<Arrival, ArrivalError> {
         let now = self.clock.now();
         let issuer = Arc::clone(&self.issuer);
+        let tier = self.usual_tier.clone();
         let code = unguessable()?;
         let code_hash = hashed(&code);
         let provider = name.to_string();
         let admitted = move |tx: &Tx<'_>| -> Result<_, ArrivalError> {
-            let user = find_or_add(tx, &who, &provider, &origin, now)?;
+            let user = find_or_add(tx, &who, &tier, (&origin, &provider), now)?;
             if !user.is_active {
                 return Err(ArrivalError::Inactive);
             }
@@ -235,9 +236,8 @@ fn begin(
     (origin, way): (&Origin, &str),
     now: Timestamp,
 ) -> Result<(Identity, Session), ArrivalError> {
-    let actor = Actor::from(&user);
-    let origin = Origin { actor: Some(actor.clone()), ..origin.clone() };
-    note(tx, &origin, Deed::SignedIn, actor, Some(way.to_owned()), now)?;
+    let (origin, way) = (origin.clone().by(&user), way.to_owned());
+    note(tx, &origin, Deed::SignedIn, Actor::from(&user), Some(way), now)?;
     let user = Identity::from(user);
     let session = issuer.begin(&user, None, now);
     sessions::insert(tx, &session)?;

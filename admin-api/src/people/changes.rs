@@ -61,9 +61,9 @@ impl Users {
             check_fits(tx, &desk.roles, &before, &user)?;
             if before.is_active && !user.is_active {
                 end_everything(tx, &mut user, End::Disabled, now, until)?;
+            } else {
+                users::update(tx, &mut user, now)?;
             }
-            users::update(tx, &user, now)?;
-            user.version += 1;
             let deed = deed(&before, &user);
             note(tx, &origin, deed, Actor::from(&user), differences(&before, &user), now)?;
             // The last act of the transaction: who has seen it has seen the others.
@@ -74,9 +74,7 @@ impl Users {
             };
             Ok((user, seq))
         };
-        let (user, seq) = self.desk.database.write(act).await?;
-        self.desk.progress.reaches(seq).await;
-        Ok(user)
+        self.desk.write_seen(act).await
     }
 
     /// Deletes a person and all that is theirs alone, if they are at `version`; no token that
@@ -92,15 +90,13 @@ impl Users {
             tx.alone_in(Room::Names)?;
             let mut user = who.find(tx)?;
             check_version(&user, version)?;
-            check_not_the_last(tx, &user)?;
+            check_not_the_last(tx, &user, None)?;
             note(tx, &origin, Deed::UserDeleted, Actor::from(&user), None, now)?;
             let seq = end_everything(tx, &mut user, End::Deleted, now, until)?;
             users::delete(tx, &user.id)?;
-            Ok::<_, UserError>((user, seq))
+            Ok((user, Some(seq)))
         };
-        let (user, seq) = self.desk.database.write(act).await?;
-        self.desk.progress.reaches(Some(seq)).await;
-        Ok(user)
+        self.desk.write_seen(act).await
     }
 
     /// Ends all sessions of a person, who may sign in anew; no token that they hold is taken any
@@ -109,20 +105,7 @@ impl Users {
     /// # Errors
     /// [`UserError`].
     pub async fn end_sessions(&self, who: Who) -> Result<User, UserError> {
-        let now = self.desk.clock.now();
-        let until = self.desk.issuer.all_until(now);
-        let origin = self.origin.clone();
-        let act = move |tx: &Tx<'_>| {
-            let mut user = who.find(tx)?;
-            note(tx, &origin, Deed::SessionsEnded, Actor::from(&user), None, now)?;
-            let seq = end_everything(tx, &mut user, End::Administrator, now, until)?;
-            users::update(tx, &user, now)?;
-            user.version += 1;
-            Ok::<_, UserError>((user, seq))
-        };
-        let (user, seq) = self.desk.database.write(act).await?;
-        self.desk.progress.reaches(Some(seq)).await;
-        Ok(user)
+        self.shut_out(who, Deed::SessionsEnded, |_, _, _| Ok(())).await
     }
 
     /// Gives a person another password, and lets them try it at once; all sessions end, and no token
@@ -132,27 +115,36 @@ impl Users {
     /// [`UserError`].
     pub async fn set_password(&self, who: Who, new: Secret) -> Result<User, UserError> {
         let user = self.find(who.clone()).await?;
-        let names = [user.username.as_str(), user.email.as_deref().unwrap_or_default()];
-        let new = self.desk.passwords.policy().accept(&new, &names)?;
+        let policy = self.desk.passwords.policy();
+        let new = policy.accept(&new, &user.username, user.email.as_deref())?;
         let hash = self.desk.passwords.hash(new, None).await?;
+        let set = move |tx: &Tx<'_>, user: &User, now: Timestamp| {
+            users::set_password(tx, &user.id, &hash, now)?;
+            // A link that was mailed before would undo it.
+            password_resets::forget_of(tx, &user.id)?;
+            unlocks::add(tx, &user.id, now)
+        };
+        self.shut_out(who, Deed::PasswordSet, set).await
+    }
+
+    /// Ends all sessions of a person, once `also` is done to them.
+    async fn shut_out(
+        &self,
+        who: Who,
+        deed: Deed,
+        also: impl FnOnce(&Tx<'_>, &User, Timestamp) -> Result<(), DbError> + Send + 'static,
+    ) -> Result<User, UserError> {
         let now = self.desk.clock.now();
         let until = self.desk.issuer.all_until(now);
         let origin = self.origin.clone();
         let act = move |tx: &Tx<'_>| {
             let mut user = who.find(tx)?;
-            note(tx, &origin, Deed::PasswordSet, Actor::from(&user), None, now)?;
-            users::set_password(tx, &user.id, &hash, now)?;
-            // A link that was mailed before would undo it.
-            password_resets::forget_of(tx, &user.id)?;
-            unlocks::add(tx, &user.id, now)?;
+            note(tx, &origin, deed, Actor::from(&user), None, now)?;
+            also(tx, &user, now)?;
             let seq = end_everything(tx, &mut user, End::Administrator, now, until)?;
-            users::update(tx, &user, now)?;
-            user.version += 1;
-            Ok::<_, UserError>((user, seq))
+            Ok((user, Some(seq)))
         };
-        let (user, seq) = self.desk.database.write(act).await?;
-        self.desk.progress.reaches(Some(seq)).await;
-        Ok(user)
+        self.desk.write_seen(act).await
     }
 
     /// Lets a person try again who failed to sign in too often, wherever they are.
@@ -233,15 +225,19 @@ fn check_fits(tx: &Tx<'_>, roles: &Roles, before: &User, user: &User) -> Result<
     if !scopes_fit(roles.allowed(&user.role, &user.scopes).into_iter()) {
         return Err(UserError::Scopes);
     }
-    let is_one = |user: &User| user.role == ADMIN && user.is_active;
-    if is_one(before) && !is_one(user) { check_not_the_last(tx, before) } else { Ok(()) }
+    check_not_the_last(tx, before, Some(user))
 }
 
-/// Checks that somebody is left to manage the others without `user`.
-pub(super) fn check_not_the_last(sql: &Sql<'_>, user: &User) -> Result<(), UserError> {
-    let is_one = user.role == ADMIN && user.is_active;
-    if is_one && !users::is_there_another(sql, ADMIN, &user.id)? {
-        return Err(UserError::LastAdministrator(user.username.clone()));
+/// Checks that somebody is left to manage the others once `before` is `after`; `None`: gone.
+pub(super) fn check_not_the_last(
+    sql: &Sql<'_>,
+    before: &User,
+    after: Option<&User>,
+) -> Result<(), UserError> {
+    let manages = |user: &User| user.role == ADMIN && user.is_active;
+    let stays = after.is_some_and(manages);
+    if manages(before) && !stays && !users::is_there_another(sql, ADMIN, &before.id)? {
+        return Err(UserError::LastAdministrator(before.username.clone()));
     }
     Ok(())
 }

@@ -84,8 +84,8 @@ impl Desk {
     async fn linking(&self, access: &Secret) -> Result<Linking, ArrivalError> {
         let asker = self.asker(access).await?;
         let claims = asker.token.claims();
-        let session_id = claims.session.as_deref().map(str::to_owned);
-        let id = session_id.clone().ok_or(ArrivalError::SignInAgain)?;
+        let session_id = claims.session.as_deref().ok_or(ArrivalError::SignInAgain)?.to_owned();
+        let id = session_id.clone();
         let session = self.database.read(move |sql| sessions::find(sql, &id)).await?;
         let session = session.ok_or(ArrivalError::SignInAgain)?;
         let now = self.clock.now();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kernel::keys::KeyError;
 use kernel::limit::StoreLost;
+use kernel::tier::Tier;
 use stores::memory::MemoryQuotas;
 
 use super::audit::Notes;
@@ -18,6 +19,7 @@ use crate::passwords::Passwords;
 use crate::providers::registry::Providers;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
+use crate::store::sql::Tx;
 use crate::store::tail::Progress;
 
 /// The desk at which people are served.
@@ -31,6 +33,8 @@ pub(crate) struct Desk {
     pub(crate) post: Option<Post>,
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) roles: Roles,
+    /// The tier of somebody of whom nothing else is said.
+    pub(crate) usual_tier: Tier,
     pub(crate) progress: Progress,
     pub(crate) providers: Providers,
     /// Scheme, host and port that clients use.
@@ -38,6 +42,26 @@ pub(crate) struct Desk {
     /// Issuers of tokens other than we.
     pub(crate) other_issuers: Vec<String>,
     pub(crate) notes: Notes,
+}
+
+impl Desk {
+    /// Writes to the database. Where `act` gives the number of a revocation beside what it is asked
+    /// for, the edges of this process know of it before the answer is given.
+    ///
+    /// # Errors
+    /// What `act` says; [`DbError`] where the transaction failed.
+    pub(super) async fn write_seen<T, E>(
+        &self,
+        act: impl FnOnce(&Tx<'_>) -> Result<(T, Option<u64>), E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let (done, seq) = self.database.write(act).await?;
+        self.progress.reaches(seq).await;
+        Ok(done)
+    }
 }
 
 /// Why the desk cannot serve anybody just now. Its text is for the log, never for a client.

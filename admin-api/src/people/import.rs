@@ -55,9 +55,9 @@ use crate::store::sql::Room;
 use crate::store::sql::Sql;
 use crate::store::sql::Tx;
 use crate::store::sql::pages::PAGE_ROWS_MAX;
+use crate::store::users;
 use crate::store::users::User;
 use crate::store::users::import::overwrite;
-use crate::store::users::import::take_in;
 
 /// How many rows are decided about, and written, in one transaction.
 const BATCH_ROWS_MAX: usize = PAGE_ROWS_MAX;
@@ -299,7 +299,7 @@ impl Clerk {
             let (at, decision) = self.decide(tx, told, now)?;
             self.count(&at, &decision);
             match decision {
-                Decision::Add(user, hash) => take_in(tx, &user, hash.as_ref(), now)?,
+                Decision::Add(user, hash) => users::insert(tx, &user, hash.as_ref(), now)?,
                 Decision::Differ(difference) if self.import.changed == Changed::Updated => {
                     let detail = format!("imported: {}", difference.fields.join(", "));
                     let who = Actor::from(&difference.before);
@@ -436,6 +436,6 @@ fn change(tx: &Tx<'_>, difference: Difference, now: Timestamp) -> Result<(User, 
         let end = if is_disabled { End::Disabled } else { End::Password };
         sessions::end_all(tx, &user.id, end, now)?;
     }
-    overwrite(tx, &user, hash.as_ref(), now)?;
+    overwrite(tx, &mut user, hash.as_ref(), now)?;
     Ok((user, is_shut_out))
 }

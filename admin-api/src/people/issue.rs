@@ -8,6 +8,7 @@ use kernel::claims::RefreshClaims;
 use kernel::claims::TokenType;
 use kernel::keys::KeyError;
 use kernel::keys::LiveKeys;
+use kernel::revocation::Entry;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
@@ -132,6 +133,16 @@ impl Issuer {
     /// Until when an access token made `now` is accepted anywhere.
     pub(crate) fn access_until(&self, now: Timestamp) -> Timestamp {
         now.plus(self.access_ttl).plus(self.profile.leeway)
+    }
+
+    /// From when a token with this `exp`, in seconds, is refused for its age everywhere.
+    pub(crate) fn refused_from(&self, expires_at_s: u64) -> Timestamp {
+        Timestamp::from_secs(expires_at_s).plus(self.profile.leeway)
+    }
+
+    /// What refuses `token` alone, until it is refused for its age.
+    pub(crate) fn refusal(&self, token: &VerifiedToken) -> Entry {
+        Entry::Token { key: token.key(), until: self.refused_from(token.claims().expires_at_s) }
     }
 
     /// Until when any token that was ever made, whatever made it, is accepted anywhere.

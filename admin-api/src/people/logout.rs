@@ -63,25 +63,24 @@ impl Desk {
             .filter(|claims| *claims.sub == *token.claims().user_id)
             .map(|claims| claims.sid);
         let issuer = Arc::clone(&self.issuer);
-        let seq = self
-            .database
-            .write(move |tx| {
-                let standing = Standing::of(tx, &token)?;
-                if let Some(user) = &standing.user
-                    && is_news(&standing, &token, &issuer, now)
-                {
-                    let origin = Origin { actor: Some(Actor::from(user)), ..origin };
-                    note(tx, &origin, Deed::LoggedOut, Actor::from(user), None, now)?;
-                }
-                let mut seq = end_one(tx, &token, &standing, &issuer, now)?;
-                if let Some(id) = other {
-                    seq = end_session(tx, &id, End::Logout, now)?.or(seq);
-                }
-                Ok::<_, LogoutError>(seq)
-            })
-            .await?;
-        self.progress.reaches(seq).await;
-        Ok(())
+        let act = move |tx: &Tx<'_>| {
+            let standing = Standing::of(tx, &token)?;
+            let left = left_of(&standing, &token, &issuer, now);
+            if let (Some(user), Some(_)) = (&standing.user, &left) {
+                note(tx, &origin.by(user), Deed::LoggedOut, Actor::from(user), None, now)?;
+            }
+            let seq = match left {
+                Some(Left::Session(id)) => end_session(tx, &id, End::Logout, now)?,
+                Some(Left::Token) => Some(revocations::record(tx, &issuer.refusal(&token), now)?),
+                None => None,
+            };
+            let others = match other {
+                Some(id) => end_session(tx, &id, End::Logout, now)?,
+                None => None,
+            };
+            Ok::<_, LogoutError>(((), others.or(seq)))
+        };
+        self.write_seen(act).await
     }
 
     /// Ends all sessions of the user of `access`, which may have expired but not been revoked.
@@ -96,30 +95,24 @@ impl Desk {
         let now = self.clock.now();
         let token = self.read(access)?;
         let issuer = Arc::clone(&self.issuer);
-        let seq = self
-            .database
-            .write(move |tx| {
-                let standing = Standing::of(tx, &token)?;
-                let in_force = token.check_in_force(issuer.profile(), now).is_ok();
-                // An old copy of a token must not be a way to log its owner out for ever; a
-                // session that still lives vouches for one that has only expired.
-                let session = standing.session.as_ref();
-                let lives = session.is_some_and(|session| now < session.expires_at);
-                if standing.is_revoked(&token) || !(in_force || lives) {
-                    return Err(LogoutError::Revoked);
-                }
-                let mut user = standing.user.ok_or(LogoutError::Revoked)?;
-                let origin = Origin { actor: Some(Actor::from(&user)), ..origin };
-                let everywhere = Some("everywhere".to_owned());
-                note(tx, &origin, Deed::LoggedOut, Actor::from(&user), everywhere, now)?;
-                let until = issuer.all_until(now);
-                let seq = end_everything(tx, &mut user, End::LogoutEverywhere, now, until)?;
-                users::update(tx, &user, now)?;
-                Ok::<_, LogoutError>(seq)
-            })
-            .await?;
-        self.progress.reaches(Some(seq)).await;
-        Ok(())
+        let act = move |tx: &Tx<'_>| {
+            let standing = Standing::of(tx, &token)?;
+            let in_force = token.check_in_force(issuer.profile(), now).is_ok();
+            // An old copy of a token must not be a way to log its owner out for ever; a session
+            // that still lives vouches for one that has only expired.
+            let session = standing.session.as_ref();
+            let lives = session.is_some_and(|session| now < session.expires_at);
+            if standing.is_revoked(&token) || !(in_force || lives) {
+                return Err(LogoutError::Revoked);
+            }
+            let mut user = standing.user.ok_or(LogoutError::Revoked)?;
+            let everywhere = Some("everywhere".to_owned());
+            note(tx, &origin.by(&user), Deed::LoggedOut, Actor::from(&user), everywhere, now)?;
+            let until = issuer.all_until(now);
+            let seq = end_everything(tx, &mut user, End::LogoutEverywhere, now, until)?;
+            Ok(((), Some(seq)))
+        };
+        self.write_seen(act).await
     }
 
     fn read(&self, access: &Secret) -> Result<VerifiedToken, LogoutError> {
@@ -128,40 +121,32 @@ impl Desk {
     }
 }
 
-/// Whether there is anything left to log out of.
-fn is_news(standing: &Standing, token: &VerifiedToken, issuer: &Issuer, now: Timestamp) -> bool {
+/// What somebody can still be logged out of.
+enum Left {
+    /// The session of this id.
+    Session(String),
+    /// A token that was made without one.
+    Token,
+}
+
+fn left_of(
+    standing: &Standing,
+    token: &VerifiedToken,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> Option<Left> {
     match &standing.session {
-        Some(session) => session.ended_at.is_none(),
+        Some(session) if session.ended_at.is_none() => Some(Left::Session(session.id.clone())),
+        Some(_) => None,
         None => {
             let in_force = token.check_in_force(issuer.profile(), now).is_ok();
-            in_force && !standing.is_revoked(token)
+            (in_force && !standing.is_revoked(token)).then_some(Left::Token)
         }
     }
 }
 
-/// Ends the token's session, or the token alone where it has none.
-fn end_one(
-    tx: &Tx<'_>,
-    token: &VerifiedToken,
-    standing: &Standing,
-    issuer: &Issuer,
-    now: Timestamp,
-) -> Result<Option<u64>, DbError> {
-    if let Some(session) = &standing.session {
-        return end_session(tx, &session.id, End::Logout, now);
-    }
-    let in_force = token.check_in_force(issuer.profile(), now).is_ok();
-    if !in_force || standing.is_revoked(token) {
-        return Ok(None);
-    }
-    let entry = Entry::Token {
-        key: token.key(),
-        until: Timestamp::from_secs(token.claims().expires_at_s).plus(issuer.profile().leeway),
-    };
-    revocations::record(tx, &entry, now).map(Some)
-}
-
-/// Ends all sessions and refuses all tokens of `user`, whose epoch it raises.
+/// Ends all sessions and refuses all tokens of `user`, whose epoch it raises, and writes the user;
+/// gives the number of the revocation.
 pub(super) fn end_everything(
     tx: &Tx<'_>,
     user: &mut User,
@@ -170,6 +155,7 @@ pub(super) fn end_everything(
     until: Timestamp,
 ) -> Result<u64, DbError> {
     user.epoch += 1;
+    users::update(tx, user, now)?;
     sessions::end_all(tx, &user.id, end, now)?;
     let entry = Entry::UserEpoch { user_id: user.id.clone(), min_epoch: user.epoch, until };
     revocations::record(tx, &entry, now)

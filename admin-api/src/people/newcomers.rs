@@ -30,7 +30,7 @@ pub(super) const NAMELESS: &str = "user";
 /// provider.
 const RESERVED: [&str; 6] = [ADMIN, "administrator", "root", "system", "doorward", "test_user"];
 
-/// A new person who `who` is to be, of the lowest tier and no special role, and not yet in the
+/// A new person who `who` is to be, of `tier` and no special role, and not yet in the
 /// database; nobody else may be given a name meanwhile.
 ///
 /// # Errors

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::revocation::Entry;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 
@@ -15,6 +14,7 @@ use super::audit::Origin;
 use super::audit::note;
 use super::desk::Desk;
 use super::desk::OutOfOrder;
+use super::logout::end_everything;
 use super::names::address_spelled;
 use super::post::PostFull;
 use super::sign_in::SignedIn;
@@ -27,10 +27,8 @@ use crate::store::fault::DbError;
 use crate::store::oauth_accounts;
 use crate::store::password_resets;
 use crate::store::password_resets::Reset;
-use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sessions::End;
-use crate::store::sessions::Session;
 use crate::store::sql::Tx;
 use crate::store::unlocks;
 use crate::store::users;
@@ -111,7 +109,8 @@ impl Desk {
     ) -> Result<SignedIn, PasswordError> {
         let now = self.clock.now();
         let Asker { user, token } = self.asker(&change.access).await?;
-        let new = self.passwords.policy().accept(&change.new, &names_of(&user))?;
+        let policy = self.passwords.policy();
+        let new = policy.accept(&change.new, &user.username, user.email.as_deref())?;
         let counted = self.throttle.change(&user.id, now).await?;
         let id = user.id.clone();
         let stored = self.database.read(move |sql| users::hash_of(sql, &id)).await?;
@@ -136,20 +135,18 @@ impl Desk {
         let known = known.and_then(|proof| self.devices.known(proof.expose(), &user.id, now));
         let device = self.devices.proof(&user.id, known, now);
         let act = move |tx: &Tx<'_>| {
-            let begin = |user: &User| {
-                let asked = asked_scopes(tx, session.as_deref(), scopes)?;
-                Ok(Some(issuer.begin(&Identity::from(user.clone()), asked, now)))
-            };
-            let is_still = |_: &User| Ok(users::hash_of(tx, &user.id)? == stored);
+            let is_still = |user: &mut User| Ok(users::hash_of(tx, &user.id)? == stored);
             let noted = (&origin.by(&user), Deed::PasswordChanged);
-            set(tx, &user.id, &hashed, is_still, begin, (now, until), noted)
+            let done = set(tx, &user.id, &hashed, is_still, (now, until), noted)?;
+            let (user, seq) = done.ok_or(PasswordError::Incorrect)?;
+            let asked = asked_scopes(tx, session.as_deref(), scopes)?;
+            let user = Identity::from(user);
+            let session = issuer.begin(&user, asked, now);
+            sessions::insert(tx, &session)?;
+            Ok::<_, PasswordError>(((user, session), Some(seq)))
         };
-        let Some((user, session, seq)) = self.database.write(act).await? else {
-            return Err(PasswordError::Incorrect);
-        };
-        self.progress.reaches(Some(seq)).await;
-        let session = session.expect("`begin` above gives one");
-        let pair = self.pair_of(&Identity::from(user.clone()), &session)?;
+        let (user, session) = self.write_seen(act).await?;
+        let pair = self.pair_of(&user, &session)?;
         tracing::info!(user.id = %user.id, "{} changed the password", user.username);
         Ok(SignedIn { pair, device })
     }
@@ -189,6 +186,22 @@ impl Desk {
     ) -> Result<(), PasswordError> {
         let now = self.clock.now();
         let counted = self.throttle.stranger(from, now).await?;
+        let done = self.reset(token, new, from, origin).await;
+        if !matches!(done, Err(PasswordError::Token)) {
+            // What is counted are tokens that do not hold, and nothing that comes after.
+            self.throttle.forgive(counted, now).await;
+        }
+        done
+    }
+
+    async fn reset(
+        &self,
+        token: &Secret,
+        new: &Secret,
+        from: Prefix,
+        origin: Origin,
+    ) -> Result<(), PasswordError> {
+        let now = self.clock.now();
         let token_hash = hashed(token);
         let looked_up = token_hash.clone();
         let found = self.database.read(move |sql| {
@@ -197,27 +210,35 @@ impl Desk {
             Ok(user.filter(|user| holds(&reset, user, now)))
         });
         let user = found.await?.ok_or(PasswordError::Token)?;
-        let new = self.passwords.policy().accept(new, &names_of(&user))?;
+        let policy = self.passwords.policy();
+        let new = policy.accept(new, &user.username, user.email.as_deref())?;
         let hashed = self.passwords.hash(new, Some(from)).await?;
         let until = self.issuer.all_until(now);
         let act = move |tx: &Tx<'_>| {
-            let is_still = |user: &User| {
+            let redeem = |user: &mut User| {
                 let reset = password_resets::find(tx, &token_hash)?;
-                Ok(reset.is_some_and(|reset| holds(&reset, user, now)))
+                if !reset.is_some_and(|reset| holds(&reset, user, now)) {
+                    return Ok(false);
+                }
+                if !user.is_verified {
+                    // Nobody knew whose the address was: whoever had the account till now may have
+                    // linked accounts of their own, to come back by.
+                    oauth_accounts::delete_all(tx, &user.id)?;
+                }
+                // Whoever reads the mail has the address, and may have failed to sign in often.
+                user.is_verified = true;
+                unlocks::add(tx, &user.id, now)?;
+                Ok(true)
             };
             let noted = (&origin.by(&user), Deed::PasswordReset);
-            set(tx, &user.id, &hashed, is_still, |_| Ok(None), (now, until), noted)
+            let done = set(tx, &user.id, &hashed, redeem, (now, until), noted)?;
+            let (user, seq) = done.ok_or(PasswordError::Token)?;
+            Ok::<_, PasswordError>((user, Some(seq)))
         };
-        let (user, _, seq) = self.database.write(act).await?.ok_or(PasswordError::Token)?;
-        self.progress.reaches(Some(seq)).await;
-        self.throttle.forgive(counted, now).await;
+        let user = self.write_seen(act).await?;
         tracing::info!(user.id = %user.id, "{} set a new password by mail", user.username);
         Ok(())
     }
-}
-
-fn names_of(user: &User) -> [&str; 2] {
-    [&user.username, user.email.as_deref().unwrap_or_default()]
 }
 
 fn holds(reset: &Reset, user: &User, now: Timestamp) -> bool {
@@ -238,44 +259,25 @@ fn asked_scopes(
     Ok(found.map_or(Some(of_token), |session| session.asked_scopes))
 }
 
-/// Sets a password, if all is still as it was: ends all sessions, refuses all tokens, and begins
-/// the session that `begin` gives. `None` where it is not.
+/// Sets a password, if `allows` says so of the user as they stand: ends all sessions, and refuses
+/// all tokens. Gives the user and the number of the revocation; `None` where it does not.
 fn set(
     tx: &Tx<'_>,
     user_id: &str,
     hashed: &Secret,
-    is_still: impl FnOnce(&User) -> Result<bool, DbError>,
-    begin: impl FnOnce(&User) -> Result<Option<Session>, DbError>,
+    allows: impl FnOnce(&mut User) -> Result<bool, DbError>,
     (now, until): (Timestamp, Timestamp),
     (origin, deed): (&Origin, Deed),
-) -> Result<Option<(User, Option<Session>, u64)>, DbError> {
+) -> Result<Option<(User, u64)>, DbError> {
     let Some(mut user) = users::find(tx, By::Id, user_id)?.filter(|user| user.is_active) else {
         return Ok(None);
     };
-    if !is_still(&user)? {
+    if !allows(&mut user)? {
         return Ok(None);
     }
-    user.epoch += 1;
     users::set_password(tx, user_id, hashed, now)?;
-    users::update(tx, &user, now)?;
-    sessions::end_all(tx, user_id, End::Password, now)?;
-    let session = begin(&user)?;
-    match &session {
-        Some(session) => sessions::insert(tx, session)?,
-        // By mail: whoever reads it has the address, and may have failed to sign in often.
-        None => {
-            if !user.is_verified {
-                // Nobody knew whose the address was: whoever had the account till now may have
-                // linked accounts of their own, to come back by.
-                oauth_accounts::delete_all(tx, user_id)?;
-            }
-            users::verify(tx, user_id, now)?;
-            unlocks::add(tx, user_id, now)?;
-        }
-    }
     password_resets::forget_of(tx, user_id)?;
     note(tx, origin, deed, Actor::from(&user), None, now)?;
-    let entry = Entry::UserEpoch { user_id: user.id.clone(), min_epoch: user.epoch, until };
-    let seq = revocations::record(tx, &entry, now)?;
-    Ok(Some((user, session, seq)))
+    let seq = end_everything(tx, &mut user, End::Password, now, until)?;
+    Ok(Some((user, seq)))
 }

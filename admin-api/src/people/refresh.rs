@@ -171,8 +171,7 @@ fn turn(
         sessions::extend_access(tx, &session.id, issuer.access_until(now))?;
         return Ok(on(user, session));
     }
-    let owner = Actor { id: user.id, name: user.username };
-    note(tx, origin, Deed::RefreshReused, owner, Some(session.id.clone()), now)?;
+    note(tx, origin, Deed::RefreshReused, Actor::from(&user), Some(session.id.clone()), now)?;
     end_session(tx, &session.id, End::Reuse, now).map(Turn::Reuse)
 }
 

@@ -52,8 +52,6 @@ impl Desk {
             note(tx, &origin, Deed::SessionEnded, owner, Some(id.clone()), now)?;
             Ok::<_, DbError>((true, end_session(tx, &id, End::Logout, now)?))
         };
-        let (was_alive, seq) = self.database.write(act).await?;
-        self.progress.reaches(seq).await;
-        Ok(was_alive)
+        self.write_seen(act).await
     }
 }

@@ -187,9 +187,7 @@ impl Desk {
                 let session = begin(&user);
                 sessions::insert(tx, &session)?;
                 users::signed_in(tx, &user.id, rehashed.as_ref(), now)?;
-                let who = Actor { id: user.id.clone(), name: user.username.clone() };
-                let origin = Origin { actor: Some(who.clone()), ..origin };
-                note(tx, &origin, Deed::SignedIn, who, None, now)?;
+                note(tx, &origin.by(&user), Deed::SignedIn, Actor::from(&user), None, now)?;
                 Ok((user, session))
             })
             .await

@@ -240,9 +240,7 @@ impl SigningKeys {
             note(tx, &Origin::default(), Deed::KeyDistrusted, None, Some(kid.clone()), now)?;
             distrust(tx, &kid, kept, successor, now)
         };
-        let (seq, successor) = self.desk.database.write(distrust).await?;
-        self.desk.progress.reaches(seq).await;
-        Ok(successor)
+        self.desk.write_seen(distrust).await
     }
 
     /// Keeps the ring in force as the tables and the time of day say, until `shutdown`; what another

@@ -1,10 +1,10 @@
 //! Taking a token back: whoever holds one may (RFC 7009), and an operator who was shown one.
 
+use std::sync::Arc;
+
 use kernel::revocation::Entry;
 use kernel::secret::Secret;
-use kernel::time::Timestamp;
 use kernel::token::TokenKey;
-use kernel::token::VerifiedToken;
 use kernel::token::said_by;
 use serde_json::Value;
 
@@ -60,10 +60,9 @@ impl Desk {
                     let owner = owner.as_ref().map(Actor::from);
                     note(tx, &origin, Deed::TokenRevoked, owner, Some(claims.sid.clone()), now)?;
                 }
-                end_session(tx, &claims.sid, End::Logout, now)
+                Ok(((), end_session(tx, &claims.sid, End::Logout, now)?))
             };
-            let seq: Option<u64> = self.database.write(end).await?;
-            self.progress.reaches(seq).await;
+            self.write_seen::<_, DbError>(end).await?;
             return Ok(TakenBack::Session);
         }
         let token = match self.issuer.read_access(token) {
@@ -73,18 +72,17 @@ impl Desk {
         if token.check_in_force(self.issuer.profile(), now).is_err() {
             return Ok(TakenBack::Expired);
         }
-        let until = self.until(token.claims().expires_at_s);
+        let issuer = Arc::clone(&self.issuer);
         let revoke = move |tx: &Tx<'_>| {
-            let seq = revoke_one(tx, &token, until, now)?;
-            if seq.is_some() {
-                let jti = token.claims().token_id.as_deref().map(str::to_owned);
-                note(tx, &origin, Deed::TokenRevoked, None, jti, now)?;
+            if Standing::of(tx, &token)?.is_revoked(&token) {
+                return Ok((TakenBack::Before, None));
             }
-            Ok::<_, DbError>(seq)
+            let jti = token.claims().token_id.as_deref().map(str::to_owned);
+            note(tx, &origin, Deed::TokenRevoked, None, jti, now)?;
+            let seq = revocations::record(tx, &issuer.refusal(&token), now)?;
+            Ok::<_, DbError>((TakenBack::Token, Some(seq)))
         };
-        let seq = self.database.write(revoke).await?;
-        self.progress.reaches(seq).await;
-        Ok(if seq.is_some() { TakenBack::Token } else { TakenBack::Before })
+        self.write_seen(revoke).await
     }
 
     /// The same for an operator, who may take back tokens of the other issuers as well.
@@ -104,7 +102,7 @@ impl Desk {
             return Ok(taken);
         };
         let now = self.clock.now();
-        let until = self.until(claims["exp"].as_u64().unwrap_or_default());
+        let until = self.issuer.refused_from(claims["exp"].as_u64().unwrap_or_default());
         if until <= now {
             return Ok(TakenBack::Expired);
         }
@@ -113,40 +111,19 @@ impl Desk {
             Some(jti) => TokenKey::of_id(&issuer, jti),
             None => TokenKey::of_signing_input(signing_input.as_bytes()),
         };
-        let from = issuer.clone();
         let record = move |tx: &Tx<'_>| {
             if revocations::is_token_revoked(tx, key)? {
-                return Ok(None);
+                return Ok((TakenBack::Before, None));
             }
-            note(tx, &origin, Deed::TokenRevoked, None, Some(from.clone()), now)?;
-            revocations::record(tx, &Entry::Token { key, until }, now).map(Some)
+            note(tx, &origin, Deed::TokenRevoked, None, Some(issuer.clone()), now)?;
+            let seq = revocations::record(tx, &Entry::Token { key, until }, now)?;
+            Ok::<_, DbError>((TakenBack::Foreign(issuer), Some(seq)))
         };
-        let seq: Option<u64> = self.database.write(record).await?;
-        self.progress.reaches(seq).await;
-        Ok(if seq.is_some() { TakenBack::Foreign(issuer) } else { TakenBack::Before })
+        self.write_seen(record).await
     }
 
     fn other_issuer_of(&self, claims: &Value) -> Option<String> {
         let issuer = claims["iss"].as_str()?;
         self.other_issuers.iter().find(|known| *known == issuer).cloned()
     }
-
-    /// From when a token with this `exp` is refused for its age.
-    fn until(&self, expires_at_s: u64) -> Timestamp {
-        Timestamp::from_secs(expires_at_s).plus(self.issuer.profile().leeway)
-    }
-}
-
-/// Revokes one token, whatever session it belongs to; gives the number of the revocation, if one
-/// was due.
-fn revoke_one(
-    tx: &Tx<'_>,
-    token: &VerifiedToken,
-    until: Timestamp,
-    now: Timestamp,
-) -> Result<Option<u64>, DbError> {
-    if Standing::of(tx, token)?.is_revoked(token) {
-        return Ok(None);
-    }
-    revocations::record(tx, &Entry::Token { key: token.key(), until }, now).map(Some)
 }

@@ -41,7 +41,6 @@ pub const LIST_MAX: u32 = 1000;
 pub struct Users {
     pub(super) desk: Arc<Desk>,
     tiers: Arc<BTreeSet<Tier>>,
-    usual_tier: Tier,
     pub(super) origin: Origin,
 }
 
@@ -50,7 +49,6 @@ impl Users {
         Self {
             desk,
             tiers: Arc::new(config.tiers.keys().cloned().collect()),
-            usual_tier: config.limits.default_tier.clone(),
             origin: Origin::default(),
         }
     }
@@ -81,8 +79,8 @@ impl Users {
         if let Some(fault) = self.faults_of(&new).into_iter().next() {
             return Err(fault);
         }
-        let names = [new.username.as_str(), new.email.as_deref().unwrap_or_default()];
-        let password = self.desk.passwords.policy().accept(&new.password, &names)?;
+        let policy = self.desk.passwords.policy();
+        let password = policy.accept(&new.password, &new.username, new.email.as_deref())?;
         let hash = self.desk.passwords.hash(password, from).await?;
         let now = self.desk.clock.now();
         let user = User {
@@ -112,7 +110,7 @@ impl Users {
                         return Err(UserError::Taken(text.clone()));
                     }
                 }
-                users::insert(tx, &user, Some(&hash))?;
+                users::insert(tx, &user, Some(&hash), now)?;
                 note(tx, &origin, Deed::UserCreated, Actor::from(&user), None, now)?;
                 Ok(user)
             })
@@ -165,8 +163,8 @@ impl Users {
     }
 
     /// The tier of somebody of whom nothing else is said.
-    pub(crate) fn usual_tier(&self) -> Tier {
-        self.usual_tier.clone()
+    pub(crate) fn usual_tier(&self) -> &Tier {
+        &self.desk.usual_tier
     }
 
     /// Everything that is wrong with `new`, but for the password.

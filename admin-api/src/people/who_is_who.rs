@@ -29,9 +29,6 @@ use crate::store::users;
 use crate::store::users::By;
 use crate::store::users::User;
 
-/// The tier of people who come for the first time.
-const NEWCOMERS_TIER: &str = "free";
-
 /// A provider's address in the one spelling that ours are kept in; `None` for one that is none, or
 /// that another spelling would make somebody else's: what only looks like a letter is one here, and
 /// may be another mailbox there.
@@ -46,20 +43,17 @@ pub(super) fn as_kept(email: &str) -> Option<String> {
 pub(super) fn still_there(tx: &Tx<'_>, linking: &Linking) -> Result<User, ArrivalError> {
     let user = users::find(tx, By::Id, &linking.user_id)?;
     let user = user.filter(|user| user.is_active && user.epoch == linking.epoch);
-    let session = match &linking.session_id {
-        Some(id) => sessions::find(tx, id)?,
-        None => None,
-    };
-    let over = session.is_some_and(|session| session.ended_at.is_some());
-    user.filter(|_| !over).ok_or(ArrivalError::State)
+    let session = sessions::find(tx, &linking.session_id)?;
+    let is_over = session.is_none_or(|session| session.ended_at.is_some());
+    user.filter(|_| !is_over).ok_or(ArrivalError::State)
 }
 
-/// The user whom `who` is, or is from now on.
+/// The user whom `who` is, or is from now on, of `tier` if they are new.
 pub(super) fn find_or_add(
     tx: &Tx<'_>,
     who: &Attested,
-    provider: &str,
-    origin: &Origin,
+    tier: &Tier,
+    (origin, provider): (&Origin, &str),
     now: Timestamp,
 ) -> Result<User, ArrivalError> {
     if let Some(user) = known(tx, who, now)? {
@@ -85,12 +79,10 @@ pub(super) fn find_or_add(
             user
         }
         None => {
-            let tier = Tier::parse(NEWCOMERS_TIER).map_err(|_| DbError::Row("a tier"))?;
-            let user = newcomers::person(tx, who, &tier, now)?;
-            users::insert(tx, &user, None)?;
-            let actor = Actor::from(&user);
-            let origin = Origin { actor: Some(actor.clone()), ..origin.clone() };
-            note(tx, &origin, Deed::UserCreated, actor, Some(provider.to_owned()), now)?;
+            let user = newcomers::person(tx, who, tier, now)?;
+            users::insert(tx, &user, None, now)?;
+            let (origin, way) = (origin.clone().by(&user), provider.to_owned());
+            note(tx, &origin, Deed::UserCreated, Actor::from(&user), Some(way), now)?;
             tracing::info!(user.id = %user.id, "{} came by {provider}", user.username);
             user
         }
@@ -132,9 +124,8 @@ pub(super) fn add_account(
         last_used_at: now,
     };
     oauth_accounts::insert(tx, &account)?;
-    let actor = Actor::from(user);
-    let origin = Origin { actor: Some(actor.clone()), ..origin.clone() };
-    note(tx, &origin, Deed::AccountLinked, actor, Some(provider.to_owned()), now)?;
+    let (origin, way) = (origin.clone().by(user), provider.to_owned());
+    note(tx, &origin, Deed::AccountLinked, Actor::from(user), Some(way), now)?;
     Ok(account)
 }
 

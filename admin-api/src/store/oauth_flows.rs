@@ -31,8 +31,8 @@ pub(crate) struct Sent {
 pub(crate) struct Linking {
     pub(crate) user_id: String,
     pub(crate) epoch: u64,
-    /// Their session; `None` for a token that was made without one.
-    pub(crate) session_id: Option<String>,
+    /// Their session.
+    pub(crate) session_id: String,
 }
 
 /// Remembers a browser.
@@ -53,7 +53,7 @@ pub(crate) fn insert(tx: &Tx<'_>, sent: &Sent) -> Result<(), DbError> {
             &sent.verifier,
             linking.map(|linking| &linking.user_id),
             linking.map(|linking| linking.epoch),
-            linking.and_then(|linking| linking.session_id.as_ref()),
+            linking.map(|linking| &linking.session_id),
             sent.expires_at,
         ],
     )?;
@@ -106,7 +106,7 @@ fn read(row: &Row<'_>) -> Result<Sent, DbError> {
         Some(user_id) => Some(Linking {
             user_id,
             epoch: row.number("epoch")?,
-            session_id: row.opt_text("session_id")?,
+            session_id: row.text("session_id")?,
         }),
         None => None,
     };

@@ -82,12 +82,17 @@ const COLUMNS: &str = "id, username, email, full_name, tier, role, scopes, is_ac
 /// Adds a person; `None` for a hash: signs in by providers only.
 ///
 /// # Errors
-/// [`DbError`], also where the name or address is taken.
-pub(crate) fn insert(tx: &Tx<'_>, user: &User, hash: Option<&Secret>) -> Result<(), DbError> {
+/// [`DbError`], also where the id, the name or the address is taken.
+pub(crate) fn insert(
+    tx: &Tx<'_>,
+    user: &User,
+    hash: Option<&Secret>,
+    now: Timestamp,
+) -> Result<(), DbError> {
     tx.execute(
         &format!(
             "INSERT INTO users ({COLUMNS}, hashed_password, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, ?11, 0, ?12, ?11)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
         ),
         params![
             &user.id,
@@ -100,8 +105,11 @@ pub(crate) fn insert(tx: &Tx<'_>, user: &User, hash: Option<&Secret>) -> Result<
             user.is_active,
             user.is_verified,
             user.epoch,
+            user.last_login,
             user.created_at,
+            user.version,
             hash,
+            now,
         ],
     )?;
     Ok(())
@@ -261,16 +269,17 @@ pub(crate) fn is_empty(sql: &Sql<'_>) -> Result<bool, DbError> {
     Ok(sql.row("SELECT 1 AS one FROM users LIMIT 1", params![], |_| Ok(()))?.is_none())
 }
 
-/// Writes what may change of a person, everything but the id, the name and the password, under
-/// the next version.
+/// Writes what may change of a person, everything but the id, the name and the password, and gives
+/// them the next version.
 ///
 /// # Errors
 /// [`DbError`].
-pub(crate) fn update(tx: &Tx<'_>, user: &User, now: Timestamp) -> Result<(), DbError> {
+pub(crate) fn update(tx: &Tx<'_>, user: &mut User, now: Timestamp) -> Result<(), DbError> {
+    user.version += 1;
     tx.execute(
         "UPDATE users
          SET email = ?2, full_name = ?3, tier = ?4, role = ?5, scopes = ?6, is_active = ?7,
-             is_verified = ?8, epoch = ?9, updated_at = ?10, version = version + 1
+             is_verified = ?8, epoch = ?9, updated_at = ?10, version = ?11
          WHERE id = ?1",
         params![
             &user.id,
@@ -283,6 +292,7 @@ pub(crate) fn update(tx: &Tx<'_>, user: &User, now: Timestamp) -> Result<(), DbE
             user.is_verified,
             user.epoch,
             now,
+            user.version,
         ],
     )?;
     Ok(())
@@ -328,18 +338,6 @@ pub(crate) fn set_password(
     tx.execute(
         "UPDATE users SET hashed_password = ?2, updated_at = ?3 WHERE id = ?1",
         params![id, hash, now],
-    )?;
-    Ok(())
-}
-
-/// Notes that the e-mail address is known to be theirs.
-///
-/// # Errors
-/// [`DbError`].
-pub(crate) fn verify(tx: &Tx<'_>, id: &str, now: Timestamp) -> Result<(), DbError> {
-    tx.execute(
-        "UPDATE users SET is_verified = TRUE, updated_at = ?2 WHERE id = ?1",
-        params![id, now],
     )?;
     Ok(())
 }

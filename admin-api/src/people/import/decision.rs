@@ -15,7 +15,6 @@ use crate::passwords::stored::Stored;
 use crate::people::changes::check_not_the_last;
 use crate::people::person::NewUser;
 use crate::people::person::UserError;
-use crate::people::roles::ADMIN;
 use crate::people::roles::USER;
 use crate::people::users::Users;
 use crate::store::fault::DbError;
@@ -177,20 +176,20 @@ fn differ(
         Ok(tier) => tier,
         Err(fault) => return Ok(Err(fault)),
     };
+    let email = who.email.clone().or_else(|| before.email.clone());
+    // Of a new address only who says so now knows that it is theirs.
+    let is_verified = who.is_verified.unwrap_or(before.is_verified && email == before.email);
     let user = User {
         username: who.username.clone(),
-        email: who.email.clone().or_else(|| before.email.clone()),
+        email,
         full_name: who.full_name.clone().or_else(|| before.full_name.clone()),
         tier: tier.unwrap_or_else(|| before.tier.clone()),
         role: role(people, who).unwrap_or_else(|| before.role.clone()),
         scopes: who.scopes.clone().unwrap_or_else(|| before.scopes.clone()),
         is_active: who.is_active.unwrap_or(before.is_active),
-        is_verified: false,
+        is_verified,
         ..before.clone()
     };
-    // Of a new address only who says so now knows that it is theirs.
-    let is_verified = who.is_verified.unwrap_or(before.is_verified && user.email == before.email);
-    let user = User { is_verified, ..user };
     let hash = who.hash.clone().filter(|theirs| is_news(theirs, ours.as_ref()));
     let fields = [
         ("user name", user.username != before.username),
@@ -207,11 +206,7 @@ fn differ(
     if fields.is_empty() {
         return Ok(Ok(Decision::Keep));
     }
-    let manages = |user: &User| user.role == ADMIN && user.is_active;
-    if manages(&before)
-        && !manages(&user)
-        && let Err(error) = check_not_the_last(sql, &before)
-    {
+    if let Err(error) = check_not_the_last(sql, &before, Some(&user)) {
         return RowFault::of(error).map(Err);
     }
     let checked = check(sql, people, &user, hash.as_ref())?;

@@ -92,7 +92,7 @@ pub(super) fn distrust(
     mut kept: Vec<KeptKey>,
     fresh: Option<KeptKey>,
     now: Timestamp,
-) -> Result<(Option<u64>, Option<String>), SigningKeyError> {
+) -> Result<(Option<String>, Option<u64>), SigningKeyError> {
     let distrusted = signing_keys::distrusted(tx)?;
     if distrusted.iter().any(|known| known == kid) {
         return Ok((None, None));
@@ -115,7 +115,7 @@ pub(super) fn distrust(
     }
     signing_keys::distrust(tx, kid, now)?;
     let entry = Entry::Key { kid: kid.to_owned() };
-    Ok((Some(revocations::record(tx, &entry, now)?), successor))
+    Ok((successor, Some(revocations::record(tx, &entry, now)?)))
 }
 
 /// The key that signs at once where the one that did is gone.

@@ -8,7 +8,6 @@ use super::update;
 use crate::store::fault::DbError;
 use crate::store::sql::Sql;
 use crate::store::sql::Tx;
-use crate::store::values::Scopes;
 use crate::store::values::params;
 
 /// Whether `text` is the user name or e-mail address of somebody else than the person `id`.
@@ -20,47 +19,13 @@ pub(crate) fn is_anothers(sql: &Sql<'_>, text: &str, id: &str) -> Result<bool, D
     Ok(sql.row(find, params![text, id], |_| Ok(()))?.is_some())
 }
 
-/// Adds a person.
-///
-/// # Errors
-/// [`DbError`], also where the id, the name or the address is taken.
-pub(crate) fn take_in(
-    tx: &Tx<'_>,
-    user: &User,
-    hash: Option<&Secret>,
-    now: Timestamp,
-) -> Result<(), DbError> {
-    tx.execute(
-        "INSERT INTO users (id, username, email, full_name, tier, role, scopes, is_active,
-                            is_verified, epoch, last_login, created_at, hashed_password, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-        params![
-            &user.id,
-            &user.username,
-            user.email.as_deref(),
-            user.full_name.as_deref(),
-            &user.tier,
-            &user.role,
-            Scopes(&user.scopes),
-            user.is_active,
-            user.is_verified,
-            user.epoch,
-            user.last_login,
-            user.created_at,
-            hash,
-            now,
-        ],
-    )?;
-    Ok(())
-}
-
 /// Writes everything of a person that an import may change; `None` for a hash keeps it.
 ///
 /// # Errors
 /// [`DbError`], also where the name or the address is taken.
 pub(crate) fn overwrite(
     tx: &Tx<'_>,
-    user: &User,
+    user: &mut User,
     hash: Option<&Secret>,
     now: Timestamp,
 ) -> Result<(), DbError> {

@@ -13,7 +13,7 @@ use stores::memory::MemoryQuotas;
 use tokio::net::UnixListener;
 
 use crate::clock::Clock;
-use crate::http::cookies::DeviceCookie;
+use crate::http::device_cookie::DeviceCookie;
 use crate::http::front_end::FrontEnd;
 use crate::http::register::Registration;
 use crate::http::routes::Staff;

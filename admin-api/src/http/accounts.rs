@@ -12,8 +12,10 @@ use serde::Serialize;
 
 use super::bearer;
 use super::moments::written;
+use super::not_let_in::NotLetIn;
 use super::operator::origin_of;
 use super::refusal::Refusal;
+use crate::people::accounts::UnlinkError;
 use crate::people::audit::Actor;
 use crate::people::desk::Desk;
 use crate::store::oauth_accounts::Account;
@@ -72,4 +74,14 @@ pub(crate) async fn unlink(
     let origin = origin_of(request.extensions(), Some(Actor::from(&asker.user)));
     desk.unlink(asker.user.id, id, origin).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl From<UnlinkError> for Refusal {
+    fn from(error: UnlinkError) -> Self {
+        match NotLetIn::of_unlinking(error) {
+            Ok(not_let_in) => Self::NotLetIn(not_let_in),
+            Err(UnlinkError::OutOfOrder(error)) => error.into(),
+            Err(UnlinkError::Unknown | UnlinkError::LastWayIn) => Self::NotFound,
+        }
+    }
 }

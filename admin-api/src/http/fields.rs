@@ -25,7 +25,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const FIELDS_MAX: usize = 64;
 
 /// How much of a field's name is repeated where nobody knows it, in characters.
-const NAME_CHARS_SHOWN_MAX: usize = 64;
+pub(super) const NAME_CHARS_SHOWN_MAX: usize = 64;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";

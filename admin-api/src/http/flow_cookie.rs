@@ -3,10 +3,10 @@
 
 use http::HeaderMap;
 use http::HeaderValue;
-use http::header::COOKIE;
 use kernel::random::looks_unguessable;
 use kernel::secret::Secret;
 
+use super::cookies::cookies;
 use crate::people::departures::FLOW_LIFE;
 
 /// For https: no other host, and no path, has a say in it (RFC 6265bis §4.1.3.2).
@@ -19,13 +19,7 @@ const PLAIN: &str = "doorward-flow";
 ///
 /// `redirect_uri` is where it comes back to: by that it is known whether it is https.
 pub(crate) fn read(headers: &HeaderMap, redirect_uri: &str) -> Option<Secret> {
-    let name = name(redirect_uri);
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut values = lines.flat_map(|line| line.split(';')).filter_map(|pair| {
-        let (known, value) = pair.trim().split_once('=')?;
-        (known == name && looks_unguessable(value)).then(|| Secret::new(value))
-    });
-    values.next()
+    cookies(headers, name(redirect_uri)).find(|value| looks_unguessable(value)).map(Secret::new)
 }
 
 /// The value of the `Set-Cookie` that has the browser keep `browser`. `Lax`: it is to come along
@@ -48,6 +42,8 @@ fn name(redirect_uri: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
+
     use super::*;
 
     const HTTPS: &str = "https://api.example/auth/google/callback";

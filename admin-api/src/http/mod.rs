@@ -14,22 +14,27 @@ pub(crate) mod envelope;
 
 pub(crate) mod bearer;
 
-pub(crate) mod cookies;
-
 pub(crate) mod fields;
 
 pub(crate) mod query;
+
+pub(crate) mod selection;
 
 pub(crate) mod accept;
 
 pub(crate) mod moments;
 
+pub(crate) mod cookies;
+
+pub(crate) mod device_cookie;
+
 pub(crate) mod flow_cookie;
 
 pub(crate) mod front_end;
-pub(crate) mod selection;
 
 pub(crate) mod operator;
+
+pub(crate) mod user_fault;
 
 pub(crate) mod tokens;
 
@@ -42,7 +47,9 @@ pub(crate) mod me;
 pub(crate) mod password;
 
 pub(crate) mod accounts;
+
 pub(crate) mod register;
+
 pub(crate) mod sessions;
 
 pub(crate) mod users;

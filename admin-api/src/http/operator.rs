@@ -30,9 +30,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let desk = Arc::<Desk>::from_ref(state);
         let asker = desk.asker(&bearer::required(&parts.headers)?).await?;
-        let mut in_token = asker.token.claims().scopes.iter();
-        let is_allowed = desk.roles.allowed(&asker.user.role, &asker.user.scopes).contains(ADMIN);
-        if !is_allowed || !in_token.any(|scope| **scope == *ADMIN) {
+        if !desk.holds(&asker, ADMIN) {
             return Err(Refusal::Scope(ADMIN));
         }
         Ok(Self { origin: origin_of(&parts.extensions, Some(Actor::from(&asker.user))) })

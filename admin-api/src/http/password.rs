@@ -13,7 +13,7 @@ use kernel::secret::Secret;
 
 use super::asked;
 use super::bearer;
-use super::cookies::DeviceCookie;
+use super::device_cookie::DeviceCookie;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::all;

@@ -23,6 +23,7 @@ use super::fields::Fields;
 use super::fields::Takes;
 use super::flow_cookie;
 use super::front_end::FrontEnd;
+use super::not_let_in::NotLetIn;
 use super::operator::origin_of;
 use super::query::Query;
 use super::refusal::Refusal;
@@ -143,4 +144,19 @@ pub(crate) async fn exchange(
 
 fn faults<const N: usize>(faults: [Option<FieldFault>; N]) -> Refusal {
     Refusal::Fields(faults.into_iter().flatten().collect())
+}
+
+impl From<ArrivalError> for Refusal {
+    fn from(error: ArrivalError) -> Self {
+        match NotLetIn::of_arrival(error) {
+            Ok(not_let_in) => Self::NotLetIn(not_let_in),
+            Err(ArrivalError::Asker(error)) => error.into(),
+            Err(ArrivalError::OutOfOrder(error)) => error.into(),
+            Err(ArrivalError::NotConfigured(_)) => Self::NotFound,
+            Err(error) => {
+                tracing::warn!("nobody is sent to a provider: {error}");
+                Self::Busy
+            }
+        }
+    }
 }

@@ -4,8 +4,10 @@
 use http::Uri;
 use kernel::problem::FieldFault;
 
+use super::fields::NAME_CHARS_SHOWN_MAX;
+
 /// The most parameters that are looked at.
-const PARAMETERS_MAX: usize = 64;
+pub(super) const PARAMETERS_MAX: usize = 64;
 
 /// The parameters of one query.
 pub(crate) struct Query(Vec<(String, String)>);
@@ -23,8 +25,13 @@ impl Query {
     /// # Errors
     /// A fault where it comes twice.
     pub(crate) fn optional(&self, name: &str) -> Result<Option<&str>, FieldFault> {
+        Ok(self.once(name)?.filter(|text| !text.is_empty()))
+    }
+
+    /// The text of `name`, which may be empty.
+    fn once(&self, name: &str) -> Result<Option<&str>, FieldFault> {
         let mut given = self.0.iter().filter(|(known, _)| known == name);
-        let text = given.next().map(|(_, text)| text.as_str()).filter(|text| !text.is_empty());
+        let text = given.next().map(|(_, text)| text.as_str());
         if given.next().is_some() {
             return Err(of_query(name, "Parameter given more than once", "duplicate"));
         }
@@ -44,7 +51,7 @@ impl Query {
     /// # Errors
     /// As [`Query::optional`], and where it is anything else.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, FieldFault> {
-        match self.optional(name)? {
+        match self.once(name)? {
             None | Some("0" | "false") => Ok(false),
             Some("1" | "true") => Ok(true),
             Some(_) => {
@@ -54,12 +61,10 @@ impl Query {
     }
 }
 
-fn of_query(name: &str, msg: &str, kind: &str) -> FieldFault {
-    FieldFault {
-        loc: vec!["query".to_owned(), name.to_owned()],
-        msg: msg.to_owned(),
-        kind: kind.to_owned(),
-    }
+/// A fault of the parameter `name`, which may be anything.
+pub(super) fn of_query(name: &str, msg: &str, kind: &str) -> FieldFault {
+    let name = name.chars().take(NAME_CHARS_SHOWN_MAX).collect();
+    FieldFault { loc: vec!["query".to_owned(), name], msg: msg.to_owned(), kind: kind.to_owned() }
 }
 
 #[cfg(test)]
@@ -86,7 +91,7 @@ mod tests {
         for text in ["a=1", "a=true"] {
             assert!(query(text).flag("a").unwrap(), "{text}");
         }
-        for text in ["a=yes", "a=1&a=0", "a=TRUE"] {
+        for text in ["a=yes", "a=", "a=1&a=0", "a=TRUE"] {
             assert!(query(text).flag("a").is_err(), "{text}");
         }
     }

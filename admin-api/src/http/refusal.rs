@@ -18,13 +18,8 @@ use kernel::problem::QUOTA_EXCEEDED;
 
 use super::not_let_in::NotLetIn;
 use super::oauth_fault::OAuthFault;
-use crate::people::accounts::UnlinkError;
 use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
-use crate::people::logout::LogoutError;
-use crate::people::refresh::RefreshRefusal;
-use crate::people::sign_in::SignInError;
-use crate::people::turned_away::ArrivalError;
 use crate::store::fault::DbError;
 
 /// Why a request is not served. What it says is for the log; the client reads [`Refusal::detail`].
@@ -319,31 +314,6 @@ impl From<DbError> for Refusal {
     }
 }
 
-impl From<ArrivalError> for Refusal {
-    fn from(error: ArrivalError) -> Self {
-        match NotLetIn::of_arrival(error) {
-            Ok(not_let_in) => Self::NotLetIn(not_let_in),
-            Err(ArrivalError::Asker(error)) => error.into(),
-            Err(ArrivalError::OutOfOrder(error)) => error.into(),
-            Err(ArrivalError::NotConfigured(_)) => Self::NotFound,
-            Err(error) => {
-                tracing::warn!("nobody is sent to a provider: {error}");
-                Self::Busy
-            }
-        }
-    }
-}
-
-impl From<UnlinkError> for Refusal {
-    fn from(error: UnlinkError) -> Self {
-        match NotLetIn::of_unlinking(error) {
-            Ok(not_let_in) => Self::NotLetIn(not_let_in),
-            Err(UnlinkError::OutOfOrder(error)) => error.into(),
-            Err(UnlinkError::Unknown | UnlinkError::LastWayIn) => Self::NotFound,
-        }
-    }
-}
-
 impl From<AskerError> for Refusal {
     fn from(error: AskerError) -> Self {
         match error {
@@ -352,38 +322,6 @@ impl From<AskerError> for Refusal {
             AskerError::Revoked => Self::RevokedToken,
             AskerError::Gone => Self::UserGone,
             AskerError::OutOfOrder(error) => error.into(),
-        }
-    }
-}
-
-impl From<SignInError> for Refusal {
-    fn from(error: SignInError) -> Self {
-        match error {
-            SignInError::Incorrect | SignInError::Changed => Self::WrongPassword,
-            SignInError::Throttled(wait) => Self::Throttled { policy: "login", wait },
-            SignInError::OutOfOrder(error) => error.into(),
-        }
-    }
-}
-
-impl From<RefreshRefusal> for Refusal {
-    fn from(error: RefreshRefusal) -> Self {
-        match error {
-            RefreshRefusal::WrongType => Self::WrongTokenType,
-            RefreshRefusal::Token => Self::RefreshToken("a refresh token that does not hold"),
-            RefreshRefusal::Over => Self::RefreshToken("a refresh token of a session that is over"),
-            RefreshRefusal::Reuse => Self::RefreshToken("a refresh token that was used before"),
-            RefreshRefusal::OutOfOrder(error) => error.into(),
-        }
-    }
-}
-
-impl From<LogoutError> for Refusal {
-    fn from(error: LogoutError) -> Self {
-        match error {
-            LogoutError::Token => Self::InvalidToken,
-            LogoutError::Revoked => Self::RevokedToken,
-            LogoutError::OutOfOrder(error) => error.into(),
         }
     }
 }

@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::Request;
 use axum::extract::State;
 use http::StatusCode;
-use kernel::problem::FieldFault;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 
@@ -15,15 +14,13 @@ use super::asked;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::all;
-use super::fields::of_field;
 use super::me::Me;
 use super::refusal::Refusal;
+use super::user_fault::fault_of;
 use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
 use crate::people::person::NewUser;
 use crate::people::person::UserError;
-use crate::people::person::check_full_name;
-use crate::people::person::check_names;
 use crate::people::throttle::Throttled;
 use crate::people::users::Users;
 
@@ -49,7 +46,7 @@ pub(crate) async fn register(
     }
     let from = asked::from(request.extensions());
     let fields = Fields::read(request, Takes::Json).await?;
-    let new = newcomer(&fields, &registration.tier, &desk)?;
+    let new = newcomer(&fields, &registration)?;
     // Not forgiven: what is counted are the people that one address makes up.
     let counted = desk.throttle.stranger(from, desk.clock.now()).await;
     let _counted = counted.map_err(|throttled| match throttled {
@@ -63,50 +60,31 @@ pub(crate) async fn register(
 }
 
 /// All faults at once.
-fn newcomer(fields: &Fields, tier: &Tier, desk: &Desk) -> Result<NewUser, Refusal> {
+fn newcomer(fields: &Fields, registration: &Registration) -> Result<NewUser, Refusal> {
     let username = fields.required("username");
     let email = fields.required("email");
     let password = fields.required("password");
     let full_name = fields.optional("full_name");
-    let unknown = fields.unknown(&FIELDS);
-    let mut faults = unknown;
+    let mut faults = fields.unknown(&FIELDS);
     let (Ok(username), Ok(email), Ok(password), Ok(full_name)) =
         (&username, &email, &password, &full_name)
     else {
         let missing = [username.err(), email.err(), password.err(), full_name.err()];
         return Err(all(missing, faults));
     };
-    let password = Secret::new(*password);
-    faults.extend(check_names(username, Some(email)).into_iter().map(fault));
-    faults.extend(full_name.and_then(|name| check_full_name(name).err()).map(fault));
-    let weak = desk.passwords.policy().accept(&password, username, Some(email)).err();
-    faults.extend(weak.map(|weakness| fault(weakness.into())));
-    if !faults.is_empty() {
-        return Err(Refusal::Fields(faults));
-    }
-    Ok(NewUser {
+    let new = NewUser {
         email: Some((*email).to_owned()),
         full_name: full_name.map(str::to_owned),
-        ..NewUser::new(*username, password, tier.clone())
-    })
-}
-
-fn fault(error: UserError) -> FieldFault {
-    let (name, kind) = match &error {
-        UserError::Email(_) => ("email", "value_error"),
-        UserError::FullName => ("full_name", "value_error"),
-        UserError::Password(_) => ("password", "weak_password"),
-        _ => ("username", "value_error"),
+        ..NewUser::new(*username, Secret::new(*password), registration.tier.clone())
     };
-    of_field(name, &error.to_string(), kind)
+    faults.extend(registration.users.faults_of(&new).iter().filter_map(fault_of));
+    if faults.is_empty() { Ok(new) } else { Err(Refusal::Fields(faults)) }
 }
 
 fn refused(error: UserError) -> Refusal {
     match error {
         // Which of the two is taken, by whom, and as what, is not said.
         UserError::Taken(_) => Refusal::Taken,
-        UserError::Hash(error) => OutOfOrder::from(error).into(),
-        UserError::Database(error) => error.into(),
-        error => Refusal::Fields(vec![fault(error)]),
+        error => error.into(),
     }
 }

@@ -23,7 +23,7 @@ use kernel::front::HEALTH_MOUNTS;
 
 use super::accounts;
 use super::audit;
-use super::cookies::DeviceCookie;
+use super::device_cookie::DeviceCookie;
 use super::envelope::enclose;
 use super::fields::BODY_BYTES_MAX;
 use super::front_end::FrontEnd;

@@ -3,8 +3,8 @@
 
 use std::str::FromStr;
 
-use kernel::problem::FieldFault;
-
+use super::query::PARAMETERS_MAX;
+use super::query::of_query;
 use super::refusal::Refusal;
 
 /// What of a list is wanted.
@@ -20,7 +20,11 @@ impl Selection {
     /// [`Refusal::Fields`] with every fault.
     pub(crate) fn of(text: Option<&str>, known: &[&str]) -> Result<Self, Refusal> {
         let pairs = form_urlencoded::parse(text.unwrap_or_default().as_bytes());
-        let pairs: Vec<(String, String)> = pairs.into_owned().collect();
+        let pairs: Vec<(String, String)> = pairs.into_owned().take(PARAMETERS_MAX + 1).collect();
+        if let Some((name, _)) = pairs.get(PARAMETERS_MAX) {
+            let msg = format!("At most {PARAMETERS_MAX} parameters");
+            return Err(Refusal::Fields(vec![of_query(name, &msg, "too_long")]));
+        }
         let mut faults = Vec::new();
         for (i, (name, value)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
@@ -71,12 +75,6 @@ pub(crate) fn wrong(name: &str, should: &str) -> Refusal {
     Refusal::Fields(vec![of_query(name, &format!("Input should {should}"), "value_error")])
 }
 
-fn of_query(name: &str, msg: &str, kind: &str) -> FieldFault {
-    // The name may be anything, of any length.
-    let name = name.chars().take(64).collect();
-    FieldFault { loc: vec!["query".to_owned(), name], msg: msg.to_owned(), kind: kind.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +84,20 @@ mod tests {
         let of = |bytes: usize| Selection::of(Some(&format!("q={}", "x".repeat(bytes))), &["q"]);
         assert_eq!(of(VALUE_BYTES_MAX).unwrap().text("q").map(str::len), Some(VALUE_BYTES_MAX));
         assert!(matches!(of(VALUE_BYTES_MAX + 1), Err(Refusal::Fields(_))));
+    }
+
+    #[test]
+    fn a_query_has_at_most_64_parameters() {
+        let of = |number: usize| {
+            let query = vec!["q="; number].join("&");
+            match Selection::of(Some(&query), &["q"]) {
+                Err(Refusal::Fields(faults)) => faults.len(),
+                _ => 0,
+            }
+        };
+        // Each but the first is one too many; of more than 64 it is only said that they are.
+        assert_eq!(of(PARAMETERS_MAX), PARAMETERS_MAX - 1);
+        assert_eq!(of(PARAMETERS_MAX + 1), 1);
     }
 
     #[test]

@@ -16,16 +16,20 @@ use serde::Serialize;
 
 use super::asked;
 use super::bearer;
-use super::cookies::DeviceCookie;
+use super::device_cookie::DeviceCookie;
 use super::fields::Fields;
 use super::fields::Kind;
 use super::fields::Takes;
 use super::fields::of_field;
 use super::operator::origin_of;
+use super::query::Query;
 use super::refusal::Refusal;
 use crate::people::desk::Desk;
 use crate::people::issue::Pair;
+use crate::people::logout::LogoutError;
+use crate::people::refresh::RefreshRefusal;
 use crate::people::sign_in::SignIn;
+use crate::people::sign_in::SignInError;
 use crate::prefix::Prefix;
 
 /// The answer that carries tokens (RFC 6749 §5.1).
@@ -154,7 +158,8 @@ pub(crate) async fn logout(
     request: Request,
 ) -> Result<Json<Message>, Refusal> {
     let access = bearer::required(request.headers())?;
-    let everywhere = everywhere(request.uri().query().unwrap_or_default())?;
+    let everywhere =
+        Query::of(request.uri()).flag("all").map_err(|fault| Refusal::Fields(vec![fault]))?;
     let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::FormOrJson).await?;
     none_but(&fields, &["refresh_token"])?;
@@ -176,15 +181,34 @@ fn none_but(fields: &Fields, known: &[&str]) -> Result<(), Refusal> {
     if others.is_empty() { Ok(()) } else { Err(Refusal::Fields(others)) }
 }
 
-fn everywhere(query: &str) -> Result<bool, Refusal> {
-    let mut all = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "all");
-    match (all.next().as_ref().map(|(_, value)| value.as_ref()), all.next()) {
-        (None | Some("false" | "0"), None) => Ok(false),
-        (Some("true" | "1"), None) => Ok(true),
-        _ => Err(Refusal::Fields(vec![FieldFault {
-            loc: vec!["query".to_owned(), "all".to_owned()],
-            msg: "Input should be 'true' or 'false', once".to_owned(),
-            kind: "bool_parsing".to_owned(),
-        }])),
+impl From<SignInError> for Refusal {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Incorrect | SignInError::Changed => Self::WrongPassword,
+            SignInError::Throttled(wait) => Self::Throttled { policy: "login", wait },
+            SignInError::OutOfOrder(error) => error.into(),
+        }
+    }
+}
+
+impl From<RefreshRefusal> for Refusal {
+    fn from(error: RefreshRefusal) -> Self {
+        match error {
+            RefreshRefusal::WrongType => Self::WrongTokenType,
+            RefreshRefusal::Token => Self::RefreshToken("a refresh token that does not hold"),
+            RefreshRefusal::Over => Self::RefreshToken("a refresh token of a session that is over"),
+            RefreshRefusal::Reuse => Self::RefreshToken("a refresh token that was used before"),
+            RefreshRefusal::OutOfOrder(error) => error.into(),
+        }
+    }
+}
+
+impl From<LogoutError> for Refusal {
+    fn from(error: LogoutError) -> Self {
+        match error {
+            LogoutError::Token => Self::InvalidToken,
+            LogoutError::Revoked => Self::RevokedToken,
+            LogoutError::OutOfOrder(error) => error.into(),
+        }
     }
 }

@@ -33,10 +33,10 @@ use super::selection::Selection;
 use super::selection::wrong;
 use super::sessions::SessionList;
 use super::sessions::of_sessions;
+use super::user_fault::fault_of;
 use crate::people::desk::Desk;
 use crate::people::person::NewUser;
 use crate::people::person::UserChange;
-use crate::people::person::UserError;
 use crate::people::person::Who;
 use crate::people::roles::USER;
 use crate::people::users::Users;
@@ -286,50 +286,5 @@ fn version_of(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
             number.and_then(|number| number.parse().ok()).map(Some).ok_or(Refusal::Stale)
         }
         Err(_) => Err(Refusal::Stale),
-    }
-}
-
-/// The field that is at fault; `None` where it is no field.
-fn fault_of(error: &UserError) -> Option<FieldFault> {
-    let field = match error {
-        UserError::Username(_) => "username",
-        UserError::Email(_) => "email",
-        UserError::FullName => "full_name",
-        UserError::Password(_) => "password",
-        UserError::Tier { .. } => "tier",
-        UserError::Role { .. } => "role",
-        UserError::Scope(_) | UserError::Scopes => "scopes",
-        UserError::Unknown(_)
-        | UserError::Taken(_)
-        | UserError::Stale
-        | UserError::LastAdministrator(_)
-        | UserError::Hash(_)
-        | UserError::Database(_) => return None,
-    };
-    Some(of_field(field, &error.to_string(), "value_error"))
-}
-
-impl From<UserError> for Refusal {
-    fn from(error: UserError) -> Self {
-        if let Some(fault) = fault_of(&error) {
-            return Self::Fields(vec![fault]);
-        }
-        match error {
-            UserError::Unknown(_) => Self::UserGone,
-            UserError::Taken(_) | UserError::LastAdministrator(_) => {
-                Self::Conflict(error.to_string())
-            }
-            UserError::Stale => Self::Stale,
-            UserError::Hash(error) => crate::people::desk::OutOfOrder::from(error).into(),
-            UserError::Database(error) => error.into(),
-            UserError::Username(_)
-            | UserError::Email(_)
-            | UserError::FullName
-            | UserError::Password(_)
-            | UserError::Tier { .. }
-            | UserError::Role { .. }
-            | UserError::Scope(_)
-            | UserError::Scopes => Self::Internal,
-        }
     }
 }

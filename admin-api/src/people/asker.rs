@@ -42,6 +42,13 @@ impl From<DbError> for AskerError {
 }
 
 impl Desk {
+    /// Whether `asker` may do what `scope` is for: it is in the token, and still allowed to its
+    /// owner.
+    pub(crate) fn holds(&self, asker: &Asker, scope: &str) -> bool {
+        let allowed = self.roles.allowed(&asker.user.role, &asker.user.scopes).contains(scope);
+        allowed && asker.token.claims().scopes.iter().any(|held| **held == *scope)
+    }
+
     /// Who shows `access`: in force, not revoked, of a user who may come in.
     ///
     /// # Errors

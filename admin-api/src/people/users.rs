@@ -20,6 +20,8 @@ use super::person::Who;
 use super::person::check_full_name;
 use super::person::check_names;
 use super::person::check_scopes;
+use crate::passwords::policy::NewPassword;
+use crate::passwords::policy::Weakness;
 use crate::prefix::Prefix;
 use crate::store::audit;
 use crate::store::audit::Act;
@@ -76,11 +78,10 @@ impl Users {
         new: NewUser,
         from: Option<Prefix>,
     ) -> Result<User, UserError> {
-        if let Some(fault) = self.faults_of(&new).into_iter().next() {
+        if let Some(fault) = self.faults_beside_password(&new).into_iter().next() {
             return Err(fault);
         }
-        let policy = self.desk.passwords.policy();
-        let password = policy.accept(&new.password, &new.username, new.email.as_deref())?;
+        let password = self.accept(&new)?;
         let hash = self.desk.passwords.hash(password, from).await?;
         let now = self.desk.clock.now();
         let user = User {
@@ -167,8 +168,21 @@ impl Users {
         &self.desk.usual_tier
     }
 
-    /// Everything that is wrong with `new`, but for the password.
+    /// Everything that is wrong with `new`.
     pub(crate) fn faults_of(&self, new: &NewUser) -> Vec<UserError> {
+        let mut faults = self.faults_beside_password(new);
+        faults.extend(self.accept(new).err().map(UserError::from));
+        faults
+    }
+
+    /// The password of `new`, if it may be set.
+    fn accept(&self, new: &NewUser) -> Result<NewPassword, Weakness> {
+        let policy = self.desk.passwords.policy();
+        policy.accept(&new.password, &new.username, new.email.as_deref())
+    }
+
+    /// Everything that is wrong with `new`, but for the password.
+    pub(crate) fn faults_beside_password(&self, new: &NewUser) -> Vec<UserError> {
         let allowed = self.desk.roles.allowed(&new.role, &new.scopes);
         let all_fit = scopes_fit(allowed.into_iter());
         let checks = [

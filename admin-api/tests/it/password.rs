@@ -57,6 +57,11 @@ pub(crate) async fn token(house: &House, server: &Smtp, count: usize) -> String 
     link.split_once("reset_token=").unwrap().1.to_owned()
 }
 
+async fn add_bob(house: &House) {
+    let email = Some("bob@example.com".to_owned());
+    house.add(admin_api::NewUser { username: "bob".to_owned(), email, ..ann() }).await;
+}
+
 #[tokio::test]
 async fn a_changed_password_ends_all_sessions_and_begins_one_for_the_caller() {
     let house = House::with_ann().await;
@@ -214,13 +219,7 @@ async fn of_twenty_uses_of_one_link_at_once_one_counts() {
 #[tokio::test]
 async fn an_address_that_nobody_has_gets_the_same_answer_and_no_mail() {
     let (house, server) = house_with_mail(Manner::Polite).await;
-    house
-        .add(admin_api::NewUser {
-            username: "bob".to_owned(),
-            email: Some("bob@example.com".to_owned()),
-            ..ann()
-        })
-        .await;
+    add_bob(&house).await;
     house.api.users().disable("bob").await.unwrap();
     let mut met = Vec::new();
     for email in ["nobody@example.com", "bob@example.com", "no address", "ann@example.com"] {
@@ -298,8 +297,11 @@ async fn a_token_is_worthless_once_the_address_is_somebody_elses_or_its_owner_is
 async fn a_weak_password_does_not_use_up_the_token() {
     let (house, server) = house_with_mail(Manner::Polite).await;
     let token = token(&house, &server, 1).await;
-    let weak = house.ask(confirm(&token, "password")).await;
-    weak.is_problem(422, "Validation error: body.new_password", "VALIDATION_ERROR");
+    // More than the tokens that one address may make up.
+    for _ in 0..21 {
+        let weak = house.ask(confirm(&token, "password")).await;
+        weak.is_problem(422, "Validation error: body.new_password", "VALIDATION_ERROR");
+    }
     house.ask(confirm(&token, NEW)).await.is_ok();
 }
 
@@ -319,13 +321,7 @@ async fn made_up_tokens_are_refused() {
 #[tokio::test]
 async fn three_mails_an_hour_reach_one_address_and_a_fourth_gets_the_same_answer() {
     let (house, server) = house_with_mail(Manner::Polite).await;
-    house
-        .add(admin_api::NewUser {
-            username: "bob".to_owned(),
-            email: Some("bob@example.com".to_owned()),
-            ..ann()
-        })
-        .await;
+    add_bob(&house).await;
     for _ in 0..5 {
         assert_eq!(house.ask(reset("ann@example.com")).await.status, 202);
     }

@@ -235,7 +235,7 @@ fn check(
         // Not looked at: it is known by its hash alone.
         ..NewUser::new(user.username.clone(), Secret::new(""), user.tier.clone())
     };
-    if let Some(error) = people.faults_of(&new).into_iter().next() {
+    if let Some(error) = people.faults_beside_password(&new).into_iter().next() {
         return RowFault::of(error).map(Err);
     }
     if let Some(Err(unreadable)) = hash.map(|hash| Stored::parse(hash.expose())) {

@@ -9,10 +9,12 @@ use axum::extract::State;
 use http::HeaderMap;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::bearer;
 use super::moments::written;
 use super::not_let_in::NotLetIn;
+use super::openapi::ACCOUNT;
 use super::operator::origin_of;
 use super::refusal::Refusal;
 use crate::people::accounts::UnlinkError;
@@ -21,18 +23,20 @@ use crate::people::desk::Desk;
 use crate::store::oauth_accounts::Account;
 
 /// An account, to its owner.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct LinkedAccount {
     id: String,
     provider: String,
     issuer: String,
     email: Option<String>,
+    #[schema(format = DateTime)]
     linked_at: String,
+    #[schema(format = DateTime)]
     last_used_at: String,
 }
 
 /// The ways in that somebody has.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Accounts {
     accounts: Vec<LinkedAccount>,
     has_password: bool,
@@ -51,7 +55,19 @@ impl From<Account> for LinkedAccount {
     }
 }
 
-/// `GET /auth/accounts`
+/// Lists the accounts at providers by which one can sign in.
+#[utoipa::path(
+    get,
+    path = "/accounts",
+    operation_id = "listAccounts",
+    tag = ACCOUNT,
+    responses(
+        (status = 200, body = Accounts, description = "The ways in"),
+        (status = 401, description = "No access token that holds"),
+        (status = 404, description = "The token's user is gone"),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list(
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
@@ -64,7 +80,21 @@ pub(crate) async fn list(
     }))
 }
 
-/// `DELETE /auth/accounts/{id}`
+/// Unlinks an account at a provider.
+#[utoipa::path(
+    delete,
+    path = "/accounts/{id}",
+    operation_id = "unlinkAccount",
+    tag = ACCOUNT,
+    params(("id" = String, Path, description = "The account")),
+    responses(
+        (status = 204, description = "Unlinked"),
+        (status = 401, description = "No access token that holds"),
+        (status = 404, description = "No such account of this user"),
+        (status = 409, description = "The last way in"),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn unlink(
     State(desk): State<Arc<Desk>>,
     Path(id): Path<String>,

@@ -4,8 +4,10 @@ use axum::Json;
 use axum::extract::RawQuery;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::moments::written;
+use super::openapi::MANAGEMENT;
 use super::operator::Operator;
 use super::refusal::Refusal;
 use super::selection::Selection;
@@ -16,9 +18,11 @@ use crate::store::audit::Act;
 use crate::store::audit::ActFilter;
 
 /// One act, to whoever looks into what happened.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Act)]
 pub(crate) struct Noted {
     id: String,
+    #[schema(format = DateTime)]
     at: String,
     action: String,
     outcome: String,
@@ -50,14 +54,35 @@ impl From<Act> for Noted {
 }
 
 /// One page of the audit log, the newest first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct AuditPage {
     acts: Vec<Noted>,
     /// What to ask for to get the acts before; `null`: there are none.
     next_cursor: Option<String>,
 }
 
-/// `GET /auth/audit`
+/// Lists what was done, the newest first.
+#[utoipa::path(
+    get,
+    path = "/audit",
+    operation_id = "listAuditLog",
+    tag = MANAGEMENT,
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "How many; 50 where it is not said"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("actor_id" = Option<String>, Query, description = "Only what this user did"),
+        ("target_id" = Option<String>, Query, description = "Only what was done to this user"),
+        ("action" = Option<String>, Query, description = "Only this, such as `user.created`"),
+    ),
+    responses(
+        (status = 200, body = AuditPage, description = "A page"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "The token's user is gone"),
+        (status = 422, description = "Parameters that are wrong"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn audit(
     _: Operator,
     State(users): State<Users>,

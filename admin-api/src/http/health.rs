@@ -13,8 +13,10 @@ use http::Uri;
 use kernel::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use super::moments::written;
+use super::openapi::MACHINES;
 use crate::people::desk::Desk;
 use crate::store::fault::DbError;
 use crate::store::revocations;
@@ -26,15 +28,17 @@ const BUDGET: Duration = Duration::from_secs(2);
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// The whole and its parts, in the shape of the replaced system.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Health {
     status: Status,
     message: &'static str,
+    #[schema(format = DateTime)]
     timestamp: String,
     components: Components,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = ComponentsHealth)]
 struct Components {
     database: Component,
     redis: Component,
@@ -42,21 +46,24 @@ struct Components {
     api: Component,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = ComponentHealth)]
 struct Component {
     status: Status,
     message: &'static str,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = WorkersHealth)]
 struct Workers {
     status: Status,
     message: &'static str,
     worker_count: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = HealthStatus)]
 enum Status {
     Healthy,
     Unhealthy,
@@ -124,8 +131,20 @@ async fn look(desk: &Desk, now: Timestamp) -> Health {
     }
 }
 
-/// `GET /monitoring/health`: always 200, so that old dashboards can read the body; with
-/// `?strict=1` 503 when unhealthy.
+/// Says how it is, in the shape of the replaced system.
+///
+/// Always 200, so that old dashboards can read the body, unless `strict` is asked for.
+#[utoipa::path(
+    get,
+    path = "/monitoring/health",
+    operation_id = "health",
+    tag = MACHINES,
+    params(("strict" = Option<bool>, Query, description = "Answer 503 where it is not well")),
+    responses(
+        (status = 200, body = Health, description = "How it is"),
+        (status = 503, body = Health, description = "With `strict`: it is not well"),
+    ),
+)]
 pub(crate) async fn health(State(checkup): State<Checkup>, uri: Uri) -> Response {
     let health = checkup.health().await;
     let query = uri.query().unwrap_or_default();

@@ -6,14 +6,16 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::bearer;
+use super::openapi::ACCOUNT;
 use super::refusal::Refusal;
 use crate::people::desk::Desk;
 use crate::store::users::User;
 
 /// A person, to themselves.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Me {
     id: String,
     username: String,
@@ -44,7 +46,19 @@ impl Me {
     }
 }
 
-/// `GET /auth/me`
+/// Says who is asking.
+#[utoipa::path(
+    get,
+    path = "/me",
+    operation_id = "me",
+    tag = ACCOUNT,
+    responses(
+        (status = 200, body = Me, description = "Who is asking"),
+        (status = 401, description = "No access token that holds"),
+        (status = 404, description = "The token's user is gone"),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn me(
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,

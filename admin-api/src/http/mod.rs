@@ -32,6 +32,12 @@ pub(crate) mod flow_cookie;
 
 pub(crate) mod front_end;
 
+pub(crate) mod openapi;
+
+pub(crate) mod bodies;
+
+pub(crate) mod rate_limit;
+
 pub(crate) mod operator;
 
 pub(crate) mod user_fault;

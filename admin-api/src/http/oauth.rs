@@ -14,13 +14,17 @@ use http::HeaderValue;
 use http::StatusCode;
 use http::header::PRAGMA;
 use kernel::secret::Secret;
-use serde_json::Value;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::bearer;
+use super::bodies::OAuthToken;
+use super::bodies::OAuthTokenRequest;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::oauth_fault::OAuthFault;
+use super::openapi::MACHINES;
+use super::openapi::OAuthError;
 use super::operator::origin_of;
 use super::refusal::Refusal;
 use crate::people::desk::Desk;
@@ -31,7 +35,65 @@ use crate::people::roles::ADMIN;
 /// The scope, beside `admin`, with which tokens of others may be looked at.
 pub(crate) const INTROSPECT: &str = "introspect";
 
-/// `POST /auth/oauth/token`, with `grant_type=refresh_token` (RFC 6749 §6).
+/// Tokens, as RFC 6749 §5.1 has them.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OAuthTokens {
+    access_token: String,
+    refresh_token: String,
+    /// `Bearer`.
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: u64,
+    /// Separated by spaces.
+    scope: String,
+}
+
+/// What a token is worth here and now (RFC 7662 §2.2). Of one that is worth nothing only that is
+/// said, and nothing of what the token itself does not say.
+#[derive(Default, Serialize, ToSchema)]
+pub(crate) struct Introspection {
+    active: bool,
+    /// `Bearer` or `refresh_token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    /// Those of the token that its owner is still allowed, separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
+    /// The session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+}
+
+/// Exchanges a refresh token for the next pair, as OAuth clients do (RFC 6749 §6).
+#[utoipa::path(
+    post,
+    path = "/oauth/token",
+    operation_id = "oauthToken",
+    tag = MACHINES,
+    request_body(content = OAuthTokenRequest, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = OAuthTokens, description = "The next pair"),
+        (status = 400, body = OAuthError, description = "What RFC 6749 §5.2 has"),
+    ),
+)]
 pub(crate) async fn token(
     State(desk): State<Arc<Desk>>,
     request: Request,
@@ -47,14 +109,14 @@ pub(crate) async fn token(
         scope.map(|text| text.split_ascii_whitespace().map(str::to_owned).collect());
     let pair = desk.refresh_within(&refresh, narrowed.as_deref(), origin).await;
     let pair = pair.map_err(refused)?;
-    let mut response = Json(json!({
-        "access_token": pair.access.expose(),
-        "refresh_token": pair.refresh.expose(),
-        "token_type": "Bearer",
-        "expires_in": pair.access_ttl.as_secs(),
-        "scope": pair.scope,
-    }))
-    .into_response();
+    let tokens = OAuthTokens {
+        access_token: pair.access.expose().to_owned(),
+        refresh_token: pair.refresh.expose().to_owned(),
+        token_type: "Bearer",
+        expires_in: pair.access_ttl.as_secs(),
+        scope: pair.scope,
+    };
+    let mut response = Json(tokens).into_response();
     // RFC 6749 §5.1; `no-store` comes with every answer.
     response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
     Ok(response)
@@ -71,8 +133,19 @@ fn refused(error: RefreshRefusal) -> Refusal {
     OAuthFault::InvalidGrant(why).into()
 }
 
-/// `POST /auth/oauth/revoke` (RFC 7009): whoever holds a token may end it, and one that nobody
-/// knows is as good as ended (§2.2).
+/// Ends a token (RFC 7009): whoever holds one may, and one that nobody knows is as good as ended
+/// (§2.2).
+#[utoipa::path(
+    post,
+    path = "/oauth/revoke",
+    operation_id = "oauthRevoke",
+    tag = MACHINES,
+    request_body(content = OAuthToken, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "It is worth nothing from now on"),
+        (status = 400, body = OAuthError, description = "What RFC 6749 §5.2 has"),
+    ),
+)]
 pub(crate) async fn revoke(
     State(desk): State<Arc<Desk>>,
     request: Request,
@@ -84,11 +157,26 @@ pub(crate) async fn revoke(
     Ok(StatusCode::OK)
 }
 
-/// `POST /auth/oauth/introspect` (RFC 7662), for callers with the scope `introspect` or `admin`.
+/// Says what a token is worth here and now (RFC 7662).
+#[utoipa::path(
+    post,
+    path = "/oauth/introspect",
+    operation_id = "oauthIntrospect",
+    tag = MACHINES,
+    request_body(content = OAuthToken, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = Introspection, description = "What it is worth"),
+        (status = 400, body = OAuthError, description = "What RFC 6749 §5.2 has"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `introspect` or `admin`"),
+        (status = 404, description = "The asking token's user is gone"),
+    ),
+    security(("bearer" = ["introspect"]), ("bearer" = ["admin"])),
+)]
 pub(crate) async fn introspect(
     State(desk): State<Arc<Desk>>,
     request: Request,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Introspection>, Refusal> {
     let asker = desk.asker(&bearer::required(request.headers())?).await?;
     if !desk.holds(&asker, INTROSPECT) && !desk.holds(&asker, ADMIN) {
         return Err(Refusal::Scope(INTROSPECT));
@@ -102,42 +190,36 @@ pub(crate) async fn introspect(
             let allowed = desk.roles.allowed(&owner.role, &owner.scopes);
             let left = claims.scopes.iter().map(|scope| &**scope);
             let left: Vec<&str> = left.filter(|scope| allowed.contains(scope)).collect();
-            let mut answer = json!({
-                "active": true,
-                "token_type": "Bearer",
-                "sub": &*claims.user_id,
-                "username": &*claims.username,
-                "scope": left.join(" "),
-                "exp": claims.expires_at_s,
-            });
-            for (name, value) in [
-                ("iss", claims.issuer.as_deref().map(Value::from)),
-                ("iat", claims.issued_at_s.map(Value::from)),
-                ("nbf", claims.not_before_s.map(Value::from)),
-                ("jti", claims.token_id.as_deref().map(Value::from)),
-                ("aud", desk.issuer.profile().audience.as_deref().map(Value::from)),
-                ("tier", Some(Value::from(owner.tier.as_str()))),
-                ("sid", claims.session.as_deref().map(Value::from)),
-            ] {
-                // Nothing is said of what the token does not say (§2.2).
-                if let Some(value) = value {
-                    answer[name] = value;
-                }
+            let text = |said: &Option<Arc<str>>| said.as_deref().map(str::to_owned);
+            Introspection {
+                active: true,
+                token_type: Some("Bearer"),
+                sub: Some(claims.user_id.to_string()),
+                username: Some(claims.username.to_string()),
+                scope: Some(left.join(" ")),
+                tier: Some(owner.tier.to_string()),
+                iss: text(&claims.issuer),
+                aud: text(&desk.issuer.profile().audience),
+                iat: claims.issued_at_s,
+                nbf: claims.not_before_s,
+                exp: Some(claims.expires_at_s),
+                jti: text(&claims.token_id),
+                sid: text(&claims.session),
             }
-            answer
         }
-        Look::Refresh(claims, None) => json!({
-            "active": true,
-            "token_type": "refresh_token",
-            "sub": claims.sub,
-            "iss": claims.iss,
-            "iat": claims.iat,
-            "exp": claims.exp,
-            "sid": claims.sid,
-        }),
+        Look::Refresh(claims, None) => Introspection {
+            active: true,
+            token_type: Some("refresh_token"),
+            sub: Some(claims.sub),
+            iss: Some(claims.iss),
+            iat: Some(claims.iat),
+            exp: Some(claims.exp),
+            sid: Some(claims.sid),
+            ..Introspection::default()
+        },
         // Why not is nobody's business (§2.2).
         Look::Access(_, Err(_)) | Look::Refresh(_, Some(_)) | Look::Other(_) => {
-            json!({ "active": false })
+            Introspection::default()
         }
     }))
 }

@@ -13,11 +13,15 @@ use kernel::secret::Secret;
 
 use super::asked;
 use super::bearer;
+use super::bodies::PasswordChange;
+use super::bodies::PasswordReset;
+use super::bodies::PasswordResetConfirmation;
 use super::device_cookie::DeviceCookie;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::all;
 use super::fields::of_field;
+use super::openapi::ACCOUNT;
 use super::operator::origin_of;
 use super::refusal::Refusal;
 use super::tokens::Message;
@@ -30,7 +34,25 @@ use crate::people::person::EMAIL_CHARS_MAX;
 /// The longest reset token that is looked at, in bytes.
 pub(crate) const TOKEN_BYTES_MAX: usize = 256;
 
-/// `POST /auth/password`
+/// Changes one's own password.
+///
+/// All sessions end, and a new one begins.
+#[utoipa::path(
+    post,
+    path = "/password",
+    operation_id = "changePassword",
+    tag = ACCOUNT,
+    request_body = PasswordChange,
+    responses(
+        (status = 200, body = Tokens, description = "Changed; the tokens of the new session"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "Not the present password"),
+        (status = 404, description = "The token's user is gone"),
+        (status = 422, description = "Fields that are missing or wrong, or a weak password"),
+        (status = 429, description = "Too many attempts"),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn change(
     State(desk): State<Arc<Desk>>,
     Extension(cookie): Extension<DeviceCookie>,
@@ -53,7 +75,22 @@ pub(crate) async fn change(
     Ok((cookie.leave(&signed_in.device), Json(signed_in.pair.into())))
 }
 
-/// `POST /auth/password/reset`: the same answer whether or not anybody has the address.
+/// Has a mail sent by which a new password can be set.
+///
+/// The answer is the same whether or not anybody has the address.
+#[utoipa::path(
+    post,
+    path = "/password/reset",
+    operation_id = "requestPasswordReset",
+    tag = ACCOUNT,
+    request_body = PasswordReset,
+    responses(
+        (status = 202, body = Message, description = "A mail is on its way, if somebody has the address"),
+        (status = 422, description = "Fields that are missing or wrong"),
+        (status = 429, description = "Too many attempts"),
+        (status = 501, description = "No mail is configured"),
+    ),
+)]
 pub(crate) async fn reset(
     State(desk): State<Arc<Desk>>,
     request: Request,
@@ -71,7 +108,22 @@ pub(crate) async fn reset(
     Ok((StatusCode::ACCEPTED, Json(Message::new(message))))
 }
 
-/// `POST /auth/password/reset/confirm`
+/// Sets a new password by a mailed token.
+///
+/// All sessions end.
+#[utoipa::path(
+    post,
+    path = "/password/reset/confirm",
+    operation_id = "confirmPasswordReset",
+    tag = ACCOUNT,
+    request_body = PasswordResetConfirmation,
+    responses(
+        (status = 200, body = Message, description = "Set"),
+        (status = 400, description = "A token that does not hold"),
+        (status = 422, description = "Fields that are missing or wrong, or a weak password"),
+        (status = 429, description = "Too many attempts"),
+    ),
+)]
 pub(crate) async fn confirm(
     State(desk): State<Arc<Desk>>,
     request: Request,

@@ -1,9 +1,12 @@
 //! Signing in by Google, GitHub and others: to the provider, back from it, and on to the front end.
 
+#![expect(unused_qualifications, reason = "of what the macros of utoipa write")]
+
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::Json;
+use axum::extract::Path;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -15,15 +18,19 @@ use http::header::SET_COOKIE;
 use kernel::problem::FieldFault;
 use kernel::secret::Secret;
 use serde::Serialize;
+use utoipa::IntoParams;
+use utoipa::ToSchema;
 
 use super::accept::prefers_html;
 use super::accounts::LinkedAccount;
 use super::bearer;
+use super::bodies::CodeExchange;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::flow_cookie;
 use super::front_end::FrontEnd;
 use super::not_let_in::NotLetIn;
+use super::openapi::PROVIDERS;
 use super::operator::origin_of;
 use super::query::Query;
 use super::refusal::Refusal;
@@ -38,15 +45,192 @@ use crate::providers::registry::Name;
 const CODE_BYTES_MAX: usize = 4096;
 
 /// Where to go, for clients that go there themselves.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct WhereTo {
     authorization_url: String,
     state: String,
 }
 
-/// `GET /auth/{provider}`: 200 with where to go, or 302 there with `?redirect=1` and for browsers;
-/// with `?link=1` whoever is signed in links an account.
-pub(crate) async fn depart(
+/// How somebody sets out.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the published document: `query` reads them")]
+struct Away {
+    /// Answer 302 instead of 200.
+    redirect: Option<bool>,
+    /// Link an account to whoever shows an access token.
+    link: Option<bool>,
+}
+
+/// What somebody brings back (RFC 6749 §4.1.2, RFC 9207).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the published document: `query` reads them")]
+struct Back {
+    state: String,
+    /// Absent where there is an error.
+    code: Option<String>,
+    error: Option<String>,
+    iss: Option<String>,
+}
+
+/// Tokens as in login; for an account that was linked, the account.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the published document: each is sent by itself")]
+enum Arrived {
+    SignedIn(Tokens),
+    Linked(LinkedAccount),
+}
+
+/// Sends somebody to Google to sign in, or to link an account.
+#[utoipa::path(
+    get,
+    path = "/google",
+    operation_id = "signInWithGoogle",
+    tag = PROVIDERS,
+    params(Away),
+    responses(
+        (status = 200, body = WhereTo, description = "Where to go"),
+        (status = 302, description = "There: with `redirect`, or for whoever prefers a page"),
+        (status = 401, description = "With `link`: no access token that holds"),
+        (status = 403, description = "With `link`: the sign-in is too long ago"),
+        (status = 404, description = "With `link`: the token's user is gone"),
+        (status = 422, description = "Parameters that are wrong"),
+        (status = 501, description = "Not configured"),
+    ),
+    security((), ("bearer" = [])),
+)]
+pub(crate) async fn google(desk: State<Arc<Desk>>, request: Request) -> Result<Response, Refusal> {
+    depart(Name::Google, desk, request).await
+}
+
+/// Sends somebody to GitHub to sign in, or to link an account.
+#[utoipa::path(
+    get,
+    path = "/github",
+    operation_id = "signInWithGithub",
+    tag = PROVIDERS,
+    params(Away),
+    responses(
+        (status = 200, body = WhereTo, description = "Where to go"),
+        (status = 302, description = "There: with `redirect`, or for whoever prefers a page"),
+        (status = 401, description = "With `link`: no access token that holds"),
+        (status = 403, description = "With `link`: the sign-in is too long ago"),
+        (status = 404, description = "With `link`: the token's user is gone"),
+        (status = 422, description = "Parameters that are wrong"),
+        (status = 501, description = "Not configured"),
+    ),
+    security((), ("bearer" = [])),
+)]
+pub(crate) async fn github(desk: State<Arc<Desk>>, request: Request) -> Result<Response, Refusal> {
+    depart(Name::Github, desk, request).await
+}
+
+/// Sends somebody to an OpenID provider to sign in, or to link an account.
+#[utoipa::path(
+    get,
+    path = "/oidc/{name}",
+    operation_id = "signInWithOidc",
+    tag = PROVIDERS,
+    params(("name" = String, Path, description = "The provider, as it is configured"), Away),
+    responses(
+        (status = 200, body = WhereTo, description = "Where to go"),
+        (status = 302, description = "There: with `redirect`, or for whoever prefers a page"),
+        (status = 401, description = "With `link`: no access token that holds"),
+        (status = 403, description = "With `link`: the sign-in is too long ago"),
+        (status = 404, description = "No such provider"),
+        (status = 422, description = "Parameters that are wrong"),
+    ),
+    security((), ("bearer" = [])),
+)]
+pub(crate) async fn oidc(
+    Path(name): Path<String>,
+    desk: State<Arc<Desk>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    depart(Name::Oidc(name), desk, request).await
+}
+
+/// Takes in somebody who comes back from Google.
+#[utoipa::path(
+    get,
+    path = "/google/callback",
+    operation_id = "returnFromGoogle",
+    tag = PROVIDERS,
+    params(Back),
+    responses(
+        (status = 200, body = Arrived, description = "Signed in, or linked"),
+        (status = 307, description = "On to the front end"),
+        (status = 400, description = "A state that does not hold, or a provider that gave nobody"),
+        (status = 401, description = "A user who may not come in"),
+        (status = 409, description = "An account or an address that is somebody else's"),
+        (status = 422, description = "Parameters that are missing or wrong"),
+        (status = 501, description = "Not configured"),
+    ),
+)]
+pub(crate) async fn google_callback(
+    desk: State<Arc<Desk>>,
+    front_end: Extension<FrontEnd>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    arrive(Name::Google, desk, front_end, request).await
+}
+
+/// Takes in somebody who comes back from GitHub.
+#[utoipa::path(
+    get,
+    path = "/github/callback",
+    operation_id = "returnFromGithub",
+    tag = PROVIDERS,
+    params(Back),
+    responses(
+        (status = 200, body = Arrived, description = "Signed in, or linked"),
+        (status = 307, description = "On to the front end"),
+        (status = 400, description = "A state that does not hold, or a provider that gave nobody"),
+        (status = 401, description = "A user who may not come in"),
+        (status = 409, description = "An account or an address that is somebody else's"),
+        (status = 422, description = "Parameters that are missing or wrong"),
+        (status = 501, description = "Not configured"),
+    ),
+)]
+pub(crate) async fn github_callback(
+    desk: State<Arc<Desk>>,
+    front_end: Extension<FrontEnd>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    arrive(Name::Github, desk, front_end, request).await
+}
+
+/// Takes in somebody who comes back from an OpenID provider.
+#[utoipa::path(
+    get,
+    path = "/oidc/{name}/callback",
+    operation_id = "returnFromOidc",
+    tag = PROVIDERS,
+    params(("name" = String, Path, description = "The provider, as it is configured"), Back),
+    responses(
+        (status = 200, body = Arrived, description = "Signed in, or linked"),
+        (status = 307, description = "On to the front end"),
+        (status = 400, description = "A state that does not hold, or a provider that gave nobody"),
+        (status = 401, description = "A user who may not come in"),
+        (status = 404, description = "No such provider"),
+        (status = 409, description = "An account or an address that is somebody else's"),
+        (status = 422, description = "Parameters that are missing or wrong"),
+    ),
+)]
+pub(crate) async fn oidc_callback(
+    Path(name): Path<String>,
+    desk: State<Arc<Desk>>,
+    front_end: Extension<FrontEnd>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    arrive(Name::Oidc(name), desk, front_end, request).await
+}
+
+/// 200 with where to go, or 302 there with `?redirect=1` and for browsers; with `?link=1` whoever
+/// is signed in links an account.
+async fn depart(
     name: Name,
     State(desk): State<Arc<Desk>>,
     request: Request,
@@ -76,9 +260,8 @@ pub(crate) async fn depart(
     Ok((cookie, Json(where_to)).into_response())
 }
 
-/// `GET /auth/{provider}/callback`: tokens as in login, or 307 to the front end; for an account that
-/// was linked, the account.
-pub(crate) async fn arrive(
+/// Tokens as in login, or 307 to the front end; for an account that was linked, the account.
+async fn arrive(
     name: Name,
     State(desk): State<Arc<Desk>>,
     Extension(front_end): Extension<FrontEnd>,
@@ -131,7 +314,23 @@ fn back_of(query: &Query, browser: Option<Secret>) -> Result<Return, Refusal> {
     }
 }
 
-/// `POST /auth/exchange`: tokens as in login, for the code that the front end was given.
+/// Exchanges the code that a front end was given for tokens.
+#[utoipa::path(
+    post,
+    path = "/exchange",
+    operation_id = "exchangeCode",
+    tag = PROVIDERS,
+    request_body(content(
+        (CodeExchange = "application/json"),
+        (CodeExchange = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, body = Tokens, description = "Signed in"),
+        (status = 400, description = "A code that is none, was used, or is too old"),
+        (status = 401, description = "A user who may not come in"),
+        (status = 422, description = "No code, or more than one"),
+    ),
+)]
 pub(crate) async fn exchange(
     State(desk): State<Arc<Desk>>,
     request: Request,

@@ -11,10 +11,12 @@ use kernel::secret::Secret;
 use kernel::tier::Tier;
 
 use super::asked;
+use super::bodies;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::all;
 use super::me::Me;
+use super::openapi::ACCOUNT;
 use super::refusal::Refusal;
 use super::user_fault::fault_of;
 use crate::people::desk::Desk;
@@ -35,7 +37,21 @@ pub(crate) struct Registration {
     pub(crate) is_open: bool,
 }
 
-/// `POST /auth/register`
+/// Adds whoever registers, where anybody may.
+#[utoipa::path(
+    post,
+    path = "/register",
+    operation_id = "register",
+    tag = ACCOUNT,
+    request_body = bodies::Registration,
+    responses(
+        (status = 201, body = Me, description = "Registered"),
+        (status = 403, description = "Registration is closed"),
+        (status = 409, description = "The name or the address is taken"),
+        (status = 422, description = "Fields that are missing or wrong, or a weak password"),
+        (status = 429, description = "Too many attempts"),
+    ),
+)]
 pub(crate) async fn register(
     State(desk): State<Arc<Desk>>,
     Extension(registration): Extension<Arc<Registration>>,

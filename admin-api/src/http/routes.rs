@@ -8,18 +8,19 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::FromRef;
-use axum::extract::Path;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::delete;
 use axum::routing::get;
-use axum::routing::post;
 use http::HeaderValue;
 use kernel::front::AUTH_MOUNTS;
 use kernel::front::CLIENT_ADDRESS;
 use kernel::front::HEALTH_MOUNTS;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::accounts;
 use super::audit;
@@ -27,29 +28,23 @@ use super::device_cookie::DeviceCookie;
 use super::envelope::enclose;
 use super::fields::BODY_BYTES_MAX;
 use super::front_end::FrontEnd;
+use super::health;
 use super::health::Checkup;
-use super::health::health;
-use super::me::me;
+use super::me;
 use super::oauth;
-use super::password::change;
-use super::password::confirm;
-use super::password::reset;
-use super::providers::arrive;
-use super::providers::depart;
-use super::providers::exchange;
-use super::published::jwks;
-use super::published::metadata;
+use super::openapi;
+use super::password;
+use super::providers;
+use super::published;
+use super::rate_limit::AtTheEdge;
 use super::refusal::Refusal;
+use super::register;
 use super::register::Registration;
-use super::register::register;
 use super::sessions;
-use super::tokens::login;
-use super::tokens::logout;
-use super::tokens::refresh;
+use super::tokens;
 use super::users;
 use crate::people::desk::Desk;
 use crate::people::users::Users;
-use crate::providers::registry::Name;
 
 /// What handlers ask for.
 #[derive(Clone)]
@@ -78,32 +73,7 @@ pub(crate) fn routes(
     registration: Registration,
     exposed: bool,
 ) -> Router {
-    let mut auth = Router::new()
-        .route("/login", post(login))
-        .route("/refresh", post(refresh))
-        .route("/logout", post(logout))
-        .route("/me", get(me))
-        .route("/oauth/token", post(oauth::token))
-        .route("/oauth/revoke", post(oauth::revoke))
-        .route("/oauth/introspect", post(oauth::introspect))
-        .route("/password", post(change))
-        .route("/password/reset", post(reset))
-        .route("/password/reset/confirm", post(confirm))
-        .route("/register", post(register))
-        .route("/google", get(|desk, request| depart(Name::Google, desk, request)))
-        .route("/github", get(|desk, request| depart(Name::Github, desk, request)))
-        .route("/oidc/{name}", get(|name, desk, request| depart(oidc(name), desk, request)))
-        .route("/google/callback", get(|desk, end, back| arrive(Name::Google, desk, end, back)))
-        .route("/github/callback", get(|desk, end, back| arrive(Name::Github, desk, end, back)))
-        .route(
-            "/oidc/{name}/callback",
-            get(|name, desk, end, back| arrive(oidc(name), desk, end, back)),
-        )
-        .route("/exchange", post(exchange))
-        .route("/accounts", get(accounts::list))
-        .route("/accounts/{id}", delete(accounts::unlink))
-        .route("/sessions", get(sessions::mine))
-        .route("/sessions/{id}", delete(sessions::end));
+    let mut auth = for_clients();
     if exposed {
         auth = auth.merge(managed());
     }
@@ -111,36 +81,77 @@ pub(crate) fn routes(
         .layer(Extension(cookie))
         .layer(Extension(Arc::new(registration)))
         .layer(Extension(front_end));
+    let (mut routes, mut api) = mounted(auth, staff);
+    let desk = Arc::clone(&staff.desk);
+    let published =
+        OpenApiRouter::new().routes(routes!(published::jwks)).routes(routes!(published::metadata));
     let checkup = Checkup::new(Arc::clone(&staff.desk));
-    let mut routes = mounted(auth, staff)
-        .route("/.well-known/jwks.json", get(jwks).with_state(Arc::clone(&staff.desk)))
-        .route(
-            "/.well-known/oauth-authorization-server",
-            get(metadata).with_state(Arc::clone(&staff.desk)),
-        );
-    for path in HEALTH_MOUNTS {
-        routes = routes.route(path, get(health).with_state(checkup.clone()));
+    let wellness = OpenApiRouter::new().routes(routes!(health::health));
+    for (part, said) in [
+        published.with_state(desk).split_for_parts(),
+        wellness.with_state(checkup.clone()).split_for_parts(),
+    ] {
+        routes = routes.merge(part);
+        api.merge(said);
     }
+    // The other mount of the replaced system; its first is in the document.
+    for path in &HEALTH_MOUNTS[1..] {
+        routes = routes.route(path, get(health::health).with_state(checkup.clone()));
+    }
+    api.merge(AtTheEdge::openapi());
+    let routes = routes.merge(openapi::routes(api));
     enclosed(routes.fallback(async || Refusal::NotFound))
+}
+
+fn for_clients() -> OpenApiRouter<Staff> {
+    OpenApiRouter::new()
+        .routes(routes!(tokens::login))
+        .routes(routes!(tokens::refresh))
+        .routes(routes!(tokens::logout))
+        .routes(routes!(me::me))
+        .routes(routes!(oauth::token))
+        .routes(routes!(oauth::revoke))
+        .routes(routes!(oauth::introspect))
+        .routes(routes!(password::change))
+        .routes(routes!(password::reset))
+        .routes(routes!(password::confirm))
+        .routes(routes!(register::register))
+        .routes(routes!(providers::google))
+        .routes(routes!(providers::google_callback))
+        .routes(routes!(providers::github))
+        .routes(routes!(providers::github_callback))
+        .routes(routes!(providers::oidc))
+        .routes(routes!(providers::oidc_callback))
+        .routes(routes!(providers::exchange))
+        .routes(routes!(accounts::list))
+        .routes(routes!(accounts::unlink))
+        .routes(routes!(sessions::mine))
+        .routes(routes!(sessions::end))
 }
 
 /// Management, for the ops listener: its peers are clients, and have no say over who they are.
 pub(crate) fn management(staff: &Staff) -> Router {
-    enclosed(mounted(managed(), staff)).layer(from_fn(from_its_peer))
+    let (routes, api) = mounted(managed(), staff);
+    enclosed(routes.merge(openapi::routes(api))).layer(from_fn(from_its_peer))
 }
 
-fn managed() -> Router<Staff> {
-    Router::new()
-        .route("/users", get(users::list).post(users::create))
-        .route("/users/{id}", get(users::show).patch(users::change).delete(users::delete))
-        .route("/users/{id}/unlock", post(users::unlock))
-        .route("/users/{id}/sessions", get(users::sessions).delete(users::end_sessions))
-        .route("/audit", get(audit::audit))
+fn managed() -> OpenApiRouter<Staff> {
+    OpenApiRouter::new()
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::show, users::change, users::delete))
+        .routes(routes!(users::unlock))
+        .routes(routes!(users::sessions, users::end_sessions))
+        .routes(routes!(audit::audit))
 }
 
-fn mounted(auth: Router<Staff>, staff: &Staff) -> Router {
-    let auth = auth.with_state(staff.clone());
-    AUTH_MOUNTS.iter().fold(Router::new(), |routes, mount| routes.nest(mount, auth.clone()))
+/// The routes under every mount, and what is said of them: under the first, since the others are
+/// the same.
+fn mounted(auth: OpenApiRouter<Staff>, staff: &Staff) -> (Router, Document) {
+    let [first, others @ ..] = AUTH_MOUNTS;
+    let (paths, said) = OpenApiRouter::<Staff>::new().nest(first, auth.clone()).split_for_parts();
+    let auth = Router::from(auth);
+    let all = others.iter().fold(paths, |routes, mount| routes.nest(mount, auth.clone()));
+    (all.with_state(staff.clone()), said)
 }
 
 fn enclosed(routes: Router) -> Router {
@@ -157,8 +168,4 @@ async fn from_its_peer(mut request: Request, next: Next) -> Response {
         request.headers_mut().insert(CLIENT_ADDRESS, peer);
     }
     next.run(request).await
-}
-
-fn oidc(Path(name): Path<String>) -> Name {
-    Name::Oidc(name)
 }

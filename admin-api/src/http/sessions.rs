@@ -9,9 +9,11 @@ use axum::extract::State;
 use http::HeaderMap;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::bearer;
 use super::moments::written;
+use super::openapi::ACCOUNT;
 use super::operator::origin_of;
 use super::refusal::Refusal;
 use crate::people::audit::Actor;
@@ -19,21 +21,25 @@ use crate::people::desk::Desk;
 use crate::store::sessions::Session;
 
 /// All sessions of one person that are alive.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct SessionList {
     sessions: Vec<Shown>,
 }
 
 /// One session.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 struct Shown {
     id: String,
     /// Whether it is the one that asks.
     current: bool,
+    #[schema(format = DateTime)]
     created_at: String,
     /// When it was refreshed the last time.
+    #[schema(format = DateTime)]
     refreshed_at: String,
     /// When it ends, if it is not refreshed before.
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
@@ -49,7 +55,19 @@ pub(crate) fn of_sessions(sessions: Vec<Session>, current: Option<&str>) -> Sess
     SessionList { sessions: sessions.into_iter().map(shown).collect() }
 }
 
-/// `GET /auth/sessions`
+/// Lists one's own sessions, the newest first.
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    operation_id = "listSessions",
+    tag = ACCOUNT,
+    responses(
+        (status = 200, body = SessionList, description = "Those that are alive"),
+        (status = 401, description = "No access token that holds"),
+        (status = 404, description = "The token's user is gone"),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn mine(
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
@@ -59,7 +77,20 @@ pub(crate) async fn mine(
     Ok(Json(of_sessions(sessions, asker.token.claims().session.as_deref())))
 }
 
-/// `DELETE /auth/sessions/{id}`
+/// Ends one of one's own sessions.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{id}",
+    operation_id = "endSession",
+    tag = ACCOUNT,
+    params(("id" = String, Path, description = "The session")),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 401, description = "No access token that holds"),
+        (status = 404, description = "No such session of this user"),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn end(
     State(desk): State<Arc<Desk>>,
     Path(id): Path<String>,

@@ -13,14 +13,20 @@ use kernel::claims::is_scope;
 use kernel::problem::FieldFault;
 use kernel::secret::Secret;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::asked;
 use super::bearer;
+use super::bodies::Login;
+use super::bodies::Logout;
+use super::bodies::Refresh;
+use super::bodies::RefreshForm;
 use super::device_cookie::DeviceCookie;
 use super::fields::Fields;
 use super::fields::Kind;
 use super::fields::Takes;
 use super::fields::of_field;
+use super::openapi::SIGN_IN;
 use super::operator::origin_of;
 use super::query::Query;
 use super::refusal::Refusal;
@@ -33,7 +39,7 @@ use crate::people::sign_in::SignInError;
 use crate::prefix::Prefix;
 
 /// The answer that carries tokens (RFC 6749 §5.1).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Tokens {
     access_token: String,
     refresh_token: String,
@@ -53,7 +59,7 @@ impl From<Pair> for Tokens {
 }
 
 /// The answer where there is nothing else to say.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Message {
     message: &'static str,
 }
@@ -64,7 +70,20 @@ impl Message {
     }
 }
 
-/// `POST /auth/login`
+/// Signs somebody in with a password.
+#[utoipa::path(
+    post,
+    path = "/login",
+    operation_id = "login",
+    tag = SIGN_IN,
+    request_body(content = Login, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = Tokens, description = "Signed in"),
+        (status = 401, description = "An unknown user, a wrong password or an inactive user"),
+        (status = 422, description = "Fields that are missing or wrong"),
+        (status = 429, description = "Too many attempts"),
+    ),
+)]
 pub(crate) async fn login(
     State(desk): State<Arc<Desk>>,
     Extension(cookie): Extension<DeviceCookie>,
@@ -128,7 +147,24 @@ fn scopes_of(text: Option<&str>) -> Result<Option<Vec<String>>, FieldFault> {
     Ok(asked.then_some(words))
 }
 
-/// `POST /auth/refresh`: the token in a JSON body, a form, or else the `Authorization` header.
+/// Exchanges a refresh token for the next pair.
+///
+/// The token is taken from a JSON body, a form, or else the `Authorization` header.
+#[utoipa::path(
+    post,
+    path = "/refresh",
+    operation_id = "refresh",
+    tag = SIGN_IN,
+    request_body(content(
+        (Refresh = "application/json"),
+        (RefreshForm = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, body = Tokens, description = "The next pair"),
+        (status = 401, description = "A refresh token that does not hold"),
+        (status = 422, description = "No refresh token, or fields that are wrong"),
+    ),
+)]
 pub(crate) async fn refresh(
     State(desk): State<Arc<Desk>>,
     request: Request,
@@ -152,7 +188,26 @@ pub(crate) async fn refresh(
     Ok(Json(desk.refresh(&token, origin).await?.into()))
 }
 
-/// `POST /auth/logout`, with `?all=true` everywhere.
+/// Logs out, here or everywhere.
+///
+/// The access token may have expired.
+#[utoipa::path(
+    post,
+    path = "/logout",
+    operation_id = "logout",
+    tag = SIGN_IN,
+    params(("all" = Option<bool>, Query, description = "End all sessions of this user")),
+    request_body(content(
+        (Logout = "application/json"),
+        (Logout = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, body = Message, description = "Logged out"),
+        (status = 401, description = "An access token that is not ours, or was revoked"),
+        (status = 422, description = "Fields that are wrong"),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn logout(
     State(desk): State<Arc<Desk>>,
     request: Request,

@@ -22,11 +22,14 @@ use kernel::problem::FieldFault;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::bodies;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::of_field;
 use super::moments::written;
+use super::openapi::MANAGEMENT;
 use super::operator::Operator;
 use super::refusal::Refusal;
 use super::selection::Selection;
@@ -50,7 +53,8 @@ pub(crate) const PAGE_ROWS: u32 = 50;
 pub(crate) const PAGE_ROWS_MAX: u32 = 200;
 
 /// A person, to those who manage them.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(crate) struct Managed {
     id: String,
     username: String,
@@ -62,7 +66,9 @@ pub(crate) struct Managed {
     scopes: Vec<String>,
     is_active: bool,
     is_verified: bool,
+    #[schema(format = DateTime)]
     last_login: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
@@ -85,14 +91,36 @@ impl From<User> for Managed {
 }
 
 /// One page of people.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct UserPage {
     users: Vec<Managed>,
     /// What to ask for to get the next page; `null`: this is the last.
     next_cursor: Option<String>,
 }
 
-/// `GET /auth/users`
+/// Lists people by name.
+#[utoipa::path(
+    get,
+    path = "/users",
+    operation_id = "listUsers",
+    tag = MANAGEMENT,
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "How many; 50 where it is not said"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("q" = Option<String>, Query, description = "A part of the name, the address or the full name"),
+        ("tier" = Option<String>, Query, description = "Only of this tier"),
+        ("role" = Option<String>, Query, description = "Only of this role"),
+        ("is_active" = Option<bool>, Query, description = "Only those who may come in, or may not"),
+    ),
+    responses(
+        (status = 200, body = UserPage, description = "A page"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "The token's user is gone"),
+        (status = 422, description = "Parameters that are wrong"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn list(
     _: Operator,
     State(users): State<Users>,
@@ -124,7 +152,31 @@ fn after(cursor: &str) -> Result<String, Refusal> {
     name.ok_or_else(|| wrong("cursor", "be the next_cursor of a page"))
 }
 
-/// `POST /auth/users`
+/// Adds a person.
+#[utoipa::path(
+    post,
+    path = "/users",
+    operation_id = "createUser",
+    tag = MANAGEMENT,
+    request_body = bodies::NewUser,
+    responses(
+        (
+            status = 201,
+            body = Managed,
+            description = "Added",
+            headers(
+                ("ETag" = String, description = "The version"),
+                ("Location" = String, description = "Where the person is"),
+            ),
+        ),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "The token's user is gone"),
+        (status = 409, description = "The name or the address is taken"),
+        (status = 422, description = "Fields that are missing or wrong, or a weak password"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn create(
     operator: Operator,
     State(users): State<Users>,
@@ -169,7 +221,21 @@ fn new_user_of(users: &Users, fields: &Fields) -> Result<NewUser, Vec<FieldFault
     if faults.is_empty() { Ok(new) } else { Err(faults) }
 }
 
-/// `GET /auth/users/{id}`
+/// Shows a person.
+#[utoipa::path(
+    get,
+    path = "/users/{id}",
+    operation_id = "showUser",
+    tag = MANAGEMENT,
+    params(("id" = String, Path, description = "The user")),
+    responses(
+        (status = 200, body = Managed, description = "The person", headers(("ETag" = String, description = "The version"))),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "No such user"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn show(
     _: Operator,
     State(users): State<Users>,
@@ -178,7 +244,25 @@ pub(crate) async fn show(
     Ok(with_etag(users.find(Who::Id(id)).await?))
 }
 
-/// `PATCH /auth/users/{id}`
+/// Changes a person.
+#[utoipa::path(
+    patch,
+    path = "/users/{id}",
+    operation_id = "changeUser",
+    tag = MANAGEMENT,
+    params(("id" = String, Path, description = "The user"), ("If-Match" = Option<String>, Header, description = "The version that is meant, as in `ETag`")),
+    request_body = bodies::UserChange,
+    responses(
+        (status = 200, body = Managed, description = "As they are now", headers(("ETag" = String, description = "The version"))),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "No such user"),
+        (status = 409, description = "An address that is taken, or the last administrator"),
+        (status = 412, description = "Changed since the version in `If-Match`"),
+        (status = 422, description = "Fields that are wrong"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn change(
     operator: Operator,
     State(users): State<Users>,
@@ -210,7 +294,23 @@ fn change_of(fields: &Fields) -> Result<UserChange, Vec<FieldFault>> {
     if faults.is_empty() { Ok(change) } else { Err(faults) }
 }
 
-/// `DELETE /auth/users/{id}`
+/// Deletes a person; no token that they hold is taken any more.
+#[utoipa::path(
+    delete,
+    path = "/users/{id}",
+    operation_id = "deleteUser",
+    tag = MANAGEMENT,
+    params(("id" = String, Path, description = "The user"), ("If-Match" = Option<String>, Header, description = "The version that is meant, as in `ETag`")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "No such user"),
+        (status = 409, description = "The last administrator"),
+        (status = 412, description = "Changed since the version in `If-Match`"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn delete(
     operator: Operator,
     State(users): State<Users>,
@@ -222,7 +322,21 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /auth/users/{id}/unlock`
+/// Lets a person try again who failed to sign in too often.
+#[utoipa::path(
+    post,
+    path = "/users/{id}/unlock",
+    operation_id = "unlockUser",
+    tag = MANAGEMENT,
+    params(("id" = String, Path, description = "The user")),
+    responses(
+        (status = 204, description = "Unlocked"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "No such user"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn unlock(
     operator: Operator,
     State(users): State<Users>,
@@ -232,7 +346,21 @@ pub(crate) async fn unlock(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /auth/users/{id}/sessions`
+/// Lists the sessions of a person, the newest first.
+#[utoipa::path(
+    get,
+    path = "/users/{id}/sessions",
+    operation_id = "listUserSessions",
+    tag = MANAGEMENT,
+    params(("id" = String, Path, description = "The user")),
+    responses(
+        (status = 200, body = SessionList, description = "Those that are alive"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "No such user"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn sessions(
     _: Operator,
     State(users): State<Users>,
@@ -243,7 +371,21 @@ pub(crate) async fn sessions(
     Ok(Json(of_sessions(desk.sessions_of(user.id).await?, None)))
 }
 
-/// `DELETE /auth/users/{id}/sessions`
+/// Ends all sessions of a person; no token that they hold is taken any more.
+#[utoipa::path(
+    delete,
+    path = "/users/{id}/sessions",
+    operation_id = "endUserSessions",
+    tag = MANAGEMENT,
+    params(("id" = String, Path, description = "The user")),
+    responses(
+        (status = 204, description = "Ended"),
+        (status = 401, description = "No access token that holds"),
+        (status = 403, description = "A token without the scope `admin`"),
+        (status = 404, description = "No such user"),
+    ),
+    security(("bearer" = ["admin"])),
+)]
 pub(crate) async fn end_sessions(
     operator: Operator,
     State(users): State<Users>,

@@ -6,9 +6,8 @@ use axum::body::Body;
 use http::Request;
 use serde_json::json;
 
+use crate::document::operations;
 use crate::support::*;
-
-const ROUTES: &str = include_str!("../../src/http/routes.rs");
 
 /// An operation, and the status that nobody, ann, bob and an administrator get; `{ann}` is her id,
 /// `{session}` one of her sessions. What is not about who asks (a body that is missing, a provider
@@ -40,9 +39,13 @@ const FOR_CLIENTS: &[Row] = &[
     ("DELETE", "/accounts/{id}", [401, 404, 404, 404]),
     ("GET", "/sessions", [401, 200, 200, 200]),
     ("DELETE", "/sessions/{id}", [401, 204, 404, 404]),
+    ("GET", "/monitoring/health", [200, 200, 200, 200]),
     ("GET", "/.well-known/jwks.json", [200, 200, 200, 200]),
     ("GET", "/.well-known/oauth-authorization-server", [404, 404, 404, 404]),
 ];
+
+/// What the gateway answers in front of us.
+const AT_THE_EDGE: (&str, &str) = ("GET", "/rate-limit");
 
 /// Where operators come. An empty JSON object is sent.
 const FOR_OPERATORS: &[Row] = &[
@@ -57,33 +60,25 @@ const FOR_OPERATORS: &[Row] = &[
     ("GET", "/audit", [401, 403, 403, 200]),
 ];
 
-/// The operations of a part of the page of routes: method and path.
-fn operations(page: &str) -> BTreeSet<(String, String)> {
-    let mut found = BTreeSet::new();
-    for route in page.split(".route(").skip(1) {
-        let Some(path) = route.split('"').nth(1) else { continue };
-        for method in ["get", "post", "patch", "put", "delete"] {
-            let at_the_start = [format!(" {method}("), format!(".{method}(")];
-            if at_the_start.iter().any(|call| route.contains(call)) {
-                found.insert((method.to_uppercase(), path.to_owned()));
-            }
-        }
-    }
-    found
+/// The operations that are served there: they are in the document, since it is made of the routes.
+async fn served(routes: axum::Router) -> BTreeSet<(String, String)> {
+    let document = ask_of(routes, get("/openapi.json")).await.json();
+    let here = |path: String| path.strip_prefix("/auth").unwrap_or(&path).to_owned();
+    operations(&document).into_iter().map(|(method, path, _)| (method, here(path))).collect()
 }
 
 fn rows(table: &[Row]) -> BTreeSet<(String, String)> {
     table.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect()
 }
 
-#[test]
-fn every_operation_has_a_row() {
-    let (clients, operators) = ROUTES.split_once("fn managed()").unwrap();
-    let operators = operators.split("fn mounted").next().unwrap();
-    // The path of the health page stands in the kernel.
-    let clients = clients.split("for path in HEALTH_MOUNTS").next().unwrap();
-    assert_eq!(operations(clients), rows(FOR_CLIENTS));
-    assert_eq!(operations(operators), rows(FOR_OPERATORS));
+#[tokio::test]
+async fn every_operation_has_a_row() {
+    let house = House::empty("").await;
+    let mut for_clients = served(house.api.router()).await;
+    let (method, path) = AT_THE_EDGE;
+    assert!(for_clients.remove(&(method.to_owned(), path.to_owned())));
+    assert_eq!(for_clients, rows(FOR_CLIENTS));
+    assert_eq!(served(house.api.management()).await, rows(FOR_OPERATORS));
 }
 
 /// A house with ann, bob and root in it, and what each of them shows.
@@ -115,7 +110,8 @@ async fn each_client_may_do_what_the_table_says() {
     for (method, path, expected) in FOR_CLIENTS {
         let house = house().await;
         let session = claims(&house.sign_in().await.access)["sid"].as_str().unwrap().to_owned();
-        let mount = if path.starts_with("/.well-known") { "" } else { "/auth" };
+        let is_elsewhere = path.starts_with("/.well-known") || path.starts_with("/monitoring");
+        let mount = if is_elsewhere { "" } else { "/auth" };
         let id = if path.starts_with("/sessions") { session.as_str() } else { "x" };
         let at = format!("{mount}{}", path.replace("{id}", id).replace("{name}", "x"));
         let callers = callers(&house).await;

@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod browser;
+mod document;
 mod front_end;
 mod health;
 mod import;
@@ -17,6 +18,7 @@ mod me;
 mod mint;
 mod oauth;
 mod open;
+mod openapi;
 mod password;
 mod place;
 mod providers;

@@ -28,6 +28,7 @@ use kernel::time::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::document::hold_against;
 use crate::place::Place;
 
 pub(crate) const SIGNING_SECRET: &str = "0123456789abcdef0123456789abcdef-not-for-production";
@@ -165,12 +166,15 @@ pub(crate) async fn ask(api: &AdminApi, request: Request<Body>) -> Answer {
     ask_of(api.router(), request).await
 }
 
-async fn ask_of(routes: axum::Router, request: Request<Body>) -> Answer {
+pub(crate) async fn ask_of(routes: axum::Router, request: Request<Body>) -> Answer {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = routes.oneshot(request).await.unwrap();
     let status = response.status();
     let headers = response.headers().clone();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+    let answer = Answer { status, headers, text: String::from_utf8(body.to_vec()).unwrap() };
+    hold_against(&method, &path, &answer);
+    answer
 }
 
 pub(crate) fn ann() -> NewUser {

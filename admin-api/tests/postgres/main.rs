@@ -8,6 +8,8 @@ mod audit;
 mod away;
 #[path = "../it/browser.rs"]
 mod browser;
+#[path = "../it/document.rs"]
+mod document;
 #[path = "../it/front_end.rs"]
 mod front_end;
 #[path = "../it/health.rs"]
@@ -30,6 +32,8 @@ mod me;
 mod mint;
 #[path = "../it/oauth.rs"]
 mod oauth;
+#[path = "../it/openapi.rs"]
+mod openapi;
 #[path = "../it/password.rs"]
 mod password;
 mod place;

@@ -30,6 +30,7 @@ mod limit_keys;
 
 mod sessions;
 
+mod openapi;
 mod passwords;
 mod providers;
 

@@ -33,6 +33,8 @@ mod sessions;
 mod passwords;
 mod providers;
 
+mod clients;
+
 mod keys;
 
 mod issuers;

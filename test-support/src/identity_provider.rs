@@ -31,6 +31,7 @@ pub use self::conduct::Fault;
 pub use self::conduct::Person;
 pub use self::conduct::Twist;
 use self::keys::Key;
+pub use self::keys::RSA_PEM;
 use self::pages::Site;
 use crate::http1;
 use crate::http1::Request;

@@ -25,6 +25,12 @@ pub mod smtp;
 
 pub mod built;
 
+mod made_once;
+
+pub mod python;
+
+pub mod node;
+
 pub mod http1;
 
 pub mod upstream;

@@ -18,10 +18,10 @@ pub(crate) enum OAuthFault {
 
 impl OAuthFault {
     /// The word that clients look at.
-    fn error(&self) -> &'static str {
+    pub(crate) fn error(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
-            Self::InvalidGrant(_) => "invalid_grant",
+            Self::InvalidGrant(_) => INVALID_GRANT,
             Self::UnsupportedGrantType => "unsupported_grant_type",
         }
     }
@@ -32,12 +32,15 @@ impl OAuthFault {
             Self::InvalidRequest(_) | Self::UnsupportedGrantType => ErrorCode::ValidationError,
         }
     }
+}
 
-    /// The body: what OAuth says of errors, beside what we say of all of them.
-    pub(crate) fn body(&self, problem: &Problem) -> String {
-        let mut body = serde_json::to_value(problem).unwrap_or_else(|_| json!({}));
-        body["error"] = Value::from(self.error());
-        body["error_description"] = Value::from(self.to_string());
-        body.to_string()
-    }
+/// What is said of a password or a refresh token that does not hold.
+pub(crate) const INVALID_GRANT: &str = "invalid_grant";
+
+/// The body: what OAuth says of errors, beside what we say of all of them.
+pub(crate) fn body(error: &str, problem: &Problem) -> String {
+    let mut body = serde_json::to_value(problem).unwrap_or_else(|_| json!({}));
+    body["error"] = Value::from(error);
+    body["error_description"] = Value::from(&*problem.detail);
+    body.to_string()
 }

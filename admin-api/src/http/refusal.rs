@@ -17,6 +17,8 @@ use kernel::problem::Problem;
 use kernel::problem::QUOTA_EXCEEDED;
 
 use super::not_let_in::NotLetIn;
+use super::oauth_fault;
+use super::oauth_fault::INVALID_GRANT;
 use super::oauth_fault::OAuthFault;
 use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
@@ -216,6 +218,19 @@ impl Refusal {
         }
     }
 
+    /// What OAuth calls it (RFC 6749 §5.2).
+    fn oauth_error(&self) -> Option<&'static str> {
+        match self {
+            Self::OAuth(fault) => Some(fault.error()),
+            // OAuth clients come to `/auth/login` and `/auth/refresh` as well, and some take any
+            // object without `error` for tokens, whatever the status.
+            Self::WrongPassword | Self::WrongTokenType | Self::RefreshToken(_) => {
+                Some(INVALID_GRANT)
+            }
+            _ => None,
+        }
+    }
+
     /// When to come back: in whole seconds, and late enough.
     fn retry_after_s(&self) -> Option<u64> {
         let whole = |wait: Duration| (wait.as_millis() as u64).div_ceil(1000).max(1);
@@ -255,10 +270,14 @@ impl Refusal {
             problem.kind = QUOTA_EXCEEDED;
             problem.violated_policies = vec![(*policy).to_owned()];
         }
-        let (body, media_type) = match self {
+        let body = match self.oauth_error() {
+            Some(error) => oauth_fault::body(error, &problem),
+            None => problem.to_json(),
+        };
+        let media_type = match self {
             // As OAuth clients look for it (RFC 6749 §5.2).
-            Self::OAuth(fault) => (fault.body(&problem), "application/json"),
-            _ => (problem.to_json(), MEDIA_TYPE),
+            Self::OAuth(_) => "application/json",
+            _ => MEDIA_TYPE,
         };
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();

@@ -6,6 +6,10 @@ use crate::support::*;
 
 const INCORRECT: (u16, &str, &str) = (401, "Incorrect username or password", "INVALID_CREDENTIALS");
 
+fn refresh_form(token: &str) -> http::Request<axum::body::Body> {
+    form("/auth/refresh", &[("grant_type", "refresh_token"), ("refresh_token", token)])
+}
+
 #[track_caller]
 fn is_incorrect(answer: &Answer) {
     answer.is_problem(INCORRECT.0, INCORRECT.1, INCORRECT.2);
@@ -98,6 +102,22 @@ async fn unknown_wrong_and_inactive_get_one_answer_for_one_hash() {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
+}
+
+#[tokio::test]
+async fn an_oauth_client_does_not_take_the_refusal_of_a_password_for_tokens() {
+    let house = House::with_ann().await;
+    let access = house.sign_in().await.access;
+    for (refused, detail) in [
+        (login(&[("username", "ann"), ("password", "wrong")]), INCORRECT.1),
+        (refresh_form("no token"), "Invalid refresh token"),
+        (refresh_form(&access), "Invalid token type"),
+    ] {
+        let body = house.ask(refused).await.json();
+        assert_eq!((&body["error"], &body["detail"]), (&"invalid_grant".into(), &detail.into()));
+        assert_eq!(body["error_description"], detail);
+        assert_eq!(body["access_token"], serde_json::Value::Null);
+    }
 }
 
 #[tokio::test]

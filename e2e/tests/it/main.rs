@@ -34,6 +34,8 @@ mod openapi;
 mod passwords;
 mod providers;
 
+mod clients;
+
 mod keys;
 
 mod issuers;

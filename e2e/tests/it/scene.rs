@@ -24,8 +24,9 @@ pub(crate) struct Scene {
     pub(crate) upstream: Upstream,
 }
 
-/// The routes that most tests use, and no limit on signing in that tests would run into.
-const USUAL: &str = r#"
+/// The routes that most tests use, and no limit on signing in that tests would run into; `UPSTREAM`
+/// is the back end's URL.
+pub(crate) const USUAL: &str = r#"
 [limits]
 auth = [{ name = "minute", requests = 10000, per = "1m" }]
 login = [{ name = "minute", requests = 10000, per = "1m" }]

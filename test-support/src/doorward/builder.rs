@@ -40,6 +40,7 @@ pub struct Builder {
     data_dir: Option<PathBuf>,
     config: Option<String>,
     upstream: Option<String>,
+    public_port: u16,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
 }
@@ -53,6 +54,7 @@ impl Builder {
             data_dir: None,
             config: None,
             upstream: None,
+            public_port: 0,
             arguments: Vec::new(),
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -71,6 +73,13 @@ impl Builder {
     #[must_use]
     pub fn upstream(mut self, url: &str) -> Self {
         self.upstream = Some(url.to_owned());
+        self
+    }
+
+    /// Listens for clients on this port of 127.0.0.1, in place of any that is free.
+    #[must_use]
+    pub fn public_port(mut self, port: u16) -> Self {
+        self.public_port = port;
         self
     }
 
@@ -148,7 +157,8 @@ impl Builder {
         // That of the start before.
         let _ = fs::remove_file(&facts);
         let mut command = tied_command(&program("doorward", "doorward"), Signal::KILL, None);
-        command.args(["run", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        command.args(["run", "--ops-listen", "127.0.0.1:0"]);
+        command.args(["--listen", &format!("127.0.0.1:{}", self.public_port)]);
         self.place(&mut command);
         if let Some(url) = &self.upstream {
             command.args(["--upstream", url]);

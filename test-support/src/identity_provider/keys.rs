@@ -13,9 +13,9 @@ use ring::signature::RSA_PKCS1_SHA256;
 use serde_json::Value;
 use serde_json::json;
 
-/// A key made for this file with `openssl genpkey`, since ring makes no RSA keys; good for nothing
-/// else.
-const RSA_PEM: &str = include_str!("test_only_rsa.pem");
+/// A key of 2048 bits, made for tests with `openssl genpkey`, since ring makes no RSA keys; good for
+/// nothing else.
+pub const RSA_PEM: &str = include_str!("test_only_rsa.pem");
 
 /// A key that signs id tokens.
 pub(super) enum Key {

@@ -26,6 +26,7 @@ use super::fields::Fields;
 use super::fields::Kind;
 use super::fields::Takes;
 use super::fields::of_field;
+use super::openapi::OAuthError;
 use super::openapi::SIGN_IN;
 use super::operator::origin_of;
 use super::query::Query;
@@ -79,7 +80,12 @@ impl Message {
     request_body(content = Login, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = Tokens, description = "Signed in"),
-        (status = 401, description = "An unknown user, a wrong password or an inactive user"),
+        (
+            status = 401,
+            body = OAuthError,
+            content_type = "application/problem+json",
+            description = "An unknown user, a wrong password or an inactive user",
+        ),
         (status = 422, description = "Fields that are missing or wrong"),
         (status = 429, description = "Too many attempts"),
     ),
@@ -161,7 +167,12 @@ fn scopes_of(text: Option<&str>) -> Result<Option<Vec<String>>, FieldFault> {
     )),
     responses(
         (status = 200, body = Tokens, description = "The next pair"),
-        (status = 401, description = "A refresh token that does not hold"),
+        (
+            status = 401,
+            body = OAuthError,
+            content_type = "application/problem+json",
+            description = "A refresh token that does not hold",
+        ),
         (status = 422, description = "No refresh token, or fields that are wrong"),
     ),
 )]

@@ -6,7 +6,7 @@ use test_support::http1::Answer;
 use test_support::http1::Request;
 
 use crate::scene::Scene;
-use crate::scene::token;
+use crate::tokens::Forged;
 
 fn has(document: &Answer, path: &str) -> bool {
     document.json()["paths"].get(path).is_some()
@@ -27,7 +27,8 @@ fn whoever_comes_reads_what_clients_may_ask_and_operators_what_they_may() {
 fn what_the_gateway_answers_itself_is_as_the_document_says() {
     let scene = Scene::usual();
     let document = scene.ask(&Request::get("/openapi.json")).json();
-    let answer = scene.ask(&Request::get("/auth/rate-limit").bearer(&token())).json();
+    let token = Forged::new("u-1", "ann").tier("free").sign();
+    let answer = scene.ask(&Request::get("/auth/rate-limit").bearer(&token)).json();
     let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let said = |schema: &str| names(&document["components"]["schemas"][schema]["properties"]);
     assert_eq!(names(&answer), said("RateLimit"));

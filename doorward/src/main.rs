@@ -18,6 +18,8 @@ mod log;
 
 mod open_files;
 
+mod moment;
+
 mod commands;
 
 use std::process::ExitCode;

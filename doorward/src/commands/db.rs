@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use admin_api::CopiedTable;
 use admin_api::CopyError;
+use admin_api::MigrationStatus;
 use admin_api::Schema;
-use admin_api::Standing;
 use admin_api::copy_database;
 use anyhow::bail;
-use jiff::Timestamp;
 use kernel::time::now;
 use serde_json::json;
 
@@ -20,6 +19,7 @@ use crate::arguments::DbCopy;
 use crate::arguments::Format;
 use crate::arguments::Place;
 use crate::data_dir::DataDir;
+use crate::moment::written;
 use crate::settings;
 
 /// Does what was asked about the database.
@@ -39,7 +39,7 @@ pub(crate) fn db(place: &Place, db: Db) -> anyhow::Result<ExitCode> {
             let steps = Schema::status(&settings::load(place)?.database)?;
             match format {
                 Format::Json => println!("{}", status_as_json(&steps)?),
-                Format::Text => print!("{}", status_as_text(&steps)?),
+                Format::Text => print!("{}", status_as_text(&steps)),
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -53,30 +53,23 @@ fn migrate(database: &config::Database) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn newest(steps: &[Standing]) -> String {
+fn newest(steps: &[MigrationStatus]) -> String {
     let newest = steps.iter().rfind(|step| step.applied_at.is_some());
     newest.map_or_else(String::new, |step| format!("the database is at migration {}", step.version))
 }
 
-/// When a step was applied, or nothing.
-fn applied(step: &Standing) -> anyhow::Result<Option<String>> {
-    let millis = step.applied_at.map(|at| i64::try_from(at.as_millis())).transpose()?;
-    let at = millis.map(Timestamp::from_millisecond).transpose()?;
-    Ok(at.map(|at| at.to_string()))
-}
-
-fn status_as_json(steps: &[Standing]) -> anyhow::Result<String> {
-    let step = |step: &Standing| {
-        Ok(json!({ "version": step.version, "name": step.name, "applied_at": applied(step)? }))
+fn status_as_json(steps: &[MigrationStatus]) -> anyhow::Result<String> {
+    let step = |step: &MigrationStatus| {
+        let applied_at = step.applied_at.map(written);
+        json!({ "version": step.version, "name": step.name, "applied_at": applied_at })
     };
-    let steps = steps.iter().map(step).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(serde_json::to_string_pretty(&steps)?)
+    Ok(serde_json::to_string_pretty(&steps.iter().map(step).collect::<Vec<_>>())?)
 }
 
-fn status_as_text(steps: &[Standing]) -> anyhow::Result<String> {
-    let line = |step: &Standing| {
-        let applied = applied(step)?.unwrap_or_else(|| "not yet".to_owned());
-        Ok(format!("{:<32} {applied}\n", step.name))
+fn status_as_text(steps: &[MigrationStatus]) -> String {
+    let line = |step: &MigrationStatus| {
+        let applied = step.applied_at.map_or_else(|| "not yet".to_owned(), written);
+        format!("{:<32} {applied}\n", step.name)
     };
     steps.iter().map(line).collect()
 }

@@ -4,6 +4,12 @@
 //! nothing else; the control runtime carries the admin API, the feed of revocations and the ops
 //! listener, so that no sign-in slows the proxy.
 
+mod office;
+
+mod signals;
+
+mod workers;
+
 use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -12,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use admin_api::AdminApi;
@@ -32,10 +37,10 @@ use gateway::snapshot::Snapshot;
 use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use tokio::runtime;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 use tokio::sync::watch;
 
+use self::office::Office;
+use self::signals::Signals;
 use super::echo;
 use super::first_admin;
 use super::first_admin::Password;
@@ -155,7 +160,7 @@ async fn serve(
     let bounds = Bounds::from(&config.listen);
     let door = Arc::new(Door::new(Arc::clone(&snapshot), bounds, door_closes));
     let addresses = public.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-    let workers = start_workers(&door, public, workers, &everybody_left)?;
+    let workers = workers::start(&door, public, workers, &everybody_left)?;
 
     let ops = tokio::net::TcpListener::from_std(ops_listener)?;
     let ops_address = ops.local_addr()?;
@@ -226,94 +231,9 @@ async fn serve(
     Ok(code)
 }
 
-/// The admin API at work, with the feed that carries its acts to the gateway.
-struct Office {
-    api: Arc<AdminApi>,
-    revocations: Arc<RevocationSet>,
-    closes: watch::Receiver<bool>,
-    alive: Arc<AtomicBool>,
-}
-
-impl Office {
-    /// Works until it is told to close, and finishes what is under way.
-    async fn work(self, listener: tokio::net::UnixListener) {
-        let tail = self.api.tail_revocations(self.revocations, closed(self.closes.clone()));
-        let keys = self.api.tail_signing_keys(closed(self.closes.clone()));
-        let served = Arc::clone(&self.api).serve(listener, closed(self.closes.clone()));
-        // Without any of them nobody signs in, no revocation arrives, or no key takes another's place:
-        // nothing may be sent here.
-        let post =
-            |part| Post { part, alive: Arc::clone(&self.alive), closes: self.closes.clone() };
-        tokio::join!(
-            post("the feed of revocations").held(tail),
-            post("the feed of keys").held(keys),
-            async {
-                if let Err(error) = post("the admin API").held(served).await {
-                    tracing::error!(%error, "the admin API cannot be served");
-                }
-            }
-        );
-    }
-}
-
-/// A place in the office that may not be left: whatever ends the work, by return or by panic,
-/// ends the readiness.
-struct Post {
-    part: &'static str,
-    alive: Arc<AtomicBool>,
-    closes: watch::Receiver<bool>,
-}
-
-impl Post {
-    /// Does the work that is done here.
-    async fn held<T>(self, work: impl Future<Output = T>) -> T {
-        let _left_with_the_work = self;
-        work.await
-    }
-}
-
-impl Drop for Post {
-    fn drop(&mut self) {
-        self.alive.store(false, Ordering::Release);
-        if !*self.closes.borrow() {
-            tracing::error!("{} ended by itself", self.part);
-        }
-    }
-}
-
 async fn closed(mut closes: watch::Receiver<bool>) {
     // The sender lives until the end; should it be gone, this is the end.
     let _ = closes.wait_for(|closes| *closes).await;
-}
-
-/// Starts the threads that serve clients; all of them accept from all of `public`.
-fn start_workers(
-    door: &Arc<Door>,
-    public: Vec<TcpListener>,
-    workers: usize,
-    everybody_left: &watch::Receiver<bool>,
-) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::with_capacity(workers);
-    for number in 0..workers {
-        let listeners =
-            public.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let (door, left) = (Arc::clone(door), everybody_left.clone());
-        let work = move || {
-            runtime.block_on(async {
-                for listener in listeners {
-                    match tokio::net::TcpListener::from_std(listener) {
-                        Ok(listener) => drop(tokio::spawn(Arc::clone(&door).open(listener))),
-                        Err(error) => tracing::error!(%error, "a worker cannot listen"),
-                    }
-                }
-                closed(left).await;
-            });
-        };
-        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(work);
-        threads.push(thread.context("the system gives no more threads")?);
-    }
-    Ok(threads)
 }
 
 /// A path that a caller with a token may ask for.
@@ -340,63 +260,4 @@ fn announce_test_mode(config: &Config) {
 
 fn list(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// The signals that end a process.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whether requests may still be sent here after `work` is no longer done.
-    async fn is_ready_after(work: impl Future<Output = ()> + Send + 'static) -> bool {
-        let alive = Arc::new(AtomicBool::new(true));
-        let (_closes, closes) = watch::channel(false);
-        let post = Post { part: "a part", alive: Arc::clone(&alive), closes };
-        let readiness =
-            Readiness::new(vec![("a part", Box::new(move || alive.load(Ordering::Acquire)))]);
-        readiness.started();
-        let (begin, begun) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(post.held(async {
-            let _ = begun.await;
-            work.await;
-        }));
-        assert!(readiness.is_ready(), "ready while the work is done");
-        begin.send(()).expect("the work waits");
-        let _ = task.await;
-        readiness.is_ready()
-    }
-
-    #[tokio::test]
-    async fn an_office_that_returns_takes_the_readiness_with_it() {
-        assert!(!is_ready_after(async {}).await);
-    }
-
-    #[tokio::test]
-    async fn an_office_that_panics_takes_the_readiness_with_it() {
-        assert!(!is_ready_after(async { panic!("as a defect would") }).await);
-    }
 }

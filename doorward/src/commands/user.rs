@@ -15,7 +15,6 @@ use admin_api::Who;
 use anyhow::Context;
 use kernel::secret::Secret;
 use kernel::secret::environment;
-use kernel::time::Timestamp;
 use serde_json::json;
 
 use super::Office;
@@ -25,6 +24,7 @@ use crate::arguments::Create;
 use crate::arguments::Format;
 use crate::arguments::Place;
 use crate::arguments::User;
+use crate::moment::written;
 
 /// Does what was asked about people.
 ///
@@ -179,14 +179,7 @@ fn as_json(user: &admin_api::User) -> serde_json::Value {
         "scopes": user.scopes,
         "is_active": user.is_active,
         "is_verified": user.is_verified,
-        "last_login": user.last_login.map(moment),
-        "created_at": moment(user.created_at),
+        "last_login": user.last_login.map(written),
+        "created_at": written(user.created_at),
     })
-}
-
-/// As RFC 3339 has it.
-fn moment(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    // Beyond the year 9999 there is no such text.
-    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
 }

@@ -1,7 +1,8 @@
 //! The control plane: signs people in and manages users.
 //!
-//! `providers` asks others who somebody is, `store` keeps (SQL), `people` decides (sign-in, refresh, logout, users), `http` speaks. Nothing
-//! here knows the gateway: what both must agree on is in `kernel`.
+//! `providers` asks others who somebody is, `store` keeps (SQL), `people` decides (sign-in, refresh,
+//! logout, users), `http` speaks. Nothing here knows the gateway: what both must agree on is in
+//! `kernel`.
 //!
 //! Modules in reading order; each uses only those above it.
 
@@ -14,6 +15,7 @@ mod prefix;
 mod passwords;
 
 mod mail;
+
 mod providers;
 
 mod sealing;
@@ -77,7 +79,7 @@ pub use store::copy::Tally;
 pub use store::fault::DbError;
 pub use store::fault::PostgresFault;
 pub use store::migrate::MigrationError;
-pub use store::migrate::Standing;
+pub use store::migrate::MigrationStatus;
 pub use store::open::OpenError;
 pub use store::users::User;
 pub use store::users::UserFilter;

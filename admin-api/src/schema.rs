@@ -4,8 +4,8 @@ use kernel::time::Timestamp;
 
 use crate::store::alone::Alone;
 use crate::store::database::Database;
+use crate::store::migrate::MigrationStatus;
 use crate::store::migrate::STEPS;
-use crate::store::migrate::Standing;
 use crate::store::migrate::status;
 use crate::store::open::OpenError;
 use crate::store::postgres::Server;
@@ -39,7 +39,7 @@ impl Schema {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn status(database: &config::Database) -> Result<Vec<Standing>, OpenError> {
+    pub fn status(database: &config::Database) -> Result<Vec<MigrationStatus>, OpenError> {
         let Alone { mut seat, place } = Alone::to_read(database)?;
         let standing = seat.snapshot(|sql| status(sql, STEPS));
         standing.map_err(|error| OpenError::migration(&place, error))

@@ -39,7 +39,7 @@ const DOCUMENT_FRESH_FOR: Duration = Duration::from_secs(60 * 60);
 const LEEWAY: Duration = Duration::from_secs(60);
 
 /// Google writes its `iss` in two ways, by its own documentation.
-const GOOGLE: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"];
+pub(crate) const GOOGLE: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"];
 
 /// When a provider that made no sense is worth another try.
 const NONSENSE_RETRY_AFTER: Duration = Duration::from_secs(10);

@@ -126,7 +126,7 @@ pub(crate) fn migrate(tx: &Tx<'_>, steps: Steps, now: Timestamp) -> Result<(), M
 
 /// How a step of this program stands in a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct MigrationStatus {
     /// The step's number.
     pub version: i64,
     /// The step's name.
@@ -139,7 +139,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// [`MigrationError`] where the database belongs to another program.
-pub(crate) fn status(sql: &Sql<'_>, steps: Steps) -> Result<Vec<Standing>, MigrationError> {
+pub(crate) fn status(sql: &Sql<'_>, steps: Steps) -> Result<Vec<MigrationStatus>, MigrationError> {
     let steps = steps.of(sql);
     let is_there = "SELECT 1 AS one FROM sqlite_schema WHERE name = 'schema_migrations'";
     let is_there =
@@ -152,7 +152,7 @@ pub(crate) fn status(sql: &Sql<'_>, steps: Steps) -> Result<Vec<Standing>, Migra
     let applied_at = |step: &Migration| {
         applied.iter().find(|done| done.version == step.version).map(|done| done.applied_at)
     };
-    let standing = |step: &Migration| Standing {
+    let standing = |step: &Migration| MigrationStatus {
         version: step.version,
         name: step.name,
         applied_at: applied_at(step),

@@ -29,6 +29,7 @@ pub(crate) mod copy;
 pub(crate) mod old_people;
 
 pub(crate) mod audit;
+
 pub(crate) mod secrets;
 
 pub(crate) mod refresh_keys;

@@ -1,5 +1,6 @@
 //! Accounts at providers by which people of the old deployment signed in.
 
+use kernel::id_token::SUBJECT_BYTES_MAX;
 use kernel::time::Timestamp;
 use uuid::Uuid;
 
@@ -9,6 +10,7 @@ use super::arrival::id;
 use super::decision::Seen;
 use super::fault::RowFault;
 use crate::people::users::Users;
+use crate::providers::oidc::GOOGLE;
 use crate::providers::registry::Name;
 use crate::store::fault::DbError;
 use crate::store::oauth_accounts;
@@ -18,14 +20,8 @@ use crate::store::sql::Sql;
 use crate::store::users;
 use crate::store::users::By;
 
-/// What Google calls itself (its discovery document).
-const GOOGLE: &str = "https://accounts.google.com";
-
 /// By what GitHub's people are told apart from others'; it has no issuer.
 const GITHUB: &str = "https://github.com";
-
-/// The longest id of somebody at a provider, in bytes (OpenID Connect Core §2: `sub`).
-pub(crate) const SUBJECT_BYTES_MAX: usize = 255;
 
 /// One account of a source: where it stands, and whose it is.
 #[derive(Debug)]
@@ -118,7 +114,7 @@ pub(super) fn decide_account(
 /// calls Google and GitHub.
 fn provider(people: &Users, said: &str) -> Option<(Name, String)> {
     let (name, known) = match said {
-        "google" => (Name::Google, Some(GOOGLE)),
+        "google" => (Name::Google, Some(GOOGLE[0])),
         "github" => (Name::Github, Some(GITHUB)),
         other => (Name::Oidc(other.to_owned()), None),
     };

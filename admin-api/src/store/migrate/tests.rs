@@ -43,7 +43,7 @@ impl Place {
         self.database.read(count).await.unwrap().unwrap()
     }
 
-    async fn status(&self) -> Vec<Standing> {
+    async fn status(&self) -> Vec<MigrationStatus> {
         let status = self.database.read(|sql| Ok(status(sql, STEPS))).await;
         status.unwrap().unwrap()
     }

@@ -50,6 +50,7 @@ use crate::store::signing_keys::KeptKey;
 use crate::store::sql::Room;
 use crate::store::sql::Sql;
 use crate::store::sql::Tx;
+use crate::store::watched::Watched;
 
 /// How long others may go by a copy of the published keys.
 pub const JWKS_MAX_AGE: Duration = Duration::from_secs(5 * 60);
@@ -251,37 +252,26 @@ impl SigningKeys {
         let mut poll = interval(POLL_EVERY);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut opened = HashMap::new();
-        let mut seen: Option<(Option<i64>, Tables)> = None;
+        let mut watched = Watched::of(&self.desk.database, tables);
         let mut in_force: Option<(Tables, Vec<KeyState>)> = None;
         let mut failing = false;
         loop {
-            let is_written = tokio::select! {
+            tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = written.changed() => true,
-                _ = poll.tick() => false,
-            };
-            let before = seen.take().filter(|_| !is_written);
-            let looked = self.desk.database.watch(move |sql| {
-                // The version first: what is committed in between is looked for again.
-                let version = sql.data_version()?;
-                match before {
-                    Some((seen, at)) if version.is_some() && seen == version => Ok((version, at)),
-                    _ => Ok((version, tables(sql)?)),
-                }
-            });
-            let outcome = match looked.await {
-                Ok((version, tables)) => {
+                _ = written.changed() => {}
+                _ = poll.tick() => {}
+            }
+            let outcome = match watched.look().await {
+                Ok(tables) => {
                     let now = self.desk.clock.now();
                     let states = tables.kept.iter().map(|key| key.state(now)).collect();
-                    let due = (tables.clone(), states);
-                    let is_new = in_force.as_ref() != Some(&due);
-                    seen = Some((version, tables));
-                    match is_new {
-                        true => {
+                    let due = (tables, states);
+                    match in_force.as_ref() == Some(&due) {
+                        true => Ok(()),
+                        false => {
                             self.put_into_force(&due.0, &mut opened).map(|()| in_force = Some(due))
                         }
-                        false => Ok(()),
                     }
                 }
                 Err(error) => Err(error.into()),

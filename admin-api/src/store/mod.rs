@@ -52,4 +52,6 @@ pub(crate) mod oauth_flows;
 
 pub(crate) mod oauth_codes;
 
+pub(crate) mod watched;
+
 pub(crate) mod tail;

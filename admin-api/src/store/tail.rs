@@ -25,6 +25,7 @@ use super::database::Database;
 use super::fault::DbError;
 use super::revocations::position;
 use super::revocations::rows_after;
+use super::watched::Watched;
 use crate::clock::Clock;
 
 /// How often another process' writes are looked for.
@@ -114,37 +115,18 @@ pub(crate) async fn follow(
 /// The table as one edge reads it.
 pub(crate) struct SqlFeed {
     database: Database,
-    written: watch::Receiver<()>,
-    /// What the watching connection saw at its last look, by the version of the data.
-    seen: Option<(Option<i64>, Position)>,
+    position: Watched<Position>,
 }
 
 impl SqlFeed {
     pub(crate) fn of(database: &Database) -> Self {
-        Self { database: database.clone(), written: database.written(), seen: None }
+        Self { database: database.clone(), position: Watched::of(database, position) }
     }
 }
 
 impl RevocationFeed for SqlFeed {
-    /// Reads the table only where somebody wrote since the last look.
     async fn position(&mut self) -> Result<Position, FeedLost> {
-        // Asked for itself: a database in memory has one connection, and the version speaks of
-        // others. Marked before the look: what is written during it is looked for the next time.
-        let is_written = self.written.has_changed().unwrap_or(true);
-        self.written.mark_unchanged();
-        // Taken away: after a look that fails, the next one reads.
-        let seen = self.seen.take().filter(|_| !is_written);
-        let look = self.database.watch(move |sql| {
-            // The version first: what is committed in between is looked for again.
-            let version = sql.data_version()?;
-            match seen {
-                Some((seen, at)) if version.is_some() && seen == version => Ok((version, at)),
-                _ => Ok((version, position(sql)?)),
-            }
-        });
-        let (version, at) = look.await.map_err(lost)?;
-        self.seen = Some((version, at.clone()));
-        Ok(at)
+        self.position.look().await.map_err(lost)
     }
 
     async fn rows_after(&mut self, after: u64, now: Timestamp) -> Result<Vec<Row>, FeedLost> {

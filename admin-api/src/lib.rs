@@ -46,6 +46,7 @@ pub use people::import::Import;
 pub use people::import::ImportReport;
 pub use people::import::ImportSource;
 pub use people::import::Mode;
+pub use people::import::Removed;
 pub use people::import::fault::ImportError;
 pub use people::inspect::Inspection;
 pub use people::mint::Mint;

@@ -257,6 +257,9 @@ pub(crate) struct Import {
     /// Change people who are here already and are otherwise there; without it, they are told only
     #[arg(long)]
     pub(crate) update: bool,
+    /// Take people and accounts back that were removed here; without it, they are refused
+    #[arg(long)]
+    pub(crate) removed_too: bool,
     /// The tier of people whose tier is not configured here; without it, they are refused
     #[arg(long, value_name = "TIER", value_parser = parse_tier)]
     pub(crate) default_tier: Option<Tier>,

@@ -72,16 +72,16 @@ impl Desk {
             let user = users::find(tx, By::Id, &user_id)?.ok_or(UnlinkError::Unknown)?;
             let accounts = oauth_accounts::of_user(tx, &user_id)?;
             let account = accounts.iter().find(|account| account.id == id);
-            let provider = account.ok_or(UnlinkError::Unknown)?.provider.clone();
+            let account = account.ok_or(UnlinkError::Unknown)?;
             let by_another = accounts
                 .iter()
                 .any(|account| account.id != id && issuers.contains(&account.issuer));
             if !by_another && !users::has_password(tx, &user_id)? {
                 return Err(UnlinkError::LastWayIn);
             }
-            oauth_accounts::delete(tx, &id)?;
-            let target = Actor::from(&user);
-            note(tx, &origin, Deed::AccountUnlinked, target, Some(provider), now)?;
+            oauth_accounts::delete(tx, account, now)?;
+            let (target, provider) = (Actor::from(&user), Some(account.provider.clone()));
+            note(tx, &origin, Deed::AccountUnlinked, target, provider, now)?;
             tracing::info!(user.id = %user_id, "an account at a provider was unlinked");
             Ok(())
         };

@@ -93,7 +93,7 @@ impl Users {
             check_not_the_last(tx, &user, None)?;
             note(tx, &origin, Deed::UserDeleted, Actor::from(&user), None, now)?;
             let seq = end_everything(tx, &mut user, End::Deleted, now, until)?;
-            users::delete(tx, &user.id)?;
+            users::delete(tx, &user, now)?;
             Ok((user, Some(seq)))
         };
         self.desk.write_seen(act).await

@@ -32,7 +32,6 @@ use self::arrival::Told;
 use self::decision::Decision;
 use self::decision::Difference;
 use self::decision::Seen;
-use self::decision::Tiers;
 use self::decision::decide;
 use self::fault::ImportError;
 use self::fault::ROWS_MAX;
@@ -78,6 +77,15 @@ pub enum Changed {
     Updated,
 }
 
+/// What becomes of people and accounts that were here, and were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// They are refused: what was removed here is still there in the system it came from.
+    StayAway,
+    /// They come back.
+    Return,
+}
+
 /// How people are taken over.
 #[derive(Clone, Debug)]
 pub struct Import {
@@ -85,6 +93,8 @@ pub struct Import {
     pub mode: Mode,
     /// What becomes of differences.
     pub changed: Changed,
+    /// What becomes of those that were removed here.
+    pub removed: Removed,
     /// The tier of those of whom none is said.
     pub unsaid_tier: Tier,
     /// The tier of those whose tier is not configured here; `None`: they are refused.
@@ -260,7 +270,9 @@ impl Clerk {
     ) -> Result<Option<Account>, DbError> {
         let ToldAccount { at, link } = told;
         let decision = match link {
-            Ok(link) => decide_account(sql, &self.people, &mut self.seen, link, now)?,
+            Ok(link) => {
+                decide_account(sql, &self.people, self.import.removed, &mut self.seen, link, now)?
+            }
             Err(fault) => AccountDecision::Refuse(fault),
         };
         match decision {
@@ -284,10 +296,8 @@ impl Clerk {
         now: Timestamp,
     ) -> Result<(String, Decision), DbError> {
         let Told { at, who } = told;
-        let tiers =
-            Tiers { unsaid: &self.import.unsaid_tier, unknown: self.import.unknown_tier.as_ref() };
         let decision = match who {
-            Ok(who) => decide(sql, &self.people, &tiers, &mut self.seen, who, now)?,
+            Ok(who) => decide(sql, &self.people, &self.import, &mut self.seen, who, now)?,
             Err(fault) => Decision::Refuse(fault),
         };
         Ok((at, decision))

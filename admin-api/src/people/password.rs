@@ -223,7 +223,9 @@ impl Desk {
                 if !user.is_verified {
                     // Nobody knew whose the address was: whoever had the account till now may have
                     // linked accounts of their own, to come back by.
-                    oauth_accounts::delete_all(tx, &user.id)?;
+                    for account in oauth_accounts::of_user(tx, &user.id)? {
+                        oauth_accounts::delete(tx, &account, now)?;
+                    }
                 }
                 // Whoever reads the mail has the address, and may have failed to sign in often.
                 user.is_verified = true;

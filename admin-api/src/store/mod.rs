@@ -38,6 +38,8 @@ pub(crate) mod revocations;
 
 pub(crate) mod signing_keys;
 
+pub(crate) mod removed;
+
 pub(crate) mod users;
 
 pub(crate) mod unlocks;

@@ -3,6 +3,8 @@
 use kernel::time::Timestamp;
 
 use super::fault::DbError;
+use super::removed;
+use super::removed::Removable;
 use super::sql::Row;
 use super::sql::Sql;
 use super::sql::Tx;
@@ -82,22 +84,14 @@ pub(crate) fn used(
     Ok(())
 }
 
-/// Unlinks an account.
+/// Unlinks an account, for good: no import brings it back.
 ///
 /// # Errors
 /// [`DbError`].
-pub(crate) fn delete(tx: &Tx<'_>, id: &str) -> Result<(), DbError> {
-    tx.execute("DELETE FROM oauth_accounts WHERE id = ?1", params![id])?;
-    Ok(())
-}
-
-/// Unlinks all accounts of a user.
-///
-/// # Errors
-/// [`DbError`].
-pub(crate) fn delete_all(tx: &Tx<'_>, user_id: &str) -> Result<(), DbError> {
-    tx.execute("DELETE FROM oauth_accounts WHERE user_id = ?1", params![user_id])?;
-    Ok(())
+pub(crate) fn delete(tx: &Tx<'_>, account: &Account, now: Timestamp) -> Result<(), DbError> {
+    tx.execute("DELETE FROM oauth_accounts WHERE id = ?1", params![&account.id])?;
+    let Account { issuer, subject, .. } = account;
+    removed::add(tx, Removable::Account { issuer, subject }, now)
 }
 
 fn read(row: &Row<'_>) -> Result<Account, DbError> {

@@ -9,6 +9,8 @@ use kernel::tier::Tier;
 use kernel::time::Timestamp;
 
 use super::fault::DbError;
+use super::removed;
+use super::removed::Removable;
 use super::sql::Row;
 use super::sql::Sql;
 use super::sql::Tx;
@@ -298,13 +300,15 @@ pub(crate) fn update(tx: &Tx<'_>, user: &mut User, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// Deletes a person, and with them their sessions and all else that is theirs alone.
+/// Deletes a person, for good: no import brings them back. With them go their sessions and all else
+/// that is theirs alone.
 ///
 /// # Errors
 /// [`DbError`].
-pub(crate) fn delete(tx: &Tx<'_>, id: &str) -> Result<(), DbError> {
-    tx.execute("DELETE FROM users WHERE id = ?1", params![id])?;
-    Ok(())
+pub(crate) fn delete(tx: &Tx<'_>, user: &User, now: Timestamp) -> Result<(), DbError> {
+    tx.execute("DELETE FROM users WHERE id = ?1", params![&user.id])?;
+    removed::add(tx, Removable::Id(&user.id), now)?;
+    removed::add(tx, Removable::Username(&user.username), now)
 }
 
 /// Notes a sign-in, and the new hash where the password was hashed anew.

@@ -8,6 +8,8 @@ use admin_api::ImportError;
 use admin_api::ImportReport;
 use admin_api::ImportSource;
 use admin_api::Mode;
+use admin_api::Removed;
+use admin_api::Who;
 use test_support::identity_provider::Person;
 
 use crate::browser::Street;
@@ -73,6 +75,7 @@ fn kept() -> Import {
     Import {
         mode: Mode::Kept,
         changed: Changed::Told,
+        removed: Removed::StayAway,
         unsaid_tier: tier("free"),
         unknown_tier: None,
     }
@@ -375,6 +378,53 @@ async fn who_came_by_a_provider_there_comes_by_it_here_as_who_they_were() {
     house.old("ALTER TABLE oauth_accounts RENAME COLUMN provider TO oauth_name");
     let error = house.take(kept()).await.unwrap_err().to_string();
     assert!(error.contains("`oauth_accounts`") && error.contains("`provider`"), "{error}");
+}
+
+#[tokio::test]
+async fn who_was_deleted_here_does_not_come_back_by_another_import() {
+    let house = House::empty("").await;
+    house.old_people();
+    let eve = format!(r#"{{"username": "eve", "hashed_password": "{BCRYPT}"}}"#);
+    house.take(kept()).await.unwrap();
+    house.take_lines(&eve, kept()).await;
+    for name in ["bea", "eve"] {
+        house.api.users().delete(Who::Name(name.to_owned()), None).await.unwrap();
+    }
+    let by_id = house.take(updating()).await.unwrap();
+    let by_name = house.take_lines(&eve, updating()).await;
+    let fault = "it was removed here; `--removed-too` brings it back";
+    for report in [&by_id, &by_name] {
+        assert_eq!((report.added, report.refused), (0, 1), "{report:?}");
+        assert!(report.faults[0].ends_with(fault), "{report:?}");
+    }
+    assert_eq!(by_id.unchanged, 2);
+    assert_eq!(house.enters("bea", PASSWORD).await.status, 401);
+
+    let all = Import { removed: Removed::Return, ..kept() };
+    assert_eq!(house.take(all.clone()).await.unwrap().added, 1);
+    assert_eq!(house.take_lines(&eve, all).await.added, 1);
+    house.enters("bea", PASSWORD).await.is_ok();
+    house.enters("eve", PASSWORD).await.is_ok();
+    assert_eq!(house.take(kept()).await.unwrap().unchanged, 3, "they are here again");
+}
+
+#[tokio::test]
+async fn an_account_that_was_unlinked_here_does_not_come_back_by_another_import() {
+    let house = House::empty("").await;
+    house.old_people();
+    house.old(
+        "CREATE TABLE oauth_accounts (user_id CHAR(32), provider TEXT, provider_user_id INTEGER);
+         INSERT INTO oauth_accounts VALUES ('6fa459eaee8a3ca4894edb77e160355e', 'google', 7)",
+    );
+    assert_eq!(house.take(kept()).await.unwrap().accounts_added, 1);
+    let bea = house.enters("bea", PASSWORD).await.pair();
+    let listed = house.ask(bearer(get("/auth/accounts"), &bea.access)).await.json();
+    let path = format!("/auth/accounts/{}", listed["accounts"][0]["id"].as_str().unwrap());
+    assert_eq!(house.ask(bearer(bare("DELETE", &path), &bea.access)).await.status, 204);
+    let report = house.take(updating()).await.unwrap();
+    assert_eq!((report.accounts_added, report.refused), (0, 1), "{report:?}");
+    let all = Import { removed: Removed::Return, ..kept() };
+    assert_eq!(house.take(all).await.unwrap().accounts_added, 1);
 }
 
 #[tokio::test]

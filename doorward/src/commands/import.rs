@@ -11,6 +11,7 @@ use admin_api::Import;
 use admin_api::ImportReport;
 use admin_api::ImportSource;
 use admin_api::Mode;
+use admin_api::Removed;
 use anyhow::Context;
 use serde_json::json;
 
@@ -31,6 +32,7 @@ pub(super) fn import(office: &Office, asked: arguments::Import) -> anyhow::Resul
     let import = Import {
         mode: if asked.dry_run { Mode::DryRun } else { Mode::Kept },
         changed: if asked.update { Changed::Updated } else { Changed::Told },
+        removed: if asked.removed_too { Removed::Return } else { Removed::StayAway },
         unsaid_tier: asked.default_tier.clone().unwrap_or_else(|| office.default_tier.clone()),
         unknown_tier: asked.default_tier,
     };

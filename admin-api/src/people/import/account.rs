@@ -4,6 +4,7 @@ use kernel::id_token::SUBJECT_BYTES_MAX;
 use kernel::time::Timestamp;
 use uuid::Uuid;
 
+use super::Removed;
 use super::arrival::at;
 use super::arrival::given;
 use super::arrival::id;
@@ -16,6 +17,8 @@ use crate::store::fault::DbError;
 use crate::store::oauth_accounts;
 use crate::store::oauth_accounts::Account;
 use crate::store::old_people::OldAccount;
+use crate::store::removed;
+use crate::store::removed::Removable;
 use crate::store::sql::Sql;
 use crate::store::users;
 use crate::store::users::By;
@@ -78,6 +81,7 @@ pub(super) enum AccountDecision {
 pub(super) fn decide_account(
     sql: &Sql<'_>,
     people: &Users,
+    removed: Removed,
     seen: &mut Seen,
     link: Link,
     now: Timestamp,
@@ -92,6 +96,10 @@ pub(super) fn decide_account(
         let is_theirs = account.user_id == link.user_id;
         let theirs = if is_theirs { Ok(AccountDecision::Keep) } else { Err(RowFault::Anothers) };
         return Ok(theirs.unwrap_or_else(AccountDecision::Refuse));
+    }
+    let account = Removable::Account { issuer: &issuer, subject: &link.subject };
+    if removed == Removed::StayAway && removed::has(sql, account)? {
+        return Ok(AccountDecision::Refuse(RowFault::Removed));
     }
     // In a dry run its owner may be known by an earlier row alone.
     if !seen.has_id(&link.user_id) && users::find(sql, By::Id, &link.user_id)?.is_none() {

@@ -9,6 +9,8 @@ use ring::digest::SHA256;
 use ring::digest::digest;
 use uuid::Uuid;
 
+use super::Import;
+use super::Removed;
 use super::arrival::Arrival;
 use super::fault::RowFault;
 use crate::passwords::stored::Stored;
@@ -18,6 +20,8 @@ use crate::people::person::UserError;
 use crate::people::roles::USER;
 use crate::people::users::Users;
 use crate::store::fault::DbError;
+use crate::store::removed;
+use crate::store::removed::Removable;
 use crate::store::sql::Sql;
 use crate::store::users;
 use crate::store::users::By;
@@ -88,14 +92,6 @@ impl Seen {
     }
 }
 
-/// What is said of tiers that the arrivals' own words leave open.
-pub(super) struct Tiers<'a> {
-    /// Of whom nothing is said.
-    pub(super) unsaid: &'a Tier,
-    /// In place of one that is not configured.
-    pub(super) unknown: Option<&'a Tier>,
-}
-
 /// Decides about one arrival; reads only.
 ///
 /// # Errors
@@ -103,7 +99,7 @@ pub(super) struct Tiers<'a> {
 pub(super) fn decide(
     sql: &Sql<'_>,
     people: &Users,
-    tiers: &Tiers<'_>,
+    import: &Import,
     seen: &mut Seen,
     who: Arrival,
     now: Timestamp,
@@ -116,8 +112,8 @@ pub(super) fn decide(
         return Ok(Decision::Refuse(RowFault::Twice(text.to_owned())));
     }
     let decided = match find(sql, &who)? {
-        Some(found) => differ(sql, people, tiers, &who, found)?,
-        None => add(sql, people, tiers, &who, now)?,
+        Some(found) => differ(sql, people, import, &who, found)?,
+        None => add(sql, people, import, &who, now)?,
     };
     if decided.is_ok() {
         seen.0.extend(marks.into_iter().map(|(key, _)| key));
@@ -137,12 +133,16 @@ fn find(sql: &Sql<'_>, who: &Arrival) -> Result<Option<Found>, DbError> {
 fn add(
     sql: &Sql<'_>,
     people: &Users,
-    tiers: &Tiers<'_>,
+    import: &Import,
     who: &Arrival,
     now: Timestamp,
 ) -> Result<Result<Decision, RowFault>, DbError> {
-    let tier = match tier(people, tiers, who) {
-        Ok(tier) => tier.unwrap_or_else(|| tiers.unsaid.clone()),
+    let told = who.id.as_deref().map_or(Removable::Username(&who.username), Removable::Id);
+    if import.removed == Removed::StayAway && removed::has(sql, told)? {
+        return Ok(Err(RowFault::Removed));
+    }
+    let tier = match tier(people, import, who) {
+        Ok(tier) => tier.unwrap_or_else(|| import.unsaid_tier.clone()),
         Err(fault) => return Ok(Err(fault)),
     };
     let user = User {
@@ -167,12 +167,12 @@ fn add(
 fn differ(
     sql: &Sql<'_>,
     people: &Users,
-    tiers: &Tiers<'_>,
+    import: &Import,
     who: &Arrival,
     found: Found,
 ) -> Result<Result<Decision, RowFault>, DbError> {
     let Found { user: before, hash: ours } = found;
-    let tier = match tier(people, tiers, who) {
+    let tier = match tier(people, import, who) {
         Ok(tier) => tier,
         Err(fault) => return Ok(Err(fault)),
     };
@@ -251,11 +251,11 @@ fn check(
 
 /// The tier that is said, where any is. SQLAlchemy keeps the name of an enumeration's member, which
 /// is often in capitals.
-fn tier(people: &Users, tiers: &Tiers<'_>, who: &Arrival) -> Result<Option<Tier>, RowFault> {
+fn tier(people: &Users, import: &Import, who: &Arrival) -> Result<Option<Tier>, RowFault> {
     let Some(said) = &who.tier else { return Ok(None) };
     let known = |tier: &Tier| people.check_tier(tier).is_ok();
     let tier = Tier::parse(&said.to_ascii_lowercase());
-    match (tier, tiers.unknown) {
+    match (tier, &import.unknown_tier) {
         (Ok(tier), _) if known(&tier) => Ok(Some(tier)),
         (_, Some(instead)) => Ok(Some(instead.clone())),
         // Whoever checks the person names the tiers that there are.

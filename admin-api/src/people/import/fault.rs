@@ -69,6 +69,9 @@ pub(crate) enum RowFault {
     /// An id, a name or an address that an earlier row has.
     #[error("`{0}` stands in an earlier row too")]
     Twice(String),
+    /// Somebody, or an account, that was removed here.
+    #[error("it was removed here; `--removed-too` brings it back")]
+    Removed,
     /// Anything else that a person cannot be.
     #[error(transparent)]
     User(UserError),

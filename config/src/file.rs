@@ -223,6 +223,8 @@ section! {
         reset: Windows = Means(r#"[{ name = "hour", requests = 3, per = "1h" }]"#),
         /// Registrations and requests to reset, from one address.
         register: Windows = Means(r#"[{ name = "hour", requests = 20, per = "1h" }]"#),
+        /// Browsers sent to a provider, from one address (IPv6: one /64).
+        provider: Windows = Means(r#"[{ name = "quarter", requests = 1000, per = "15m" }]"#),
         /// The most counters kept in memory.
         keys_max: Whole<1_000, 100_000_000> = Means("200000"),
     }

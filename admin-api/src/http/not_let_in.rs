@@ -61,6 +61,7 @@ impl NotLetIn {
             ArrivalError::SignInAgain => Reason::SignInAgain,
             ArrivalError::NotConfigured(Name::Oidc(_))
             | ArrivalError::Asker(_)
+            | ArrivalError::Throttled(_)
             | ArrivalError::Full
             | ArrivalError::OutOfOrder(_) => return Err(error),
         };

@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 
 use super::accept::prefers_html;
 use super::accounts::LinkedAccount;
+use super::asked;
 use super::bearer;
 use super::bodies::CodeExchange;
 use super::fields::Fields;
@@ -97,6 +98,7 @@ enum Arrived {
         (status = 403, description = "With `link`: the sign-in is too long ago"),
         (status = 404, description = "With `link`: the token's user is gone"),
         (status = 422, description = "Parameters that are wrong"),
+        (status = 429, description = "Too many browsers of this address were sent to providers"),
         (status = 501, description = "Not configured"),
     ),
     security((), ("bearer" = [])),
@@ -119,6 +121,7 @@ pub(crate) async fn google(desk: State<Arc<Desk>>, request: Request) -> Result<R
         (status = 403, description = "With `link`: the sign-in is too long ago"),
         (status = 404, description = "With `link`: the token's user is gone"),
         (status = 422, description = "Parameters that are wrong"),
+        (status = 429, description = "Too many browsers of this address were sent to providers"),
         (status = 501, description = "Not configured"),
     ),
     security((), ("bearer" = [])),
@@ -141,6 +144,7 @@ pub(crate) async fn github(desk: State<Arc<Desk>>, request: Request) -> Result<R
         (status = 403, description = "With `link`: the sign-in is too long ago"),
         (status = 404, description = "No such provider"),
         (status = 422, description = "Parameters that are wrong"),
+        (status = 429, description = "Too many browsers of this address were sent to providers"),
     ),
     security((), ("bearer" = [])),
 )]
@@ -243,10 +247,11 @@ async fn depart(
         (Ok(redirects), Ok(links)) => (redirects, links),
         (redirects, links) => return Err(faults([redirects.err(), links.err()])),
     };
+    let from = asked::from(request.extensions());
     let headers = request.headers();
     let access = if links { Some(bearer::required(headers)?) } else { None };
     let browser = flow_cookie::read(headers, redirect_uri);
-    let departure = desk.depart(&name, browser, access.as_ref()).await?;
+    let departure = desk.depart(&name, from, browser, access.as_ref()).await?;
     let cookie = [(SET_COOKIE, flow_cookie::keep(&departure.browser, redirect_uri))];
     if redirects || prefers_html(headers) {
         let location = HeaderValue::try_from(departure.authorization_url);
@@ -352,6 +357,7 @@ impl From<ArrivalError> for Refusal {
             Err(ArrivalError::Asker(error)) => error.into(),
             Err(ArrivalError::OutOfOrder(error)) => error.into(),
             Err(ArrivalError::NotConfigured(_)) => Self::NotFound,
+            Err(ArrivalError::Throttled(wait)) => Self::Throttled { policy: "provider", wait },
             Err(error) => {
                 tracing::warn!("nobody is sent to a provider: {error}");
                 Self::Busy

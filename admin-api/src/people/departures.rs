@@ -8,6 +8,7 @@ use kernel::secret::Secret;
 use super::desk::Desk;
 use super::turned_away::ArrivalError;
 use super::turned_away::FLOWS_MAX;
+use crate::prefix::Prefix;
 use crate::providers::flow::Flow;
 use crate::providers::registry::Name;
 use crate::store::oauth_flows;
@@ -45,16 +46,19 @@ impl Desk {
     pub(crate) async fn depart(
         &self,
         name: &Name,
+        from: Prefix,
         browser: Option<Secret>,
         link: Option<&Secret>,
     ) -> Result<Departure, ArrivalError> {
         let provider = self.providers.find(name);
         let provider = provider.ok_or_else(|| ArrivalError::NotConfigured(name.clone()))?;
+        let now = self.clock.now();
+        // Not forgiven: each takes room for as long as it may take, wherever it goes.
+        let _counted = self.throttle.departure(from, now).await?;
         let linking = match link {
             Some(access) => Some(self.linking(access).await?),
             None => None,
         };
-        let now = self.clock.now();
         let flow = Flow::new()?;
         let authorization_url = provider.authorization_url(&flow, now).await?;
         // One for all flows of a browser, so that those in several tabs do not end each other.

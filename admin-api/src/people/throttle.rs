@@ -117,6 +117,18 @@ impl<S: QuotaStore> Throttle<S> {
         self.count([self.from("stranger", from, &self.quotas.register)], now).await
     }
 
+    /// Counts a browser that is sent to a provider.
+    ///
+    /// # Errors
+    /// [`Throttled`].
+    pub(crate) async fn departure(
+        &self,
+        from: Prefix,
+        now: Timestamp,
+    ) -> Result<Counted, Throttled> {
+        self.count([self.from("provider", from, &self.quotas.provider)], now).await
+    }
+
     /// Counts a mail to `address`.
     ///
     /// # Errors

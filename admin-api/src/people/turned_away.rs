@@ -1,9 +1,12 @@
 //! Why somebody who comes by a provider is turned away, and the bounds that are given as a reason.
 
+use std::time::Duration;
+
 use kernel::random::NoRandomness;
 
 use super::asker::AskerError;
 use super::desk::OutOfOrder;
+use super::throttle::Throttled;
 use crate::providers::attested::ProviderError;
 use crate::providers::registry::Name;
 use crate::store::fault::DbError;
@@ -52,6 +55,9 @@ pub(crate) enum ArrivalError {
     /// Who links an account must be signed in.
     #[error(transparent)]
     Asker(#[from] AskerError),
+    /// Too many were sent out from there.
+    #[error("too many browsers of one address were sent to providers")]
+    Throttled(Duration),
     /// Too many are under way.
     #[error("{FLOWS_MAX} browsers are at providers already")]
     Full,
@@ -62,6 +68,15 @@ pub(crate) enum ArrivalError {
 impl From<DbError> for ArrivalError {
     fn from(error: DbError) -> Self {
         Self::OutOfOrder(error.into())
+    }
+}
+
+impl From<Throttled> for ArrivalError {
+    fn from(throttled: Throttled) -> Self {
+        match throttled {
+            Throttled::For(wait) => Self::Throttled(wait),
+            Throttled::Uncounted(error) => Self::OutOfOrder(error.into()),
+        }
     }
 }
 

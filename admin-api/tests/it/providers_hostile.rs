@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use kernel::front::CLIENT_ADDRESS;
 use serde_json::json;
 use test_support::identity_provider::Fault;
 use test_support::identity_provider::Twist;
@@ -354,6 +355,25 @@ async fn browsers_that_never_come_back_take_a_bounded_room() {
     full.is_problem(503, "Service busy. Please try again later.", "SERVICE_UNAVAILABLE");
     street.house.hand.forward(Duration::from_secs(1));
     street.house.ask(get("/auth/google")).await.is_ok();
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_the_room_of_all() {
+    let more = "[auth.throttle]\nprovider = [{ name = \"quarter\", requests = 2, per = \"15m\" }]";
+    let street = Street::with(more).await;
+    let depart = async |address: &str| {
+        let request = with_header(get("/auth/google"), CLIENT_ADDRESS, address);
+        street.house.ask(request).await
+    };
+    for _ in 0..2 {
+        depart("192.0.2.1").await.is_ok();
+    }
+    let third = depart("192.0.2.1").await;
+    assert_eq!(third.status, 429, "{}", third.text);
+    depart("192.0.2.2").await.is_ok();
+    let wait = third.header("retry-after").parse().unwrap();
+    street.house.hand.forward(Duration::from_secs(wait));
+    depart("192.0.2.1").await.is_ok();
 }
 
 #[tokio::test]

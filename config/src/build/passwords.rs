@@ -16,6 +16,7 @@ pub(super) fn throttle(field: Field<ThrottleFile>) -> Option<Throttle> {
         device: file.device.value?.0,
         reset: file.reset.value?.0,
         register: file.register.value?.0,
+        provider: file.provider.value?.0,
         keys_max: file.keys_max.value?.0 as usize,
     })
 }

@@ -80,6 +80,8 @@ pub struct Throttle {
     pub reset: Arc<[Quota]>,
     /// Registrations and requests to reset, from one address.
     pub register: Arc<[Quota]>,
+    /// Browsers sent to a provider, from one address.
+    pub provider: Arc<[Quota]>,
     /// The most counters kept in memory.
     pub keys_max: usize,
 }

@@ -19,6 +19,7 @@ fn throttle() -> Throttle<MemoryQuotas> {
         device: quotas(2),
         reset: quotas(1),
         register: quotas(2),
+        provider: quotas(2),
         keys_max: 1000,
     };
     Throttle::new(MemoryQuotas::new(NonZeroUsize::new(1000).unwrap()), quotas)

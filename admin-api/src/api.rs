@@ -39,6 +39,7 @@ use crate::people::take_back::TakenBack;
 use crate::people::throttle::Throttle;
 use crate::people::users::Users;
 use crate::providers::registry::Providers;
+use crate::sealing::AtRest;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
 use crate::store::open::OpenError;
@@ -72,7 +73,8 @@ impl AdminApi {
         let policy = Policy { chars_min: config.auth.password_chars_min };
         let passwords = Passwords::start(config.auth.hashing, policy).map_err(OpenError::Hash)?;
         let database = Database::open(&config.database, now).await?;
-        let refresh_keys = RefreshKeys::load(&database, now).await?;
+        let at_rest = Arc::new(AtRest::of(config));
+        let refresh_keys = RefreshKeys::load(&database, &at_rest, now).await?;
         let others = database.read(users::other_hashes).await;
         match others {
             Ok(others) => passwords.table_has(&others).map_err(OpenError::Hash)?,
@@ -81,7 +83,7 @@ impl AdminApi {
         }
         let throttle = config.auth.throttle.clone();
         let counters = NonZeroUsize::new(throttle.keys_max).unwrap_or(NonZeroUsize::MIN);
-        let devices = Devices::new(&secret_for(&database, "devices", now).await?);
+        let devices = Devices::new(&secret_for(&database, "devices", &at_rest, now).await?);
         let post = office(config, &database, &clock).map_err(OpenError::Mail)?.map(Post::open);
         let providers =
             Providers::new(&config.auth.oauth, &config.listen).map_err(OpenError::Tls)?;

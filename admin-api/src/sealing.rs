@@ -1,4 +1,4 @@
-//! Private keys at rest: sealed with AES-256-GCM, under a key that the database does not hold.
+//! Secrets at rest: sealed with AES-256-GCM, under a key that the database does not hold.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,6 +27,9 @@ pub enum SealError {
         "it was sealed under another `auth.key_encryption_key`, or changed since; put the old one back"
     )]
     Broken,
+    /// Sealed, and there is nothing to open it with.
+    #[error("it is sealed, and the configuration has no `auth.key_encryption_key`; put it back")]
+    NoSeal,
 }
 
 /// Seals texts, and opens what it sealed.
@@ -74,6 +77,57 @@ impl Seal {
         };
         opened().ok_or(SealError::Broken)
     }
+}
+
+/// How the secrets that a deployment makes for itself lie in its database.
+///
+/// On a server they are sealed, where a seal is configured: whoever reads its backups makes no
+/// tokens. A file on one machine has its seal beside it, which would keep nobody out.
+pub(crate) struct AtRest {
+    seal: Option<Seal>,
+    closes: bool,
+}
+
+impl AtRest {
+    /// As the configuration says.
+    pub(crate) fn of(config: &config::Config) -> Self {
+        let seal = config.auth.key_encryption_key.as_ref().map(Seal::under);
+        let on_a_server = matches!(config.database, config::Database::Postgres { .. });
+        Self { closes: on_a_server && seal.is_some(), seal }
+    }
+
+    /// What is kept of `secret`.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub(crate) fn close(&self, secret: &Secret, purpose: &str) -> Result<Secret, SealError> {
+        match &self.seal {
+            Some(seal) if self.closes => seal.close(secret, purpose).map(Secret::new),
+            _ => Ok(secret.clone()),
+        }
+    }
+
+    /// The secret of which `kept` is kept.
+    ///
+    /// # Errors
+    /// [`SealError::Broken`], [`SealError::NoSeal`].
+    pub(crate) fn open(&self, kept: &Secret, purpose: &str) -> Result<Secret, SealError> {
+        match (&self.seal, is_sealed(kept)) {
+            (_, false) => Ok(kept.clone()),
+            (Some(seal), true) => seal.open(kept.expose(), purpose),
+            (None, true) => Err(SealError::NoSeal),
+        }
+    }
+
+    /// Whether `kept` lies open, and is to be sealed.
+    pub(crate) fn is_to_be_closed(&self, kept: &Secret) -> bool {
+        self.closes && !is_sealed(kept)
+    }
+}
+
+/// Whether it is what a seal made, and no secret of our own making, in which there is no point.
+fn is_sealed(kept: &Secret) -> bool {
+    kept.expose().starts_with(FORM)
 }
 
 #[cfg(test)]

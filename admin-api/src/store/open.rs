@@ -17,6 +17,7 @@ use super::fault::DbError;
 use super::fault::PostgresFault;
 use super::fault::without_statement;
 use super::migrate::MigrationError;
+use crate::sealing::SealError;
 
 /// How long one connection waits for another process' write before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +62,15 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: DbError,
+    },
+    /// A secret that is kept there is sealed, and does not open.
+    #[error("a secret in the database `{place}` cannot be used")]
+    Sealed {
+        /// Which database.
+        place: String,
+        /// Why.
+        #[source]
+        source: SealError,
     },
     /// The Postgres server could not be reached, however often it was tried.
     #[error(

@@ -3,6 +3,8 @@
 //! A gateway that is taken over can then make no refresh token, and a change of the keys that sign
 //! access tokens ends no session.
 
+use std::sync::Arc;
+
 use kernel::keys::KEYS_MAX;
 use kernel::keys::Key;
 use kernel::keys::KeyError;
@@ -15,9 +17,11 @@ use kernel::time::Timestamp;
 use super::database::Database;
 use super::fault::DbError;
 use super::open::OpenError;
+use super::secrets::SecretError;
 use super::sql::Room;
 use super::sql::Tx;
 use super::values::params;
+use crate::sealing::AtRest;
 
 /// The refresh keys: the newest signs, all verify.
 pub(crate) struct RefreshKeys {
@@ -30,22 +34,27 @@ impl RefreshKeys {
     ///
     /// # Errors
     /// [`OpenError`], for the operator.
-    pub(crate) async fn load(database: &Database, now: Timestamp) -> Result<Self, OpenError> {
-        let rows = database
-            .write(move |tx| {
-                tx.alone_in(Room::Firsts)?;
-                let rows = read(tx)?;
-                if !rows.is_empty() {
-                    return Ok(rows);
-                }
+    pub(crate) async fn load(
+        database: &Database,
+        at_rest: &Arc<AtRest>,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let at_rest = Arc::clone(at_rest);
+        let rows = database.write(move |tx| {
+            tx.alone_in(Room::Firsts)?;
+            let rows = read(tx)?;
+            if rows.is_empty() {
+                let kid = format!("refresh-{}", now.as_millis());
+                let secret = unguessable().map_err(DbError::from)?;
                 tx.execute(
                     "INSERT INTO refresh_keys (kid, secret, created_at) VALUES (?1, ?2, ?3)",
-                    params![format!("refresh-{}", now.as_millis()), &unguessable()?, now],
+                    params![&kid, &at_rest.close(&secret, &kid)?, now],
                 )?;
-                read(tx)
-            })
-            .await
-            .map_err(|e: DbError| OpenError::database(database.place(), e))?;
+                return Ok(vec![(kid, secret)]);
+            }
+            rows.into_iter().map(|(kid, kept)| opened(tx, kid, &kept, &at_rest)).collect()
+        });
+        let rows = rows.await.map_err(|error: SecretError| error.of(database))?;
         Self::of(&rows).map_err(OpenError::Keys)
     }
 
@@ -78,4 +87,21 @@ fn read(tx: &Tx<'_>) -> Result<Vec<(String, Secret)>, DbError> {
     tx.rows(newest_first, params![KEYS_MAX as u64], |row| {
         Ok((row.text("kid")?, Secret::new(row.text("secret")?)))
     })
+}
+
+/// A key as it is used, of one as it is kept; seals it where it lies open and is not to.
+fn opened(
+    tx: &Tx<'_>,
+    kid: String,
+    kept: &Secret,
+    at_rest: &AtRest,
+) -> Result<(String, Secret), SecretError> {
+    let secret = at_rest.open(kept, &kid)?;
+    if at_rest.is_to_be_closed(kept) {
+        tx.execute(
+            "UPDATE refresh_keys SET secret = ?2 WHERE kid = ?1",
+            params![&kid, &at_rest.close(&secret, &kid)?],
+        )?;
+    }
+    Ok((kid, secret))
 }

@@ -46,6 +46,7 @@ mod refresh;
 #[path = "../it/register.rs"]
 mod register;
 mod same;
+mod sealed;
 #[path = "../it/sessions.rs"]
 mod sessions;
 #[path = "../it/shape.rs"]

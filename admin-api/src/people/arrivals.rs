@@ -23,6 +23,8 @@ use super::who_is_who::still_there;
 use crate::providers::attested::Attested;
 use crate::providers::flow::Flow;
 use crate::providers::registry::Name;
+use crate::providers::registry::Provider;
+use crate::store::audit::Act;
 use crate::store::fault::DbError;
 use crate::store::oauth_accounts;
 use crate::store::oauth_accounts::Account;
@@ -92,6 +94,27 @@ impl Desk {
         let provider = self.providers.find(name);
         let provider = provider.ok_or_else(|| ArrivalError::NotConfigured(name.clone()))?;
         let sent = self.recognise(name, &back).await?;
+        let (deed, target_id) = match &sent.linking {
+            Some(linking) => (Deed::AccountLinkFailed, Some(linking.user_id.clone())),
+            None => (Deed::SignInFailed, None),
+        };
+        let arrived = self.let_in(name, provider, back, sent, welcome, origin.clone()).await;
+        if arrived.as_ref().is_err_and(|error| !matches!(error, ArrivalError::OutOfOrder(_))) {
+            let act = origin.did(deed, None, self.clock.now());
+            self.notes.add(Act { target_id, detail: Some(name.to_string()), ..act });
+        }
+        arrived
+    }
+
+    async fn let_in(
+        &self,
+        name: &Name,
+        provider: &Provider,
+        back: Return,
+        sent: Sent,
+        welcome: Welcome,
+        origin: Origin,
+    ) -> Result<Arrival, ArrivalError> {
         // Mixed up with another provider (RFC 9207 §2.4).
         if back.issuer.is_some_and(|issuer| !provider.is_issuer(&issuer)) {
             return Err(ArrivalError::State);

@@ -76,6 +76,7 @@ pub(crate) enum Deed {
     PasswordChangeFailed,
     PasswordReset,
     AccountLinked,
+    AccountLinkFailed,
     AccountUnlinked,
     TokenMinted,
     TokenRevoked,
@@ -105,6 +106,7 @@ impl Deed {
             Self::PasswordChangeFailed => "password.change_failed",
             Self::PasswordReset => "password.reset",
             Self::AccountLinked => "account.linked",
+            Self::AccountLinkFailed => "account.link_failed",
             Self::AccountUnlinked => "account.unlinked",
             Self::TokenMinted => "token.minted",
             Self::TokenRevoked => "token.revoked",
@@ -117,7 +119,10 @@ impl Deed {
 
     const fn outcome(self) -> &'static str {
         match self {
-            Self::SignInFailed | Self::RefreshReused | Self::PasswordChangeFailed => "failure",
+            Self::SignInFailed
+            | Self::RefreshReused
+            | Self::PasswordChangeFailed
+            | Self::AccountLinkFailed => "failure",
             _ => "success",
         }
     }

@@ -314,6 +314,37 @@ async fn what_is_done_by_a_providers_word_is_in_the_audit_log() {
 }
 
 #[tokio::test]
+async fn whoever_comes_from_a_provider_and_is_not_let_in_is_in_the_audit_log() {
+    let street = with_ann(true).await;
+    let noted = async |action: &str, rest: &str| {
+        let noted = format!(
+            "SELECT count(*) FROM audit WHERE action = '{action}' AND outcome = 'failure'
+             AND detail = 'google' AND request_id IS NOT NULL AND actor_id IS NULL AND {rest}"
+        );
+        // They are written by a task of its own.
+        while street.house.count(&noted) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(street.house.count(&noted), 1);
+    };
+    let ann = street.house.sign_in().await;
+    street.sign_in("google", Person::called("bob")).await.pair();
+    is_conflict(
+        &street.browser().link("google", &ann.access).await,
+        "This account is linked to another user",
+    );
+    let id = street.who(&ann).await["id"].as_str().unwrap().to_owned();
+    noted("account.link_failed", &format!("target_id = '{id}'")).await;
+    street.house.api.users().disable("ann").await.unwrap();
+    assert_eq!(street.sign_in("google", Person::called("ann")).await.status, 401);
+    noted("sign_in.failed", "target_id IS NULL").await;
+    // Of a return that nobody set out for, anybody could make as many as they like.
+    street.house.ask(get("/auth/google/callback?state=x&code=y")).await;
+    let all = "SELECT count(*) FROM audit WHERE outcome = 'failure'";
+    assert_eq!(street.house.count(all), 2);
+}
+
+#[tokio::test]
 async fn a_subject_at_one_issuer_is_not_the_same_subject_at_another() {
     let other = IdentityProvider::start(Hand::new().now().as_secs());
     let more = format!("[auth.oauth.oidc.other]\n{}", other.as_oidc());

@@ -63,7 +63,6 @@ impl From<Account> for LinkedAccount {
     tag = ACCOUNT,
     responses(
         (status = 200, body = Accounts, description = "The ways in"),
-        (status = 401, description = "No access token that holds"),
         (status = 404, description = "The token's user is gone"),
     ),
     security(("bearer" = [])),
@@ -89,7 +88,6 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "The account")),
     responses(
         (status = 204, description = "Unlinked"),
-        (status = 401, description = "No access token that holds"),
         (status = 404, description = "No such account of this user"),
         (status = 409, description = "The last way in"),
     ),

@@ -76,8 +76,6 @@ pub(crate) struct AuditPage {
     ),
     responses(
         (status = 200, body = AuditPage, description = "A page"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "The token's user is gone"),
         (status = 422, description = "Parameters that are wrong"),
     ),

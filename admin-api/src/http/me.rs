@@ -54,7 +54,6 @@ impl Me {
     tag = ACCOUNT,
     responses(
         (status = 200, body = Me, description = "Who is asking"),
-        (status = 401, description = "No access token that holds"),
         (status = 404, description = "The token's user is gone"),
     ),
     security(("bearer" = [])),

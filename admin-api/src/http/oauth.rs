@@ -166,10 +166,8 @@ pub(crate) async fn revoke(
     request_body(content = OAuthToken, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = Introspection, description = "What it is worth"),
+        (status = 404, description = "The token's user is gone"),
         (status = 400, body = OAuthError, description = "What RFC 6749 §5.2 has"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `introspect` or `admin`"),
-        (status = 404, description = "The asking token's user is gone"),
     ),
     security(("bearer" = ["introspect"]), ("bearer" = ["admin"])),
 )]

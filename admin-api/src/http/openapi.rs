@@ -34,6 +34,7 @@ use utoipa::openapi::ResponseBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::Http;
 use utoipa::openapi::security::HttpAuthScheme;
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::security::SecurityScheme;
 use utoipa_swagger_ui::Config;
 
@@ -53,6 +54,9 @@ pub(crate) const MACHINES: &str = "machines";
 
 /// The tag of operations on others.
 pub(crate) const MANAGEMENT: &str = "management";
+
+/// What an access token is called where one is needed.
+const BEARER: &str = "bearer";
 
 /// Where the document is.
 const DOCUMENT: &str = "/openapi.json";
@@ -147,7 +151,7 @@ impl Modify for Bearer {
         scheme.bearer_format = Some("JWT".to_owned());
         scheme.description = Some("An access token".to_owned());
         let components = api.components.get_or_insert_with(Components::new);
-        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
     }
 }
 
@@ -192,6 +196,12 @@ fn complete(operation: &mut Operation) {
         let response = ResponseBuilder::new().description(why).build();
         responses.entry(status.to_owned()).or_insert(RefOr::T(response));
     };
+    if let Some(scopes) = bearers(&operation.security) {
+        also("401", "No access token that holds");
+        if !scopes.is_empty() {
+            also("403", &format!("A token without the scope `{}`", scopes.join("` or `")));
+        }
+    }
     if operation.request_body.is_some() {
         also("413", "A body of more than 64 KiB");
         also("415", "A body of another media type");
@@ -206,6 +216,16 @@ fn complete(operation: &mut Operation) {
             response.content.insert(MEDIA_TYPE.to_owned(), RefOr::T(problem));
         }
     }
+}
+
+/// The scopes that are needed, where a bearer token is.
+fn bearers(security: &Option<Vec<SecurityRequirement>>) -> Option<Vec<String>> {
+    let needed = serde_json::to_value(security).ok()?;
+    let needed = needed.as_array()?.iter().map(|needed| needed.get(BEARER)?.as_array());
+    // Where one way in needs no token, there is nothing to refuse for want of one.
+    let scopes = needed.collect::<Option<Vec<_>>>()?;
+    let scopes = scopes.into_iter().flatten();
+    Some(scopes.filter_map(|scope| scope.as_str().map(str::to_owned)).collect())
 }
 
 /// One file of the viewer.

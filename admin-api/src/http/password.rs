@@ -45,9 +45,8 @@ pub(crate) const TOKEN_BYTES_MAX: usize = 256;
     request_body = PasswordChange,
     responses(
         (status = 200, body = Tokens, description = "Changed; the tokens of the new session"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "Not the present password"),
         (status = 404, description = "The token's user is gone"),
+        (status = 403, description = "Not the present password"),
         (status = 422, description = "Fields that are missing or wrong, or a weak password"),
         (status = 429, description = "Too many attempts"),
     ),

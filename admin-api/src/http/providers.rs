@@ -19,6 +19,7 @@ use kernel::problem::FieldFault;
 use kernel::secret::Secret;
 use serde::Serialize;
 use utoipa::IntoParams;
+use utoipa::IntoResponses;
 use utoipa::ToSchema;
 
 use super::accept::prefers_html;
@@ -63,6 +64,30 @@ struct Away {
     link: Option<bool>,
 }
 
+/// What else comes of it than where to go.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the published document: `depart` answers")]
+enum Sent {
+    /// There: with `redirect`, or for whoever prefers a page
+    #[response(status = 302)]
+    There,
+    /// With `link`: no access token that holds
+    #[response(status = 401)]
+    SignedOut,
+    /// With `link`: the sign-in is too long ago
+    #[response(status = 403)]
+    TooLongAgo,
+    /// With `link`: the token's user is gone
+    #[response(status = 404)]
+    Gone,
+    /// Parameters that are wrong
+    #[response(status = 422)]
+    Wrong,
+    /// Too many browsers of this address were sent to providers
+    #[response(status = 429)]
+    TooMany,
+}
+
 /// What somebody brings back (RFC 6749 §4.1.2, RFC 9207).
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -84,6 +109,27 @@ enum Arrived {
     Linked(LinkedAccount),
 }
 
+/// What else comes of that than a session or an account.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the published document: `arrive` answers")]
+enum Returned {
+    /// On to the front end
+    #[response(status = 307)]
+    Onward,
+    /// A state that does not hold, or a provider that gave nobody
+    #[response(status = 400)]
+    Nobody,
+    /// A user who may not come in
+    #[response(status = 401)]
+    Inactive,
+    /// An account or an address that is somebody else's
+    #[response(status = 409)]
+    Anothers,
+    /// Parameters that are missing or wrong
+    #[response(status = 422)]
+    Wrong,
+}
+
 /// Sends somebody to Google to sign in, or to link an account.
 #[utoipa::path(
     get,
@@ -91,16 +137,7 @@ enum Arrived {
     operation_id = "signInWithGoogle",
     tag = PROVIDERS,
     params(Away),
-    responses(
-        (status = 200, body = WhereTo, description = "Where to go"),
-        (status = 302, description = "There: with `redirect`, or for whoever prefers a page"),
-        (status = 401, description = "With `link`: no access token that holds"),
-        (status = 403, description = "With `link`: the sign-in is too long ago"),
-        (status = 404, description = "With `link`: the token's user is gone"),
-        (status = 422, description = "Parameters that are wrong"),
-        (status = 429, description = "Too many browsers of this address were sent to providers"),
-        (status = 501, description = "Not configured"),
-    ),
+    responses((status = 200, body = WhereTo, description = "Where to go"), Sent, (status = 501, description = "Not configured")),
     security((), ("bearer" = [])),
 )]
 pub(crate) async fn google(desk: State<Arc<Desk>>, request: Request) -> Result<Response, Refusal> {
@@ -114,16 +151,7 @@ pub(crate) async fn google(desk: State<Arc<Desk>>, request: Request) -> Result<R
     operation_id = "signInWithGithub",
     tag = PROVIDERS,
     params(Away),
-    responses(
-        (status = 200, body = WhereTo, description = "Where to go"),
-        (status = 302, description = "There: with `redirect`, or for whoever prefers a page"),
-        (status = 401, description = "With `link`: no access token that holds"),
-        (status = 403, description = "With `link`: the sign-in is too long ago"),
-        (status = 404, description = "With `link`: the token's user is gone"),
-        (status = 422, description = "Parameters that are wrong"),
-        (status = 429, description = "Too many browsers of this address were sent to providers"),
-        (status = 501, description = "Not configured"),
-    ),
+    responses((status = 200, body = WhereTo, description = "Where to go"), Sent, (status = 501, description = "Not configured")),
     security((), ("bearer" = [])),
 )]
 pub(crate) async fn github(desk: State<Arc<Desk>>, request: Request) -> Result<Response, Refusal> {
@@ -137,15 +165,7 @@ pub(crate) async fn github(desk: State<Arc<Desk>>, request: Request) -> Result<R
     operation_id = "signInWithOidc",
     tag = PROVIDERS,
     params(("name" = String, Path, description = "The provider, as it is configured"), Away),
-    responses(
-        (status = 200, body = WhereTo, description = "Where to go"),
-        (status = 302, description = "There: with `redirect`, or for whoever prefers a page"),
-        (status = 401, description = "With `link`: no access token that holds"),
-        (status = 403, description = "With `link`: the sign-in is too long ago"),
-        (status = 404, description = "No such provider"),
-        (status = 422, description = "Parameters that are wrong"),
-        (status = 429, description = "Too many browsers of this address were sent to providers"),
-    ),
+    responses((status = 200, body = WhereTo, description = "Where to go"), Sent, (status = 404, description = "No such provider")),
     security((), ("bearer" = [])),
 )]
 pub(crate) async fn oidc(
@@ -163,15 +183,7 @@ pub(crate) async fn oidc(
     operation_id = "returnFromGoogle",
     tag = PROVIDERS,
     params(Back),
-    responses(
-        (status = 200, body = Arrived, description = "Signed in, or linked"),
-        (status = 307, description = "On to the front end"),
-        (status = 400, description = "A state that does not hold, or a provider that gave nobody"),
-        (status = 401, description = "A user who may not come in"),
-        (status = 409, description = "An account or an address that is somebody else's"),
-        (status = 422, description = "Parameters that are missing or wrong"),
-        (status = 501, description = "Not configured"),
-    ),
+    responses((status = 200, body = Arrived, description = "Signed in, or linked"), Returned, (status = 501, description = "Not configured")),
 )]
 pub(crate) async fn google_callback(
     desk: State<Arc<Desk>>,
@@ -188,15 +200,7 @@ pub(crate) async fn google_callback(
     operation_id = "returnFromGithub",
     tag = PROVIDERS,
     params(Back),
-    responses(
-        (status = 200, body = Arrived, description = "Signed in, or linked"),
-        (status = 307, description = "On to the front end"),
-        (status = 400, description = "A state that does not hold, or a provider that gave nobody"),
-        (status = 401, description = "A user who may not come in"),
-        (status = 409, description = "An account or an address that is somebody else's"),
-        (status = 422, description = "Parameters that are missing or wrong"),
-        (status = 501, description = "Not configured"),
-    ),
+    responses((status = 200, body = Arrived, description = "Signed in, or linked"), Returned, (status = 501, description = "Not configured")),
 )]
 pub(crate) async fn github_callback(
     desk: State<Arc<Desk>>,
@@ -213,15 +217,7 @@ pub(crate) async fn github_callback(
     operation_id = "returnFromOidc",
     tag = PROVIDERS,
     params(("name" = String, Path, description = "The provider, as it is configured"), Back),
-    responses(
-        (status = 200, body = Arrived, description = "Signed in, or linked"),
-        (status = 307, description = "On to the front end"),
-        (status = 400, description = "A state that does not hold, or a provider that gave nobody"),
-        (status = 401, description = "A user who may not come in"),
-        (status = 404, description = "No such provider"),
-        (status = 409, description = "An account or an address that is somebody else's"),
-        (status = 422, description = "Parameters that are missing or wrong"),
-    ),
+    responses((status = 200, body = Arrived, description = "Signed in, or linked"), Returned, (status = 404, description = "No such provider")),
 )]
 pub(crate) async fn oidc_callback(
     Path(name): Path<String>,

@@ -43,7 +43,6 @@ struct RateLimitPolicy {
     tag = ACCOUNT,
     responses(
         (status = 200, body = RateLimit, description = "How it stands"),
-        (status = 401, description = "No access token that holds"),
     ),
     security(("bearer" = [])),
 )]

@@ -63,7 +63,6 @@ pub(crate) fn of_sessions(sessions: Vec<Session>, current: Option<&str>) -> Sess
     tag = ACCOUNT,
     responses(
         (status = 200, body = SessionList, description = "Those that are alive"),
-        (status = 401, description = "No access token that holds"),
         (status = 404, description = "The token's user is gone"),
     ),
     security(("bearer" = [])),
@@ -86,7 +85,6 @@ pub(crate) async fn mine(
     params(("id" = String, Path, description = "The session")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 401, description = "No access token that holds"),
         (status = 404, description = "No such session of this user"),
     ),
     security(("bearer" = [])),

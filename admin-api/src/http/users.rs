@@ -114,8 +114,6 @@ pub(crate) struct UserPage {
     ),
     responses(
         (status = 200, body = UserPage, description = "A page"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "The token's user is gone"),
         (status = 422, description = "Parameters that are wrong"),
     ),
@@ -169,8 +167,6 @@ fn after(cursor: &str) -> Result<String, Refusal> {
                 ("Location" = String, description = "Where the person is"),
             ),
         ),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "The token's user is gone"),
         (status = 409, description = "The name or the address is taken"),
         (status = 422, description = "Fields that are missing or wrong, or a weak password"),
@@ -230,8 +226,6 @@ fn new_user_of(users: &Users, fields: &Fields) -> Result<NewUser, Vec<FieldFault
     params(("id" = String, Path, description = "The user")),
     responses(
         (status = 200, body = Managed, description = "The person", headers(("ETag" = String, description = "The version"))),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "No such user"),
     ),
     security(("bearer" = ["admin"])),
@@ -254,8 +248,6 @@ pub(crate) async fn show(
     request_body = bodies::UserChange,
     responses(
         (status = 200, body = Managed, description = "As they are now", headers(("ETag" = String, description = "The version"))),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "No such user"),
         (status = 409, description = "An address that is taken, or the last administrator"),
         (status = 412, description = "Changed since the version in `If-Match`"),
@@ -303,8 +295,6 @@ fn change_of(fields: &Fields) -> Result<UserChange, Vec<FieldFault>> {
     params(("id" = String, Path, description = "The user"), ("If-Match" = Option<String>, Header, description = "The version that is meant, as in `ETag`")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "No such user"),
         (status = 409, description = "The last administrator"),
         (status = 412, description = "Changed since the version in `If-Match`"),
@@ -331,8 +321,6 @@ pub(crate) async fn delete(
     params(("id" = String, Path, description = "The user")),
     responses(
         (status = 204, description = "Unlocked"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "No such user"),
     ),
     security(("bearer" = ["admin"])),
@@ -355,8 +343,6 @@ pub(crate) async fn unlock(
     params(("id" = String, Path, description = "The user")),
     responses(
         (status = 200, body = SessionList, description = "Those that are alive"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "No such user"),
     ),
     security(("bearer" = ["admin"])),
@@ -380,8 +366,6 @@ pub(crate) async fn sessions(
     params(("id" = String, Path, description = "The user")),
     responses(
         (status = 204, description = "Ended"),
-        (status = 401, description = "No access token that holds"),
-        (status = 403, description = "A token without the scope `admin`"),
         (status = 404, description = "No such user"),
     ),
     security(("bearer" = ["admin"])),

@@ -62,5 +62,6 @@ mod tail;
 mod taken_over;
 #[path = "../it/throttle.rs"]
 mod throttle;
+mod tls;
 #[path = "../it/users.rs"]
 mod users;

@@ -14,6 +14,7 @@ mod document;
 mod front_end;
 #[path = "../it/health.rs"]
 mod health;
+mod held;
 #[path = "../it/import.rs"]
 mod import;
 #[path = "../it/leaks.rs"]

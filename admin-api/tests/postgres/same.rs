@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 /// What speaks of SQLite's files; and who may do what, which no database decides.
 const OF_SQLITE: [&str; 2] = ["access", "open"];
 
-/// What speaks of a server that is elsewhere.
-const OF_POSTGRES: [&str; 3] = ["away", "same", "tls"];
+/// What speaks of a server that is elsewhere, and of rows that others hold.
+const OF_POSTGRES: [&str; 4] = ["away", "held", "same", "tls"];
 
 fn modules(main: &str) -> BTreeSet<&str> {
     let names = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));

@@ -150,3 +150,25 @@ async fn a_server_that_takes_nobody_without_tls_says_so() {
     assert!(text.contains("refuses the connection"), "{text}");
     assert!(text.contains("no encryption (28000)"), "{text}");
 }
+
+#[tokio::test]
+async fn a_file_of_roots_without_a_root_is_named_before_anything_is_connected() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("root.pem");
+    let place = file.display();
+    let url = format!("postgres://ann:hunter2@127.0.0.1:1/{DATABASE}?sslrootcert={place}");
+    let key_alone = Authority::new().certifies(&["localhost"]).key;
+    let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+    for (text, why) in [
+        ("", "there is no certificate in it"),
+        (&key_alone, "there is no certificate in it"),
+        (no_certificate, "invalid peer certificate: BadEncoding"),
+        (cut, "section end"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let fault = fault_of(&url).await;
+        assert!(fault.contains(&format!("`{place}`, named by `sslrootcert`")), "{fault}");
+        assert!(fault.contains(why), "{why}: {fault}");
+    }
+}

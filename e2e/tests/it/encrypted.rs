@@ -110,13 +110,17 @@ fn no_mail_is_sent_to_a_server_that_cannot_prove_who_it_is() {
 fn a_database_proves_who_it_is_by_the_roots_of_the_machine() {
     let authority = Authority::new();
     let server = PostgresServer::start_with_tls(&authority.certifies(&["localhost"]));
-    let url = server.url().replace("127.0.0.1", "localhost");
-    for parameters in ["sslmode=verify-full", "sslmode=verify-full&sslrootcert=system"] {
-        let config = format!("environment = \"dev\"\n[database]\nurl = \"{url}?{parameters}\"\n");
+    let place = server.url().replace("127.0.0.1", "localhost").replace("postgres://", "");
+    for url in [
+        format!("postgres://{place}?sslmode=verify-full"),
+        format!("postgres://{place}?sslmode=verify-full&sslrootcert=system"),
+        format!("postgresql+asyncpg://{place}?ssl=verify-full"),
+    ] {
+        let config = format!("environment = \"dev\"\n[database]\nurl = \"{url}\"\n");
         let doorward = trusting(Doorward::builder().config(config), &authority).start();
         doorward.login_as_admin();
         let ours = "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                     WHERE application_name = 'doorward'";
-        assert_eq!(server.query(ours).unwrap(), [[Some("t".to_owned())]], "{parameters}");
+        assert_eq!(server.query(ours).unwrap(), [[Some("t".to_owned())]], "{url}");
     }
 }

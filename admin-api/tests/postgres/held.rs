@@ -21,6 +21,15 @@ const LOOK_FOR_DEADLOCKS_LATER: &str = "DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = ''2s''', current_database());
 END $$";
 
+/// As whoever brings the schema up to date does; "door" in ASCII, and the first of its rooms.
+const TAKE_SCHEMA: &str = "SELECT pg_advisory_xact_lock(x'646f6f72'::int, 1)";
+
+async fn once_somebody_waits(house: &House) {
+    while house.count(WAITING) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_deadlock_is_a_503_and_whoever_comes_back_is_served() {
     let house = House::with_ann().await;
@@ -33,9 +42,7 @@ async fn a_deadlock_is_a_503_and_whoever_comes_back_is_served() {
     let take_session = "SET deadlock_timeout = '1h'; BEGIN; SELECT 1 FROM sessions FOR UPDATE";
     other.batch_execute(take_session).await.unwrap();
     let close_the_circle = async {
-        while house.count(WAITING) == 0 {
-            tokio::task::yield_now().await;
-        }
+        once_somebody_waits(&house).await;
         other.batch_execute("SELECT 1 FROM users FOR UPDATE; ROLLBACK").await.unwrap();
     };
     let (answer, ()) = tokio::join!(ask(&api, logout()), close_the_circle);
@@ -43,6 +50,21 @@ async fn a_deadlock_is_a_503_and_whoever_comes_back_is_served() {
     assert_eq!(answer.header("retry-after"), "1");
     wait_until(START_MAX, || house.count(DEADLOCKS) == 1);
     ask(&api, logout()).await.is_ok();
+}
+
+#[tokio::test]
+async fn a_start_that_meets_another_programs_long_migration_waits_for_its_end() {
+    let house = House::with_ann().await;
+    let other = house.place.another().await;
+    other.batch_execute("BEGIN").await.unwrap();
+    other.batch_execute(TAKE_SCHEMA).await.unwrap();
+    let long = async {
+        once_somebody_waits(&house).await;
+        // Longer than we let the server wait for somebody else.
+        other.batch_execute("SELECT pg_sleep(4.2); ROLLBACK").await.unwrap();
+    };
+    let (api, ()) = tokio::join!(house.open_again(), long);
+    ask(&api, login(&[("username", "ann"), ("password", PASSWORD)])).await.pair();
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub mod wait;
 
 pub mod place;
 
+pub mod authority;
+
 pub mod process;
 
 pub mod redis;

@@ -1,19 +1,28 @@
-//! A mail server: takes what it is sent and keeps it (RFC 5321), without TLS.
+//! A mail server: takes what it is sent and keeps it (RFC 5321), without TLS, with TLS from the first
+//! byte, or with TLS once it is asked for that (RFC 3207).
 
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::io::AsyncBufReadExt;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::authority::Identity;
 
 /// How long a test waits for mail.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a caller is told first.
+const GREETING: &str = "220 mail.test ready";
 
 /// How the server behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +80,20 @@ fn unquoted(text: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// When a server speaks TLS.
+#[derive(Clone)]
+enum Tls {
+    Never,
+    AtOnce(TlsAcceptor),
+    OnceAsked(TlsAcceptor),
+}
+
 /// What a server has seen so far.
 #[derive(Default)]
 struct Seen {
     callers: usize,
     heard: String,
+    overheard: String,
     taken: Vec<Taken>,
 }
 
@@ -90,11 +108,25 @@ pub struct Smtp {
 impl Smtp {
     /// Starts a server on a free port of 127.0.0.1.
     pub async fn start(manner: Manner) -> Self {
+        Self::start_with(manner, Tls::Never).await
+    }
+
+    /// Starts a polite one that speaks TLS from the first byte, and proves that it is `identity`.
+    pub async fn start_with_tls(identity: &Identity) -> Self {
+        Self::start_with(Manner::Polite, Tls::AtOnce(identity.server().into())).await
+    }
+
+    /// Starts a polite one that speaks TLS once it is told STARTTLS.
+    pub async fn start_with_starttls(identity: &Identity) -> Self {
+        Self::start_with(Manner::Polite, Tls::OnceAsked(identity.server().into())).await
+    }
+
+    async fn start_with(manner: Manner, tls: Tls) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (changed, changes) = watch::channel(());
-        let desk = Desk { manner, seen: Arc::clone(&seen), changed };
+        let desk = Desk { manner, tls, seen: Arc::clone(&seen), changed };
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -126,6 +158,11 @@ impl Smtp {
     /// Every line that was said to it, letters left out.
     pub fn all_heard(&self) -> String {
         self.seen.lock().unwrap().heard.clone()
+    }
+
+    /// Every line of these that anybody on the way could read: what was said without TLS.
+    pub fn overheard(&self) -> String {
+        self.seen.lock().unwrap().overheard.clone()
     }
 
     /// All letters, once there are `count`.
@@ -160,66 +197,123 @@ impl Drop for Smtp {
 #[derive(Clone)]
 struct Desk {
     manner: Manner,
+    tls: Tls,
     seen: Arc<Mutex<Seen>>,
     changed: watch::Sender<()>,
 }
 
+/// Who can read what is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Clear,
+    Encrypted,
+}
+
+/// What a caller wants next.
+enum Next {
+    Nothing,
+    Tls,
+}
+
 impl Desk {
-    async fn serve(&self, stream: TcpStream, caller: usize) -> std::io::Result<()> {
-        let mut stream = BufReader::new(stream);
-        if self.manner == Manner::Silent {
-            // Until the caller hangs up.
-            return stream.read_line(&mut String::new()).await.map(|_| ());
-        }
-        let (mut from, mut to) = (String::new(), Vec::new());
-        stream.write_all(b"220 mail.test ready\r\n").await?;
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).await? == 0 {
-                return Ok(());
+    async fn serve(&self, mut stream: TcpStream, caller: usize) -> std::io::Result<()> {
+        match &self.tls {
+            Tls::AtOnce(tls) => {
+                let mut stream = BufReader::new(tls.accept(stream).await?);
+                say(&mut stream, GREETING).await?;
+                self.converse(&mut stream, caller, Line::Encrypted).await?;
             }
-            let line = line.trim_end();
-            self.note(|seen| {
-                seen.heard.push_str(line);
-                seen.heard.push('\n');
-            });
-            let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+            Tls::Never | Tls::OnceAsked(_) => {
+                let mut clear = BufReader::new(&mut stream);
+                if self.manner == Manner::Silent {
+                    // Until the caller hangs up.
+                    return clear.read_line(&mut String::new()).await.map(|_| ());
+                }
+                say(&mut clear, GREETING).await?;
+                let next = self.converse(&mut clear, caller, Line::Clear).await?;
+                if let (Next::Tls, Tls::OnceAsked(tls)) = (next, &self.tls) {
+                    // What was sent ahead in the clear is not read (RFC 3207 §4.2).
+                    let mut stream = BufReader::new(tls.accept(stream).await?);
+                    self.converse(&mut stream, caller, Line::Encrypted).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn converse(
+        &self,
+        stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>,
+        caller: usize,
+        line: Line,
+    ) -> std::io::Result<Next> {
+        let offers_tls = line == Line::Clear && matches!(self.tls, Tls::OnceAsked(_));
+        let (mut from, mut to) = (String::new(), Vec::new());
+        loop {
+            let mut said = String::new();
+            if stream.read_line(&mut said).await? == 0 {
+                return Ok(Next::Nothing);
+            }
+            let said = said.trim_end();
+            self.hear(said, line);
+            let verb = said.split(' ').next().unwrap_or_default().to_ascii_uppercase();
             let reply = match verb.as_str() {
+                "EHLO" if offers_tls => {
+                    "250-mail.test\r\n250-STARTTLS\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN"
+                }
                 "EHLO" => "250-mail.test\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN",
+                "STARTTLS" if offers_tls => {
+                    say(stream, "220 go on").await?;
+                    return Ok(Next::Tls);
+                }
                 "HELO" | "RSET" | "NOOP" => "250 fine",
                 "AUTH" => "235 welcome",
                 "MAIL" if self.manner == Manner::BusyAtFirst && caller == 1 => "451 later",
                 "MAIL" if self.manner == Manner::Refusing => "550 never",
                 "MAIL" => {
-                    from = mailbox(line);
+                    from = mailbox(said);
                     to.clear();
                     "250 fine"
                 }
                 "RCPT" => {
-                    to.push(mailbox(line));
+                    to.push(mailbox(said));
                     "250 fine"
                 }
                 "DATA" => {
-                    stream.write_all(b"354 go on\r\n").await?;
-                    let data = letter(&mut stream).await?;
+                    say(stream, "354 go on").await?;
+                    let data = letter(stream).await?;
                     let taken = Taken { from: from.clone(), to: to.clone(), data };
                     self.note(|seen| seen.taken.push(taken));
                     "250 taken"
                 }
                 "QUIT" => {
-                    stream.write_all(b"221 bye\r\n").await?;
-                    return Ok(());
+                    say(stream, "221 bye").await?;
+                    return Ok(Next::Nothing);
                 }
                 _ => "502 what",
             };
-            stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            say(stream, reply).await?;
         }
+    }
+
+    fn hear(&self, said: &str, line: Line) {
+        self.note(|seen| {
+            seen.heard += &format!("{said}\n");
+            if line == Line::Clear {
+                seen.overheard += &format!("{said}\n");
+            }
+        });
     }
 
     fn note(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.seen.lock().unwrap());
         self.changed.send_replace(());
     }
+}
+
+async fn say(stream: &mut (impl AsyncWrite + Unpin), reply: &str) -> std::io::Result<()> {
+    stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+    stream.flush().await
 }
 
 /// The address between `<` and `>`.
@@ -229,7 +323,7 @@ fn mailbox(line: &str) -> String {
 }
 
 /// A letter, as far as the line that is a dot and nothing else (RFC 5321 §4.5.2).
-async fn letter(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+async fn letter(stream: &mut BufReader<impl AsyncRead + Unpin>) -> std::io::Result<String> {
     let mut data = String::new();
     loop {
         let mut line = String::new();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::fault::DbError;
 use super::migrate::MigrationError;
@@ -20,6 +21,7 @@ use super::open::prepare_file;
 use super::postgres::PATIENCE;
 use super::postgres::Server;
 use super::seat::Seat;
+use super::sql::SCHEMA_BUDGET;
 use super::sql::Sql;
 use super::sql::Tx;
 use crate::crew::Crew;
@@ -125,16 +127,27 @@ impl Database {
         Ok(database)
     }
 
-    /// Brings the schema up to date, waiting a while for a database that is away.
+    /// Brings the schema up to date, waiting a while for a database that is away, and for another
+    /// program that is at it as long as a step may take.
     ///
     /// # Errors
     /// [`OpenError`], for the operator.
     pub(crate) async fn migrate(&self, now: Timestamp) -> Result<(), OpenError> {
         let mut waits = ATTEMPTS.iter();
+        let began = Instant::now();
         loop {
             let migrated = self.write(move |tx| migrate(tx, STEPS, now)).await;
             match migrated {
                 Ok(()) => return Ok(()),
+                // The server lets nobody wait for long, so it is asked again, and waits again.
+                Err(MigrationError::Record(DbError::Postgres(fault)))
+                    if fault.is_held() && began.elapsed() < SCHEMA_BUDGET =>
+                {
+                    tracing::warn!(
+                        "somebody else holds the schema of the database at `{}`: waiting",
+                        self.place
+                    );
+                }
                 Err(MigrationError::Record(DbError::Unreachable(fault))) => {
                     let place = self.place.to_string();
                     if !fault.may_pass() {

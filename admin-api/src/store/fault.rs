@@ -134,6 +134,11 @@ impl PostgresFault {
         ["08", "53", "57P", "58"].iter().any(|class| code.code().starts_with(class))
     }
 
+    /// Whether somebody else held what was asked for, for as long as we wait for that.
+    pub(crate) fn is_held(&self) -> bool {
+        self.code.as_ref() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether the server knows the caller and has the database, so that trying again may help.
     pub(crate) fn may_pass(&self) -> bool {
         self.code.as_ref().is_none_or(Self::is_of_the_server)

@@ -28,7 +28,7 @@ use super::values::Value;
 pub(crate) const STATEMENT_BUDGET: Duration = Duration::from_secs(5);
 
 /// How long Postgres may take over one step of the schema.
-const SCHEMA_BUDGET: Duration = Duration::from_secs(30 * 60);
+pub(crate) const SCHEMA_BUDGET: Duration = Duration::from_secs(30 * 60);
 
 /// A connection, ready to be asked.
 pub(crate) struct Sql<'a>(Speech<'a>);

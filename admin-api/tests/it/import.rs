@@ -211,6 +211,62 @@ async fn a_password_that_was_used_here_is_not_replaced_and_another_one_is() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_replaced_ends_the_sessions_that_were_open() {
+    let street = Street::new().await;
+    let house = &street.house;
+    house.old_people();
+    let bea = Person::called("bea");
+    house.old(&format!(
+        "CREATE TABLE oauth_accounts (user_id CHAR(32), provider TEXT, provider_user_id TEXT);
+         INSERT INTO oauth_accounts VALUES
+             ('6fa459eaee8a3ca4894edb77e160355e', 'google', '{}')",
+        bea.subject
+    ));
+    house.take(kept()).await.unwrap();
+    // By the provider: a password that is used here is never replaced.
+    let pair = street.sign_in("google", bea).await.pair();
+    let other = house.enters("cem", PASSWORD).await.pair();
+    house.me(&pair.access).await.is_ok();
+    house.old(&format!("UPDATE users SET hashed_password = '{OTHER}' WHERE username = 'bea'"));
+    let report = house.take(updating()).await.unwrap();
+    assert_eq!((report.updated, report.unchanged), (1, 2), "{report:?}");
+    house.me(&pair.access).await.is_problem(401, "Could not validate credentials", "TOKEN_REVOKED");
+    house.refresh(&pair.refresh).await.is_invalid_refresh();
+    assert_eq!(house.enters("bea", PASSWORD).await.status, 401);
+    house.enters("bea", OTHER_PASSWORD).await.pair();
+    house.me(&other.access).await.is_ok();
+    house.refresh(&other.refresh).await.pair();
+}
+
+#[tokio::test]
+async fn a_new_address_is_known_to_be_theirs_only_where_that_is_said() {
+    let house = House::empty("").await;
+    let line = |name: &str, email: &str, more: &str| {
+        format!(
+            "{{\"username\":\"{name}\",\"email\":\"{email}\",\"hashed_password\":\"{BCRYPT}\"{more}}}"
+        )
+    };
+    let verified = ",\"is_verified\":true";
+    let before = ["bea", "cem", "dan"].map(|name| line(name, &format!("{name}@one"), verified));
+    assert_eq!(house.take_lines(&before.join("\n"), kept()).await, added(3));
+    let after =
+        [line("bea", "bea@two", ""), line("cem", "cem@two", verified), line("dan", "dan@one", "")];
+    let report = house.take_lines(&after.join("\n"), updating()).await;
+    assert_eq!(
+        report.differences,
+        [
+            "line 1: `bea` differs in: e-mail address, verified",
+            "line 2: `cem` differs in: e-mail address",
+        ]
+    );
+    assert_eq!((report.updated, report.unchanged), (2, 1));
+    for (address, is_verified) in [("bea@two", false), ("cem@two", true), ("dan@one", true)] {
+        let pair = house.enters(address, PASSWORD).await.pair();
+        assert_eq!(house.me(&pair.access).await.json()["is_verified"], is_verified, "{address}");
+    }
+}
+
+#[tokio::test]
 async fn who_cannot_be_taken_over_is_named_with_the_reason_and_the_others_come() {
     let house = House::with_ann().await;
     let long_name = "x".repeat(51);

@@ -17,7 +17,8 @@ fn has_hash(house: &House, username: &str, hash: &str) {
     ));
 }
 
-async fn wrong(api: &admin_api::AdminApi, name: &str) -> u64 {
+/// Tries a wrong password; gives how many hashes that took.
+pub(crate) async fn wrong(api: &admin_api::AdminApi, name: &str) -> u64 {
     let before = api.passwords_hashed();
     let answer = ask(api, login(&[("username", name), ("password", "wrong")])).await;
     assert_eq!(answer.status, 401);

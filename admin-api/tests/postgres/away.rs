@@ -12,7 +12,8 @@ use test_support::postgres::PostgresServer;
 use crate::place::Place;
 use crate::support::*;
 
-async fn fault_of(url: &str) -> String {
+/// Why nothing opens at `url`, in all its words.
+pub(crate) async fn fault_of(url: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config_at(dir.path(), "");
     config.database = Database::Postgres { url: Secret::new(url) };

@@ -14,6 +14,7 @@ mod document;
 mod front_end;
 #[path = "../it/health.rs"]
 mod health;
+mod held;
 #[path = "../it/import.rs"]
 mod import;
 #[path = "../it/leaks.rs"]
@@ -63,5 +64,6 @@ mod tail;
 mod taken_over;
 #[path = "../it/throttle.rs"]
 mod throttle;
+mod tls;
 #[path = "../it/users.rs"]
 mod users;

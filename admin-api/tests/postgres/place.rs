@@ -95,10 +95,16 @@ impl Place {
 
     /// Keeps everybody else from writing until what it gives is dropped.
     pub(crate) async fn hold_writes(&self) -> impl Sized {
+        let client = self.another().await;
+        client.batch_execute("BEGIN; LOCK TABLE users, sessions IN EXCLUSIVE MODE").await.unwrap();
+        client
+    }
+
+    /// Somebody else who has the database open.
+    pub(crate) async fn another(&self) -> tokio_postgres::Client {
         let config = self.server.url().parse::<tokio_postgres::Config>().unwrap();
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
-        client.batch_execute("BEGIN; LOCK TABLE users, sessions IN EXCLUSIVE MODE").await.unwrap();
         client
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const OF_SQLITE: [&str; 2] = ["access", "open"];
 
 /// What speaks of a server that is elsewhere.
-const OF_POSTGRES: [&str; 3] = ["away", "same", "sealed"];
+const OF_POSTGRES: [&str; 5] = ["away", "held", "same", "sealed", "tls"];
 
 fn modules(main: &str) -> BTreeSet<&str> {
     let names = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));

@@ -44,6 +44,8 @@ mod survival;
 
 mod postgres;
 
+mod encrypted;
+
 mod take_over;
 
 mod management;

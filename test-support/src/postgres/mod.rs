@@ -8,8 +8,11 @@ pub use self::shared::PostgresDatabase;
 pub use self::wire::Row;
 
 use std::fs;
+use std::fs::OpenOptions;
 use std::io;
+use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -18,6 +21,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::authority::Identity;
 use crate::place::free_dir;
 use crate::place::free_port;
 use crate::postgres::account::server_account;
@@ -64,10 +68,23 @@ impl PostgresServer {
     /// When Postgres is not installed (the message names the package), or does not answer within
     /// [`START_MAX`] (the message has its log).
     pub fn start() -> Self {
+        Self::start_on(|_, _| ())
+    }
+
+    /// The same, with TLS for whoever asks for it; the server proves that it is `identity`.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    pub fn start_with_tls(identity: &Identity) -> Self {
+        Self::start_on(|cluster, user| speak_tls(cluster, user, identity))
+    }
+
+    fn start_on(prepare: impl FnOnce(&Path, Option<&User>)) -> Self {
         let programs = programs().unwrap_or_else(|missing| panic!("{missing}"));
         // Postgres refuses to run as root.
         let user = server_account();
         let mut dir = make_cluster(&programs, user.as_ref());
+        prepare(&dir.path().join("data"), user.as_ref());
         let mut log = String::new();
         for _ in 0..TRIES_MAX {
             match Self::try_start(&programs, user.as_ref(), dir) {
@@ -212,10 +229,7 @@ fn programs() -> Result<PathBuf, MissingProgram> {
 /// Makes a new cluster in `data` of a new directory that belongs to `user`.
 fn make_cluster(programs: &Path, user: Option<&User>) -> TempDir {
     let dir = free_dir();
-    if let Some(User { uid, gid }) = user {
-        std::os::unix::fs::chown(dir.path(), Some(*uid), Some(*gid))
-            .expect("root may give a directory away");
-    }
+    give(dir.path(), user);
     let made = tied_command(&programs.join("initdb"), Signal::KILL, user)
         .args(["-D", "data", "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C"])
         .args(["--no-sync", "--no-instructions"])
@@ -227,9 +241,31 @@ fn make_cluster(programs: &Path, user: Option<&User>) -> TempDir {
     dir
 }
 
+/// Gives what is at `path` to `user`.
+fn give(path: &Path, user: Option<&User>) {
+    if let Some(User { uid, gid }) = user {
+        std::os::unix::fs::chown(path, Some(*uid), Some(*gid)).expect("root may give things away");
+    }
+}
+
+/// Has the Postgres of `cluster` speak TLS.
+fn speak_tls(cluster: &Path, user: Option<&User>, identity: &Identity) {
+    identity.write_into(cluster);
+    for name in ["server.crt", "server.key"] {
+        give(&cluster.join(name), user);
+    }
+    // Postgres uses no key that others may read.
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(cluster.join("server.key"), private).unwrap();
+    let mut settings =
+        OpenOptions::new().append(true).open(cluster.join("postgresql.conf")).unwrap();
+    settings.write_all(b"ssl = on\n").unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::Authority;
 
     fn text(value: &str) -> Row {
         vec![Some(value.to_owned())]
@@ -255,6 +291,14 @@ mod tests {
         let server = PostgresServer::start();
         assert_eq!(server.query("SHOW server_encoding").unwrap(), [text("UTF8")]);
         assert!(server.socket_dir().join(format!(".s.PGSQL.{}", server.port())).exists());
+    }
+
+    #[test]
+    fn a_server_speaks_tls_where_it_has_an_identity() {
+        let setting = |server: &PostgresServer| server.query("SHOW ssl").unwrap();
+        let identity = Authority::new().certifies(&["localhost"]);
+        assert_eq!(setting(&PostgresServer::start_with_tls(&identity)), [text("on")]);
+        assert_eq!(setting(&PostgresServer::start()), [text("off")]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Migrations, on both databases.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use test_support::postgres::PostgresDatabase;
 
 use super::*;
 use crate::store::database::Database;
+use crate::store::sql::STATEMENT_BUDGET;
 use crate::store::values::Value;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -171,6 +173,24 @@ async fn a_failing_migration_leaves_nothing_behind() {
         assert!(matches!(error, MigrationError::Failed { .. }), "{error}");
         assert_eq!(place.schema().await, [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_step_may_take_longer_than_any_other_statement() {
+    let place = postgres();
+    let long = changed(|steps| {
+        steps.push(Migration {
+            version: 1 + steps.len() as i64,
+            name: "long",
+            sql: "CREATE TABLE told AS SELECT current_setting('statement_timeout') AS it;
+                  SELECT pg_sleep(5.2)",
+        });
+    });
+    assert!(STATEMENT_BUDGET < Duration::from_millis(5_200));
+    place.migrate(long).await.unwrap();
+    assert_eq!(place.texts("", "SELECT it FROM told").await, ["0"], "the server waits as well");
+    let now = "SELECT current_setting('statement_timeout') AS it";
+    assert_eq!(place.texts("", now).await, ["6s"], "and for nothing else");
 }
 
 #[test]

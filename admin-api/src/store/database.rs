@@ -206,17 +206,16 @@ impl Database {
 
     /// Runs `act`, which is one statement and needs no transaction around it.
     ///
+    /// Nobody is woken by it: whoever follows the tables looks for revocations and keys, and either
+    /// takes a transaction. Refreshes would have them look several times each.
+    ///
     /// # Errors
     /// As [`Database::write`].
     pub(crate) async fn write_at_once<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Tx<'_>) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        let outcome = self.writer.run(move |seat| seat.write_at_once(act)).await?;
-        if outcome.is_ok() {
-            self.written.send_replace(());
-        }
-        outcome
+        self.writer.run(move |seat| seat.write_at_once(act)).await?
     }
 
     /// Runs `look` on one of the readers.
@@ -242,7 +241,7 @@ impl Database {
         self.watcher.run(move |seat| seat.read(look)).await?
     }
 
-    /// Changes after each write by this process.
+    /// Changes after each transaction of this process that wrote.
     pub(crate) fn written(&self) -> watch::Receiver<()> {
         self.written.subscribe()
     }

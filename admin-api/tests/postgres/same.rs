@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// What speaks of SQLite's files; and who may do what, which no database decides.
 const OF_SQLITE: [&str; 2] = ["access", "open"];
 
-/// What speaks of a server that is elsewhere.
+/// What speaks of a server that is elsewhere, and of rows that others hold.
 const OF_POSTGRES: [&str; 5] = ["away", "held", "same", "sealed", "tls"];
 
 fn modules(main: &str) -> BTreeSet<&str> {

@@ -4,7 +4,6 @@
 //! A client that runs for a time, as wrk does, sends a different number each time; instructions per
 //! request need the number fixed, and an answer of the wrong kind must not pass for a fast one.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,18 +13,10 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::bail;
 use anyhow::ensure;
+use benches::client::Connection;
 use benches::cpu;
-use benches::http1::AnswerHead;
-use benches::http1::HEAD_BYTES_MAX;
-use benches::http1::head_end;
+use benches::percentile;
 use clap::Parser;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-/// How long an answer may take; programs under valgrind are slow.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// How many broken connections end a lane: the rest would break alike.
 const BREAKS_MAX: u32 = 10;
@@ -92,7 +83,10 @@ async fn main() -> anyhow::Result<()> {
     let tally = lanes.iter().fold(Tally::default(), |sum, lane| sum.and(&lane.tally));
     if options.print {
         let last = lanes.into_iter().next().and_then(|lane| lane.connection);
-        print!("{}", String::from_utf8_lossy(&last.map(|c| c.answer).unwrap_or_default()));
+        print!(
+            "{}",
+            String::from_utf8_lossy(&last.map(Connection::into_answer).unwrap_or_default())
+        );
     } else {
         let cpu = cpu_before.zip(cpu_after).map(|(before, after)| after - before);
         report(&options, &tally, opened, elapsed, cpu);
@@ -118,12 +112,6 @@ fn report(options: &Options, tally: &Tally, opened: u64, elapsed: Duration, cpu:
     if let Some(cpu) = cpu {
         println!("cpu_us={:.2}", cpu.as_secs_f64() * 1e6 / options.requests as f64);
     }
-}
-
-/// The smallest of `sorted` that `percent` of them do not exceed (nearest rank).
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
 /// What all lanes share.
@@ -216,12 +204,10 @@ impl Lane {
     }
 
     async fn open(&mut self, target: SocketAddr) -> anyhow::Result<Connection> {
-        let stream = timeout(ANSWER_MAX, TcpStream::connect(target)).await;
-        let stream = stream.map_err(io::Error::from).flatten();
-        let stream = stream.with_context(|| format!("connecting to {target}"))?;
-        stream.set_nodelay(true)?;
+        let connection = Connection::open(target).await;
+        let connection = connection.with_context(|| format!("connecting to {target}"))?;
         self.opened += 1;
-        Ok(Connection { stream, answer: Vec::with_capacity(4096) })
+        Ok(connection)
     }
 }
 
@@ -236,62 +222,5 @@ impl Tally {
         self.errors += other.errors;
         self.first_wrong = self.first_wrong.or_else(|| other.first_wrong.clone());
         self
-    }
-}
-
-struct Connection {
-    stream: TcpStream,
-    /// The last answer.
-    answer: Vec<u8>,
-}
-
-impl Connection {
-    async fn ask(&mut self, request: &[u8]) -> io::Result<AnswerHead> {
-        timeout(ANSWER_MAX, self.exchange(request)).await?
-    }
-
-    async fn exchange(&mut self, request: &[u8]) -> io::Result<AnswerHead> {
-        self.stream.write_all(request).await?;
-        self.answer.clear();
-        let mut looked_at = 0;
-        let end = loop {
-            self.read_more().await?;
-            match head_end(&self.answer, looked_at) {
-                Some(end) => break end,
-                None if self.answer.len() > HEAD_BYTES_MAX => {
-                    return Err(io::Error::other("a head without end"));
-                }
-                None => looked_at = self.answer.len(),
-            }
-        };
-        let head = AnswerHead::parse(&self.answer[..end]).map_err(io::Error::other)?;
-        while self.answer.len() < end + head.body_bytes {
-            self.read_more().await?;
-        }
-        if self.answer.len() > end + head.body_bytes {
-            return Err(io::Error::other("more than one answer"));
-        }
-        Ok(head)
-    }
-
-    async fn read_more(&mut self) -> io::Result<()> {
-        match self.stream.read_buf(&mut self.answer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_99th_percentile_of_100_is_the_99th() {
-        let sorted: Vec<_> = (1..=100).map(Duration::from_micros).collect();
-        assert_eq!(percentile(&sorted, 99), Duration::from_micros(99));
-        assert_eq!(percentile(&sorted, 50), Duration::from_micros(50));
-        assert_eq!(percentile(&sorted[..1], 99), Duration::from_micros(1));
-        assert_eq!(percentile(&[], 50), Duration::ZERO);
     }
 }

@@ -51,24 +51,33 @@ const DEBIAN_VERSIONS: &str = "/usr/lib/postgresql";
 /// "Immediate shutdown": ends at once as in a crash, but leaves no shared memory behind.
 const END: Signal = Signal::QUIT;
 
-/// A Postgres of one test's own: on a free port of 127.0.0.1, with a new, empty cluster that is
-/// not synced to disk; ended and removed on drop.
+/// Whether what was committed outlives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    Synced,
+    Unsynced,
+}
+
+/// A Postgres of one test's own: on a free port of 127.0.0.1, with a new, empty cluster; ended and
+/// removed on drop.
 #[derive(Debug)]
 pub struct PostgresServer {
     process: Tied,
     port: u16,
+    disk: Disk,
     // Last, so that it is removed after the process has ended.
     dir: TempDir,
 }
 
 impl PostgresServer {
-    /// Makes a new cluster, starts a Postgres on it and waits until it answers.
+    /// Makes a new cluster, starts a Postgres on it and waits until it answers. It syncs nothing to
+    /// disk: tests survive no power cut.
     ///
     /// # Panics
     /// When Postgres is not installed (the message names the package), or does not answer within
     /// [`START_MAX`] (the message has its log).
     pub fn start() -> Self {
-        Self::start_on(|_, _| ())
+        Self::start_on(Disk::Unsynced, |_, _| ())
     }
 
     /// The same, with TLS for whoever asks for it; the server proves that it is `identity`.
@@ -76,10 +85,18 @@ impl PostgresServer {
     /// # Panics
     /// As [`PostgresServer::start`].
     pub fn start_with_tls(identity: &Identity) -> Self {
-        Self::start_on(|cluster, user| speak_tls(cluster, user, identity))
+        Self::start_on(Disk::Unsynced, |cluster, user| speak_tls(cluster, user, identity))
     }
 
-    fn start_on(prepare: impl FnOnce(&Path, Option<&User>)) -> Self {
+    /// The same, with every commit on the disk before it is answered, as Postgres comes.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    pub fn start_synced() -> Self {
+        Self::start_on(Disk::Synced, |_, _| ())
+    }
+
+    fn start_on(disk: Disk, prepare: impl FnOnce(&Path, Option<&User>)) -> Self {
         let programs = programs().unwrap_or_else(|missing| panic!("{missing}"));
         // Postgres refuses to run as root.
         let user = server_account();
@@ -87,7 +104,7 @@ impl PostgresServer {
         prepare(&dir.path().join("data"), user.as_ref());
         let mut log = String::new();
         for _ in 0..TRIES_MAX {
-            match Self::try_start(&programs, user.as_ref(), dir) {
+            match Self::try_start(&programs, user.as_ref(), dir, disk) {
                 Ok(server) => return server,
                 Err((kept, text)) => (dir, log) = (kept, text),
             }
@@ -100,10 +117,11 @@ impl PostgresServer {
         programs: &Path,
         user: Option<&User>,
         dir: TempDir,
+        disk: Disk,
     ) -> Result<Self, (TempDir, String)> {
         let port = free_port();
-        let process = run(programs, user, dir.path(), port);
-        let mut server = Self { process, port, dir };
+        let process = run(programs, user, dir.path(), port, disk);
+        let mut server = Self { process, port, disk, dir };
         let ended = server.answers_or_ended();
         // Whoever took the port first may be a Postgres too.
         if ended || !server.is_ours() {
@@ -177,29 +195,32 @@ impl PostgresServer {
     /// As [`PostgresServer::start`], and when somebody else took the port meanwhile.
     pub fn start_again(&mut self) {
         let programs = programs().unwrap_or_else(|missing| panic!("{missing}"));
-        self.process = run(&programs, server_account().as_ref(), self.dir.path(), self.port);
+        let user = server_account();
+        self.process = run(&programs, user.as_ref(), self.dir.path(), self.port, self.disk);
         assert!(!self.answers_or_ended(), "postgres did not start again:\n{}", self.log());
     }
 }
 
 /// The arguments of a Postgres on the cluster in `dir`.
-fn settings(dir: &Path, port: u16) -> Vec<String> {
+fn settings(dir: &Path, port: u16, disk: Disk) -> Vec<String> {
     let dir = dir.display().to_string();
     let mut arguments = vec![];
     arguments.extend(["-D", "data", "-p", &port.to_string(), "-k", &dir].map(str::to_owned));
-    for setting in
-        ["listen_addresses=127.0.0.1", "shared_buffers=16MB", "fsync=off", "full_page_writes=off"]
-    {
-        arguments.extend(["-c".to_owned(), setting.to_owned()]);
+    let unsynced: &[_] = match disk {
+        Disk::Synced => &[],
+        Disk::Unsynced => &["fsync=off", "full_page_writes=off"],
+    };
+    for setting in ["listen_addresses=127.0.0.1", "shared_buffers=16MB"].iter().chain(unsynced) {
+        arguments.extend(["-c".to_owned(), (*setting).to_owned()]);
     }
     arguments
 }
 
 /// Starts a Postgres on the cluster in `dir`.
-fn run(programs: &Path, user: Option<&User>, dir: &Path, port: u16) -> Tied {
+fn run(programs: &Path, user: Option<&User>, dir: &Path, port: u16, disk: Disk) -> Tied {
     let mut command = tied_command(&programs.join("postgres"), END, user);
     command
-        .args(settings(dir, port))
+        .args(settings(dir, port, disk))
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -299,6 +320,13 @@ mod tests {
         let identity = Authority::new().certifies(&["localhost"]);
         assert_eq!(setting(&PostgresServer::start_with_tls(&identity)), [text("on")]);
         assert_eq!(setting(&PostgresServer::start()), [text("off")]);
+    }
+
+    #[test]
+    fn a_synced_server_answers_when_it_is_on_the_disk_and_any_other_sooner() {
+        let told = |server: PostgresServer| server.query("SHOW fsync; SHOW full_page_writes");
+        assert_eq!(told(PostgresServer::start_synced()).unwrap(), [text("on"), text("on")]);
+        assert_eq!(told(PostgresServer::start()).unwrap(), [text("off"), text("off")]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use rustix::process::Pid;
 
 use super::ANSWER_MAX;
 use super::DATABASE;
+use super::Disk;
 use super::Row;
 use super::USER;
 use super::account::server_account;
@@ -138,7 +139,7 @@ fn start(place: &Path, runner: u32) -> u16 {
         server.extend(["--clear-groups".to_owned(), "--".to_owned()]);
     }
     server.push(text(&found.join("postgres")));
-    server.extend(settings(&cluster, port));
+    server.extend(settings(&cluster, port, Disk::Unsynced));
     server.extend(["-c".to_owned(), format!("max_connections={CONNECTIONS_MAX}")]);
     let setsid = find_program("setsid", "util-linux").unwrap_or_else(|m| panic!("{m}"));
     let log = File::create(place.join("log")).expect("a new directory takes a file");

@@ -123,6 +123,18 @@ async fn nothing_is_read_where_nobody_wrote() {
 }
 
 #[tokio::test]
+async fn a_transaction_has_the_tables_looked_at_and_a_single_statement_does_not() {
+    let table = Table::in_a_file().await;
+    let database = &table.open[0];
+    let written = database.written();
+    let statement = |tx: &Tx<'_>| tx.execute("UPDATE sessions SET access_until = 0", params![]);
+    database.write_at_once(statement).await.unwrap();
+    assert!(!written.has_changed().unwrap());
+    database.write(statement).await.unwrap();
+    assert!(written.has_changed().unwrap());
+}
+
+#[tokio::test]
 async fn after_a_look_that_failed_the_next_one_reads() {
     for (lose, find) in [
         ("ALTER TABLE revocations RENAME TO r", "ALTER TABLE r RENAME TO revocations"),

@@ -41,15 +41,24 @@ pub struct Tokens {
     pub refresh_token: String,
 }
 
+/// The form by which a person signs in.
+pub fn sign_in_fields(number: u32) -> String {
+    format!("grant_type=password&username={}&password={PASSWORD}", name(number))
+}
+
+/// The form that exchanges a refresh token.
+pub fn refresh_fields(token: &str) -> String {
+    format!("grant_type=refresh_token&refresh_token={token}")
+}
+
 /// The request by which a person signs in.
 pub fn sign_in(number: u32) -> Vec<u8> {
-    let name = name(number);
-    form("/auth/login", &format!("grant_type=password&username={name}&password={PASSWORD}"))
+    form("/auth/login", &sign_in_fields(number))
 }
 
 /// The request that exchanges a refresh token.
 pub fn refresh(token: &str) -> Vec<u8> {
-    form("/auth/refresh", &format!("grant_type=refresh_token&refresh_token={token}"))
+    form("/auth/refresh", &refresh_fields(token))
 }
 
 /// Asks for tokens.

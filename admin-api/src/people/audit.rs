@@ -10,6 +10,7 @@ use kernel::time::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::user_agent::UserAgent;
 use crate::store::audit;
 use crate::store::audit::Act;
 use crate::store::database::Database;
@@ -33,6 +34,8 @@ pub struct Origin {
     pub request_id: Option<String>,
     /// The client's address.
     pub client: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: Option<UserAgent>,
 }
 
 /// A person who acts.

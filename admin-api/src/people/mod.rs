@@ -12,9 +12,11 @@ pub(crate) mod post;
 
 pub(crate) mod roles;
 
-pub(crate) mod issue;
+pub(crate) mod user_agent;
 
 pub(crate) mod audit;
+
+pub(crate) mod issue;
 
 pub(crate) mod desk;
 

@@ -136,12 +136,13 @@ impl Desk {
         let device = self.devices.proof(&user.id, known, now);
         let act = move |tx: &Tx<'_>| {
             let is_still = |user: &mut User| Ok(users::hash_of(tx, &user.id)? == stored);
-            let noted = (&origin.by(&user), Deed::PasswordChanged);
+            let origin = origin.by(&user);
+            let noted = (&origin, Deed::PasswordChanged);
             let done = set(tx, &user.id, &hashed, is_still, (now, until), noted)?;
             let (user, seq) = done.ok_or(PasswordError::Incorrect)?;
             let asked = asked_scopes(tx, session.as_deref(), scopes)?;
             let user = Identity::from(user);
-            let session = issuer.begin(&user, asked, now);
+            let session = issuer.begin(&user, asked, &origin, now);
             sessions::insert(tx, &session)?;
             Ok::<_, PasswordError>(((user, session), Some(seq)))
         };

@@ -60,6 +60,7 @@ pub(crate) const STEPS: Steps = both!(
     5 "0005_providers.sql",
     6 "0006_signing_keys.sql",
     7 "0007_management.sql",
+    8 "0008_devices.sql",
 );
 
 /// A database that this program must not touch.

@@ -24,9 +24,9 @@ use crate::passwords::Verdict;
 use crate::passwords::policy::Weakness;
 use crate::prefix::Prefix;
 use crate::store::fault::DbError;
+use crate::store::mailed_tokens;
+use crate::store::mailed_tokens::Purpose;
 use crate::store::oauth_accounts;
-use crate::store::password_resets;
-use crate::store::password_resets::Reset;
 use crate::store::sessions;
 use crate::store::sessions::End;
 use crate::store::sql::Tx;
@@ -206,9 +206,10 @@ impl Desk {
         let token_hash = hashed(token);
         let looked_up = token_hash.clone();
         let found = self.database.read(move |sql| {
-            let Some(reset) = password_resets::find(sql, &looked_up)? else { return Ok(None) };
-            let user = users::find(sql, By::Id, &reset.user_id)?;
-            Ok(user.filter(|user| holds(&reset, user, now)))
+            let found = mailed_tokens::find(sql, Purpose::ResetPassword, &looked_up)?;
+            let Some(mailed) = found else { return Ok(None) };
+            let user = users::find(sql, By::Id, &mailed.user_id)?;
+            Ok(user.filter(|user| mailed.is_good_for(user, now)))
         });
         let user = found.await?.ok_or(PasswordError::Token)?;
         let policy = self.passwords.policy();
@@ -217,8 +218,8 @@ impl Desk {
         let until = self.issuer.all_until(now);
         let act = move |tx: &Tx<'_>| {
             let redeem = |user: &mut User| {
-                let reset = password_resets::find(tx, &token_hash)?;
-                if !reset.is_some_and(|reset| holds(&reset, user, now)) {
+                let mailed = mailed_tokens::find(tx, Purpose::ResetPassword, &token_hash)?;
+                if !mailed.is_some_and(|mailed| mailed.is_good_for(user, now)) {
                     return Ok(false);
                 }
                 if !user.is_verified {
@@ -240,11 +241,6 @@ impl Desk {
         tracing::info!(user.id = %user.id, "{} set a new password by mail", user.username);
         Ok(())
     }
-}
-
-fn holds(reset: &Reset, user: &User, now: Timestamp) -> bool {
-    let is_theirs = user.email.as_deref() == Some(&reset.email);
-    reset.user_id == user.id && user.is_active && is_theirs && now < reset.expires_at
 }
 
 /// The scopes that a session was begun with; those of a token that has no session.
@@ -277,7 +273,7 @@ fn set(
         return Ok(None);
     }
     users::set_password(tx, user_id, hashed, now)?;
-    password_resets::forget_of(tx, user_id)?;
+    mailed_tokens::forget_of(tx, Purpose::ResetPassword, user_id)?;
     note(tx, origin, deed, Actor::from(&user), None, now)?;
     let seq = end_everything(tx, &mut user, End::Password, now, until)?;
     Ok(Some((user, seq)))

@@ -16,8 +16,9 @@ use crate::mail::MailError;
 use crate::mail::Mailer;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
-use crate::store::password_resets;
-use crate::store::password_resets::Reset;
+use crate::store::mailed_tokens;
+use crate::store::mailed_tokens::MailedToken;
+use crate::store::mailed_tokens::Purpose;
 use crate::store::sql::Tx;
 use crate::store::users;
 use crate::store::users::By;
@@ -109,13 +110,13 @@ impl PostOffice {
                 None => users::find(tx, By::Email, &address_spelled(&address))?,
             };
             let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
-            let reset = Reset {
+            let mailed = MailedToken {
                 token_hash,
                 user_id: user.id.clone(),
                 email: user.email.clone().unwrap_or_default(),
                 expires_at: now.plus(RESET_LIFE),
             };
-            password_resets::insert(tx, &reset, now)?;
+            mailed_tokens::insert(tx, Purpose::ResetPassword, &mailed, now)?;
             Ok::<_, DbError>(Some(user))
         };
         Ok(self.database.write(act).await?.map(|user| (user, token)))

@@ -61,6 +61,7 @@ pub(crate) const STEPS: Steps = both!(
     6 "0006_signing_keys.sql",
     7 "0007_management.sql",
     8 "0008_devices.sql",
+    9 "0009_email_verifications.sql",
 );
 
 /// A database that this program must not touch.

@@ -8,6 +8,8 @@ pub(crate) mod throttle;
 
 pub(crate) mod devices;
 
+pub(crate) mod letters;
+
 pub(crate) mod post;
 
 pub(crate) mod roles;
@@ -33,6 +35,8 @@ pub(crate) mod refresh;
 pub(crate) mod logout;
 
 pub(crate) mod password;
+
+pub(crate) mod email;
 
 pub(crate) mod sessions;
 

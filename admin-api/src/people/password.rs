@@ -16,6 +16,7 @@ use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::logout::end_everything;
 use super::names::address_spelled;
+use super::post::Errand;
 use super::post::PostFull;
 use super::sign_in::SignedIn;
 use super::throttle::Throttled;
@@ -162,12 +163,13 @@ impl Desk {
         from: Prefix,
     ) -> Result<(), PasswordError> {
         let now = self.clock.now();
-        let post = self.post.as_ref().ok_or(PasswordError::NoPost)?;
+        let post = self.post.as_ref().filter(|post| post.is_for(Purpose::ResetPassword));
+        let post = post.ok_or(PasswordError::NoPost)?;
         // Not forgiven: each of these is a mail to somebody, asked for by anybody.
         let _counted = self.throttle.stranger(from, now).await?;
         let address = address_spelled(address);
         match self.throttle.mail(&address, now).await {
-            Ok(_counted) => Ok(post.reset(&address)?),
+            Ok(_counted) => Ok(post.take(Errand::ResetPassword { address: address.into_owned() })?),
             Err(Throttled::For(_)) => Ok(()),
             Err(error @ Throttled::Uncounted(_)) => Err(error.into()),
         }

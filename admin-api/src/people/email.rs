@@ -80,6 +80,15 @@ impl Desk {
         self.mail_verification_by(post, &user).await
     }
 
+    /// The same for somebody who has just registered, where that can be: whatever becomes of it,
+    /// they are registered.
+    pub(crate) async fn mail_first_verification(&self, user: &User) {
+        let Some(post) = self.verifying_post() else { return };
+        if let Err(error) = self.mail_verification_by(post, user).await {
+            tracing::warn!(user.id = %user.id, "an address stays unverified for now: {error}");
+        }
+    }
+
     fn verifying_post(&self) -> Option<&Post> {
         self.post.as_ref().filter(|post| post.is_for(Purpose::VerifyEmail))
     }

@@ -69,6 +69,7 @@ pub use people::signing_keys::states::KeyState;
 pub use people::signing_keys::states::ListedKey;
 pub use people::signing_keys::states::Rotation;
 pub use people::take_back::TakenBack;
+pub use people::user_agent::UserAgent;
 pub use people::users::LIST_MAX;
 pub use people::users::Users;
 pub use schema::Schema;

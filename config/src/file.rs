@@ -219,9 +219,9 @@ section! {
         pair: Windows = Means(r#"[{ name = "quarter", requests = 10, per = "15m" }]"#),
         /// From a device on which the account's owner signed in before.
         device: Windows = Means(r#"[{ name = "quarter", requests = 10, per = "15m" }]"#),
-        /// Mails to one address, for resetting a password.
+        /// Mails to one address, for resetting a password or verifying the address.
         reset: Windows = Means(r#"[{ name = "hour", requests = 3, per = "1h" }]"#),
-        /// Registrations and requests to reset, from one address.
+        /// Registrations, requests for mail, and mailed tokens shown, from one address.
         register: Windows = Means(r#"[{ name = "hour", requests = 20, per = "1h" }]"#),
         /// Browsers sent to a provider, from one address (IPv6: one /64).
         provider: Windows = Means(r#"[{ name = "quarter", requests = 1000, per = "15m" }]"#),

@@ -65,6 +65,13 @@ pub(crate) struct PasswordResetConfirmation {
     new_password: String,
 }
 
+/// Verifying an address by a mailed token.
+#[derive(ToSchema)]
+pub(crate) struct EmailVerification {
+    /// As it came in the mail.
+    token: String,
+}
+
 /// Registering.
 #[derive(ToSchema)]
 pub(crate) struct Registration {

@@ -52,6 +52,8 @@ pub(crate) mod me;
 
 pub(crate) mod password;
 
+pub(crate) mod email;
+
 pub(crate) mod accounts;
 
 pub(crate) mod register;

@@ -133,7 +133,7 @@ pub(crate) struct OAuthError {
     tags(
         (name = SIGN_IN, description = "Signing in, staying signed in, logging out"),
         (name = PROVIDERS, description = "Signing in by Google, GitHub and others"),
-        (name = ACCOUNT, description = "What is one's own: password, sessions, linked accounts"),
+        (name = ACCOUNT, description = "What is one's own: password, address, sessions, linked accounts"),
         (name = MACHINES, description = "For OAuth clients, verifiers of tokens and dashboards"),
         (name = MANAGEMENT, description = "For administrators: people, and what was done to them"),
     ),

@@ -44,5 +44,6 @@ pub(crate) fn origin_of(extensions: &Extensions, actor: Option<Actor>) -> Origin
         actor,
         request_id: asked.map(|asked| asked.request_id.clone()),
         client: asked.and_then(|asked| asked.client),
+        user_agent: asked.and_then(|asked| asked.user_agent.clone()),
     }
 }

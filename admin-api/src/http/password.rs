@@ -31,7 +31,7 @@ use crate::people::password::Change;
 use crate::people::password::PasswordError;
 use crate::people::person::EMAIL_CHARS_MAX;
 
-/// The longest reset token that is looked at, in bytes.
+/// The longest mailed token that is looked at, in bytes.
 pub(crate) const TOKEN_BYTES_MAX: usize = 256;
 
 /// Changes one's own password.
@@ -130,15 +130,26 @@ pub(crate) async fn confirm(
     let from = asked::from(request.extensions());
     let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::Json).await?;
-    let token = fields.required("token").and_then(|token| at_most(token, "token", TOKEN_BYTES_MAX));
+    let token = mailed_token(&fields);
     let new = fields.required("new_password").map(Secret::new);
     let unknown = fields.unknown(&["token", "new_password"]);
     let (token, new) = match (token, new, unknown) {
-        (Ok(token), Ok(new), unknown) if unknown.is_empty() => (Secret::new(token), new),
+        (Ok(token), Ok(new), unknown) if unknown.is_empty() => (token, new),
         (token, new, unknown) => return Err(all([token.err(), new.err()], unknown)),
     };
     desk.reset_password(&token, &new, from, origin).await?;
     Ok(Json(Message::new("Password has been reset")))
+}
+
+/// The token that came in a mail.
+///
+/// # Errors
+/// A fault where it is absent or too long.
+pub(super) fn mailed_token(fields: &Fields) -> Result<Secret, FieldFault> {
+    fields
+        .required("token")
+        .and_then(|token| at_most(token, "token", TOKEN_BYTES_MAX))
+        .map(Secret::new)
 }
 
 fn at_most<'t>(text: &'t str, field: &str, chars_max: usize) -> Result<&'t str, FieldFault> {
@@ -156,7 +167,7 @@ impl From<PasswordError> for Refusal {
                 Self::Fields(vec![of_field("new_password", &weakness.to_string(), "weak_password")])
             }
             PasswordError::Incorrect => Self::WrongCurrentPassword,
-            PasswordError::Token => Self::ResetToken,
+            PasswordError::Token => Self::MailedToken("reset"),
             PasswordError::Throttled(wait) => Self::Throttled { policy: "password", wait },
             PasswordError::NoPost => Self::NotConfigured("Password reset"),
             PasswordError::PostFull(_) => Self::Busy,

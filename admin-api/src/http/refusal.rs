@@ -39,8 +39,8 @@ pub(crate) enum Refusal {
     WrongPassword,
     #[error("not the present password")]
     WrongCurrentPassword,
-    #[error("a token for a new password that does not hold")]
-    ResetToken,
+    #[error("a mailed {0} token that does not hold")]
+    MailedToken(&'static str),
     #[error("nobody may register")]
     RegistrationClosed,
     #[error("a user name or an e-mail address that is taken")]
@@ -109,7 +109,7 @@ impl Refusal {
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body | Self::ResetToken | Self::OAuth(_) => StatusCode::BAD_REQUEST,
+            Self::Body | Self::MailedToken(_) | Self::OAuth(_) => StatusCode::BAD_REQUEST,
             Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -125,7 +125,7 @@ impl Refusal {
             Self::RevokedToken => ErrorCode::TokenRevoked,
             Self::WrongPassword => ErrorCode::InvalidCredentials,
             Self::WrongCurrentPassword => ErrorCode::InvalidCredentials,
-            Self::ResetToken => ErrorCode::InvalidToken,
+            Self::MailedToken(_) => ErrorCode::InvalidToken,
             Self::RegistrationClosed => ErrorCode::Forbidden,
             Self::Taken => ErrorCode::Conflict,
             Self::NotConfigured(_) => ErrorCode::NotConfigured,
@@ -157,7 +157,7 @@ impl Refusal {
             Self::WrongTokenType => "Invalid token type".to_owned(),
             Self::RefreshToken(_) => "Invalid refresh token".to_owned(),
             Self::WrongCurrentPassword => "Incorrect current password".to_owned(),
-            Self::ResetToken => "Invalid or expired reset token".to_owned(),
+            Self::MailedToken(kind) => format!("Invalid or expired {kind} token"),
             Self::RegistrationClosed => "Registration is closed".to_owned(),
             Self::Taken => "Username or email already registered".to_owned(),
             Self::NotConfigured(what) => format!("{what} not configured"),
@@ -197,7 +197,7 @@ impl Refusal {
             // RFC 6750 §3.1.
             Self::Scope(_) => Some(r#"Bearer error="insufficient_scope""#),
             Self::WrongCurrentPassword
-            | Self::ResetToken
+            | Self::MailedToken(_)
             | Self::RegistrationClosed
             | Self::Taken
             | Self::NotConfigured(_)
@@ -299,7 +299,7 @@ impl Refusal {
         match self {
             Self::NotLetIn(not_let_in) => not_let_in.is_of_authentication(),
             Self::WrongCurrentPassword
-            | Self::ResetToken
+            | Self::MailedToken(_)
             | Self::OAuth(OAuthFault::InvalidGrant(_)) => true,
             _ => matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS),
         }

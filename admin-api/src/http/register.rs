@@ -38,6 +38,8 @@ pub(crate) struct Registration {
 }
 
 /// Adds whoever registers, where anybody may.
+///
+/// Where mail is configured, they are sent one by which the address can be verified.
 #[utoipa::path(
     post,
     path = "/register",
@@ -71,6 +73,7 @@ pub(crate) async fn register(
     })?;
     let user = registration.users.admit(new, Some(from)).await.map_err(refused)?;
     tracing::info!(user.id = %user.id, "{} registered", user.username);
+    desk.mail_first_verification(&user).await;
     let scopes = desk.roles.grant(&user.clone().into(), None);
     Ok((StatusCode::CREATED, Json(Me::of(user, scopes))))
 }

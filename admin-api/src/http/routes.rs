@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 use super::accounts;
 use super::audit;
 use super::device_cookie::DeviceCookie;
+use super::email;
 use super::envelope::enclose;
 use super::fields::BODY_BYTES_MAX;
 use super::front_end::FrontEnd;
@@ -115,6 +116,8 @@ fn for_clients() -> OpenApiRouter<Staff> {
         .routes(routes!(password::change))
         .routes(routes!(password::reset))
         .routes(routes!(password::confirm))
+        .routes(routes!(email::verify))
+        .routes(routes!(email::confirm))
         .routes(routes!(register::register))
         .routes(routes!(providers::google))
         .routes(routes!(providers::google_callback))

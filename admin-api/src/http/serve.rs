@@ -12,9 +12,10 @@ use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
 use crate::store::audit;
 use crate::store::fault::DbError;
+use crate::store::mailed_tokens;
+use crate::store::mailed_tokens::Purpose;
 use crate::store::oauth_codes;
 use crate::store::oauth_flows;
-use crate::store::password_resets;
 use crate::store::revocations;
 use crate::store::sessions;
 use crate::store::sql::Tx;
@@ -81,7 +82,8 @@ pub(crate) async fn sweep(desk: &Desk) -> Result<(), DbError> {
         let delete = move |tx: &Tx<'_>| -> Result<_, DbError> {
             let deleted = [
                 sessions::forget(tx, before, BATCH_ROWS)?,
-                password_resets::forget(tx, before, BATCH_ROWS)?,
+                mailed_tokens::forget(tx, Purpose::ResetPassword, before, BATCH_ROWS)?,
+                mailed_tokens::forget(tx, Purpose::VerifyEmail, before, BATCH_ROWS)?,
                 revocations::forget(tx, before, BATCH_ROWS)?,
                 oauth_flows::forget(tx, before, BATCH_ROWS)?,
                 oauth_codes::forget(tx, before, BATCH_ROWS)?,

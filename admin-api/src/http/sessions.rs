@@ -41,6 +41,10 @@ struct Shown {
     /// When it ends, if it is not refreshed before.
     #[schema(format = DateTime)]
     expires_at: String,
+    /// The address that it was begun from; `null`: not known.
+    client: Option<String>,
+    /// The `User-Agent` that it was begun with, at most 256 characters of it; `null`: not known.
+    user_agent: Option<String>,
 }
 
 /// The list of `sessions`, of which `current` is the one that asks.
@@ -50,6 +54,8 @@ pub(crate) fn of_sessions(sessions: Vec<Session>, current: Option<&str>) -> Sess
         created_at: written(session.created_at),
         refreshed_at: written(session.rotated_at),
         expires_at: written(session.expires_at),
+        client: session.client,
+        user_agent: session.user_agent,
         id: session.id,
     };
     SessionList { sessions: sessions.into_iter().map(shown).collect() }

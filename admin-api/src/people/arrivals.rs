@@ -262,7 +262,7 @@ fn begin(
     let (origin, way) = (origin.clone().by(&user), way.to_owned());
     note(tx, &origin, Deed::SignedIn, Actor::from(&user), Some(way), now)?;
     let user = Identity::from(user);
-    let session = issuer.begin(&user, None, now);
+    let session = issuer.begin(&user, None, &origin, now);
     sessions::insert(tx, &session)?;
     users::signed_in(tx, &user.id, None, now)?;
     Ok((user, session))

@@ -10,6 +10,7 @@ use kernel::time::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::user_agent::UserAgent;
 use crate::store::audit;
 use crate::store::audit::Act;
 use crate::store::database::Database;
@@ -33,6 +34,8 @@ pub struct Origin {
     pub request_id: Option<String>,
     /// The client's address.
     pub client: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: Option<UserAgent>,
 }
 
 /// A person who acts.
@@ -75,6 +78,7 @@ pub(crate) enum Deed {
     PasswordChanged,
     PasswordChangeFailed,
     PasswordReset,
+    EmailVerified,
     AccountLinked,
     AccountLinkFailed,
     AccountUnlinked,
@@ -105,6 +109,7 @@ impl Deed {
             Self::PasswordChanged => "password.changed",
             Self::PasswordChangeFailed => "password.change_failed",
             Self::PasswordReset => "password.reset",
+            Self::EmailVerified => "email.verified",
             Self::AccountLinked => "account.linked",
             Self::AccountLinkFailed => "account.link_failed",
             Self::AccountUnlinked => "account.unlinked",

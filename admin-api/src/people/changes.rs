@@ -25,7 +25,8 @@ use super::roles::ADMIN;
 use super::roles::Roles;
 use super::users::Users;
 use crate::store::fault::DbError;
-use crate::store::password_resets;
+use crate::store::mailed_tokens;
+use crate::store::mailed_tokens::Purpose;
 use crate::store::revocations;
 use crate::store::sessions::End;
 use crate::store::sql::Room;
@@ -121,7 +122,7 @@ impl Users {
         let set = move |tx: &Tx<'_>, user: &User, now: Timestamp| {
             users::set_password(tx, &user.id, &hash, now)?;
             // A link that was mailed before would undo it.
-            password_resets::forget_of(tx, &user.id)?;
+            mailed_tokens::forget_of(tx, Purpose::ResetPassword, &user.id)?;
             unlocks::add(tx, &user.id, now)
         };
         self.shut_out(who, Deed::PasswordSet, set).await

@@ -20,6 +20,7 @@ use kernel::token::verify_even_if_expired;
 use kernel::token::verify_refresh;
 use uuid::Uuid;
 
+use super::audit::Origin;
 use crate::store::refresh_keys::RefreshKeys;
 use crate::store::sessions::Rotation;
 use crate::store::sessions::Session;
@@ -88,11 +89,12 @@ impl Issuer {
         &self.profile
     }
 
-    /// A session of `user` that begins `now`.
+    /// A session of `user` that begins `now`, where `origin` says.
     pub(crate) fn begin(
         &self,
         user: &Identity,
         asked_scopes: Option<Vec<String>>,
+        origin: &Origin,
         now: Timestamp,
     ) -> Session {
         let absolute_until = now.plus(SESSION_LIFE_MAX.max(self.refresh_ttl));
@@ -109,6 +111,8 @@ impl Issuer {
             asked_scopes,
             created_at: now,
             ended_at: None,
+            client: origin.client.map(|client| client.to_string()),
+            user_agent: origin.user_agent.as_ref().map(|agent| agent.as_str().to_owned()),
         }
     }
 

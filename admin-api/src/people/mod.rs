@@ -8,13 +8,17 @@ pub(crate) mod throttle;
 
 pub(crate) mod devices;
 
+pub(crate) mod letters;
+
 pub(crate) mod post;
 
 pub(crate) mod roles;
 
-pub(crate) mod issue;
+pub(crate) mod user_agent;
 
 pub(crate) mod audit;
+
+pub(crate) mod issue;
 
 pub(crate) mod desk;
 
@@ -31,6 +35,8 @@ pub(crate) mod refresh;
 pub(crate) mod logout;
 
 pub(crate) mod password;
+
+pub(crate) mod email;
 
 pub(crate) mod sessions;
 

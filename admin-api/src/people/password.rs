@@ -16,6 +16,7 @@ use super::desk::Desk;
 use super::desk::OutOfOrder;
 use super::logout::end_everything;
 use super::names::address_spelled;
+use super::post::Errand;
 use super::post::PostFull;
 use super::sign_in::SignedIn;
 use super::throttle::Throttled;
@@ -24,9 +25,9 @@ use crate::passwords::Verdict;
 use crate::passwords::policy::Weakness;
 use crate::prefix::Prefix;
 use crate::store::fault::DbError;
+use crate::store::mailed_tokens;
+use crate::store::mailed_tokens::Purpose;
 use crate::store::oauth_accounts;
-use crate::store::password_resets;
-use crate::store::password_resets::Reset;
 use crate::store::sessions;
 use crate::store::sessions::End;
 use crate::store::sql::Tx;
@@ -136,12 +137,13 @@ impl Desk {
         let device = self.devices.proof(&user.id, known, now);
         let act = move |tx: &Tx<'_>| {
             let is_still = |user: &mut User| Ok(users::hash_of(tx, &user.id)? == stored);
-            let noted = (&origin.by(&user), Deed::PasswordChanged);
+            let origin = origin.by(&user);
+            let noted = (&origin, Deed::PasswordChanged);
             let done = set(tx, &user.id, &hashed, is_still, (now, until), noted)?;
             let (user, seq) = done.ok_or(PasswordError::Incorrect)?;
             let asked = asked_scopes(tx, session.as_deref(), scopes)?;
             let user = Identity::from(user);
-            let session = issuer.begin(&user, asked, now);
+            let session = issuer.begin(&user, asked, &origin, now);
             sessions::insert(tx, &session)?;
             Ok::<_, PasswordError>(((user, session), Some(seq)))
         };
@@ -161,12 +163,13 @@ impl Desk {
         from: Prefix,
     ) -> Result<(), PasswordError> {
         let now = self.clock.now();
-        let post = self.post.as_ref().ok_or(PasswordError::NoPost)?;
+        let post = self.post.as_ref().filter(|post| post.is_for(Purpose::ResetPassword));
+        let post = post.ok_or(PasswordError::NoPost)?;
         // Not forgiven: each of these is a mail to somebody, asked for by anybody.
         let _counted = self.throttle.stranger(from, now).await?;
         let address = address_spelled(address);
         match self.throttle.mail(&address, now).await {
-            Ok(_counted) => Ok(post.reset(&address)?),
+            Ok(_counted) => Ok(post.take(Errand::ResetPassword { address: address.into_owned() })?),
             Err(Throttled::For(_)) => Ok(()),
             Err(error @ Throttled::Uncounted(_)) => Err(error.into()),
         }
@@ -205,9 +208,10 @@ impl Desk {
         let token_hash = hashed(token);
         let looked_up = token_hash.clone();
         let found = self.database.read(move |sql| {
-            let Some(reset) = password_resets::find(sql, &looked_up)? else { return Ok(None) };
-            let user = users::find(sql, By::Id, &reset.user_id)?;
-            Ok(user.filter(|user| holds(&reset, user, now)))
+            let found = mailed_tokens::find(sql, Purpose::ResetPassword, &looked_up)?;
+            let Some(mailed) = found else { return Ok(None) };
+            let user = users::find(sql, By::Id, &mailed.user_id)?;
+            Ok(user.filter(|user| mailed.is_good_for(user, now)))
         });
         let user = found.await?.ok_or(PasswordError::Token)?;
         let policy = self.passwords.policy();
@@ -216,8 +220,8 @@ impl Desk {
         let until = self.issuer.all_until(now);
         let act = move |tx: &Tx<'_>| {
             let redeem = |user: &mut User| {
-                let reset = password_resets::find(tx, &token_hash)?;
-                if !reset.is_some_and(|reset| holds(&reset, user, now)) {
+                let mailed = mailed_tokens::find(tx, Purpose::ResetPassword, &token_hash)?;
+                if !mailed.is_some_and(|mailed| mailed.is_good_for(user, now)) {
                     return Ok(false);
                 }
                 if !user.is_verified {
@@ -241,11 +245,6 @@ impl Desk {
         tracing::info!(user.id = %user.id, "{} set a new password by mail", user.username);
         Ok(())
     }
-}
-
-fn holds(reset: &Reset, user: &User, now: Timestamp) -> bool {
-    let is_theirs = user.email.as_deref() == Some(&reset.email);
-    reset.user_id == user.id && user.is_active && is_theirs && now < reset.expires_at
 }
 
 /// The scopes that a session was begun with; those of a token that has no session.
@@ -278,7 +277,7 @@ fn set(
         return Ok(None);
     }
     users::set_password(tx, user_id, hashed, now)?;
-    password_resets::forget_of(tx, user_id)?;
+    mailed_tokens::forget_of(tx, Purpose::ResetPassword, user_id)?;
     note(tx, origin, deed, Actor::from(&user), None, now)?;
     let seq = end_everything(tx, &mut user, End::Password, now, until)?;
     Ok(Some((user, seq)))

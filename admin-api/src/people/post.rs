@@ -3,21 +3,23 @@
 //! Who asks gets an answer at once, and one answer: what becomes of it, in the database and at the
 //! mail server, happens here, one after the other, behind a queue of known length.
 
-use std::time::Duration;
-
 use kernel::random::unguessable;
 use kernel::secret::Secret;
 use tokio::sync::mpsc;
 
+use super::letters::Links;
+use super::letters::letter;
+use super::letters::life;
 use super::names::address_spelled;
 use crate::clock::Clock;
-use crate::mail::Letter;
 use crate::mail::MailError;
 use crate::mail::Mailer;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
-use crate::store::password_resets;
-use crate::store::password_resets::Reset;
+use crate::store::mailed_tokens;
+use crate::store::mailed_tokens::MailedToken;
+use crate::store::mailed_tokens::Purpose;
+use crate::store::sql::Sql;
 use crate::store::sql::Tx;
 use crate::store::users;
 use crate::store::users::By;
@@ -27,14 +29,26 @@ use crate::store::values::hashed;
 /// How many may wait for their mail.
 pub(crate) const QUEUE_MAX: usize = 256;
 
-/// How long a mailed token is good.
-pub(crate) const RESET_LIFE: Duration = Duration::from_secs(30 * 60);
-
-const SUBJECT: &str = "Set a new password";
-
 /// The way to the post.
-#[derive(Clone)]
-pub(crate) struct Post(mpsc::Sender<String>);
+pub(crate) struct Post {
+    queue: mpsc::Sender<Errand>,
+    links: Links,
+}
+
+/// Who is to be mailed a token, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Whoever has this address, if anybody has, to set a new password.
+    ResetPassword {
+        /// As it was typed.
+        address: String,
+    },
+    /// The person of this id, to show that their address is theirs, unless that is known.
+    VerifyEmail {
+        /// The id.
+        user_id: String,
+    },
+}
 
 /// Too many are waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,49 +60,74 @@ pub(crate) struct PostOffice {
     pub(crate) database: Database,
     pub(crate) clock: Clock,
     pub(crate) mailer: Mailer,
-    /// Where a browser goes with a token; `None`: the token is mailed as it is.
-    pub(crate) reset_url: Option<String>,
+    pub(crate) links: Links,
 }
 
 impl Post {
     /// Opens the office; it closes when nobody can bring anything any more.
     pub(crate) fn open(office: PostOffice) -> Self {
-        let (queue, mut waiting) = mpsc::channel::<String>(QUEUE_MAX);
+        let links = office.links.clone();
+        let (queue, mut waiting) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(async move {
-            while let Some(address) = waiting.recv().await {
-                office.mail_reset(&address).await;
+            while let Some(errand) = waiting.recv().await {
+                office.run(errand).await;
             }
         });
-        Self(queue)
+        Self { queue, links }
     }
 
-    /// Sees to it that whoever has `address` is mailed a token, if anybody has it.
+    /// Whether anybody is mailed for `purpose`.
+    pub(crate) fn is_for(&self, purpose: Purpose) -> bool {
+        self.links.of_purpose(purpose).is_some()
+    }
+
+    /// Sees to it that `errand` is run.
     ///
     /// # Errors
     /// [`PostFull`].
-    pub(crate) fn reset(&self, address: &str) -> Result<(), PostFull> {
-        self.0.try_send(address.to_owned()).map_err(|_| PostFull)
+    pub(crate) fn take(&self, errand: Errand) -> Result<(), PostFull> {
+        self.queue.try_send(errand).map_err(|_| PostFull)
+    }
+}
+
+impl Errand {
+    const fn purpose(&self) -> Purpose {
+        match self {
+            Self::ResetPassword { .. } => Purpose::ResetPassword,
+            Self::VerifyEmail { .. } => Purpose::VerifyEmail,
+        }
+    }
+
+    /// Who is meant, if they are there, and it is of use to them.
+    fn addressee(&self, sql: &Sql<'_>) -> Result<Option<User>, DbError> {
+        let found = match self {
+            Self::ResetPassword { address } => match users::find(sql, By::Email, address)? {
+                Some(user) => Some(user),
+                None => users::find(sql, By::Email, &address_spelled(address))?,
+            },
+            Self::VerifyEmail { user_id } => {
+                users::find(sql, By::Id, user_id)?.filter(|user| !user.is_verified)
+            }
+        };
+        Ok(found.filter(|user| user.is_active))
     }
 }
 
 impl PostOffice {
-    async fn mail_reset(&self, address: &str) {
-        let (user, token) = match self.make_token(address).await {
+    async fn run(&self, errand: Errand) {
+        let purpose = errand.purpose();
+        let Some(link) = self.links.of_purpose(purpose) else { return };
+        let (user, address, token) = match self.make_token(errand).await {
             Ok(Some(made)) => made,
             // Nobody is told that there is no such person, not even the log.
             Ok(None) => return,
             Err(error) => {
-                tracing::error!("no token could be made to reset a password with: {error}");
+                tracing::error!("no token could be made {}: {error}", end(purpose));
                 return;
             }
         };
-        let letter = Letter {
-            to: user.email.unwrap_or_default(),
-            subject: SUBJECT,
-            text: self.text(&token),
-        };
-        match self.mailer.send(&letter).await {
-            Ok(()) => tracing::info!(user.id = %user.id, "a token to reset a password was mailed"),
+        match self.mailer.send(&letter(purpose, address, link, &token)).await {
+            Ok(()) => tracing::info!(user.id = %user.id, "a token {} was mailed", end(purpose)),
             Err(error) => {
                 let cause: &dyn std::error::Error = &error;
                 let cause = cause.source().map_or_else(String::new, |cause| format!(": {cause}"));
@@ -97,44 +136,34 @@ impl PostOffice {
         }
     }
 
-    /// A token for whoever has `address` and may come in.
-    async fn make_token(&self, address: &str) -> Result<Option<(User, Secret)>, DbError> {
+    /// A token for whoever is meant and may come in, and the address that it is for.
+    async fn make_token(&self, errand: Errand) -> Result<Option<(User, String, Secret)>, DbError> {
         let now = self.clock.now();
         let token = unguessable()?;
         let token_hash = hashed(&token);
-        let address = address.to_owned();
+        let purpose = errand.purpose();
         let act = move |tx: &Tx<'_>| {
-            let user = match users::find(tx, By::Email, &address)? {
-                Some(user) => Some(user),
-                None => users::find(tx, By::Email, &address_spelled(&address))?,
-            };
-            let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
-            let reset = Reset {
+            let Some(user) = errand.addressee(tx)? else { return Ok(None) };
+            let Some(email) = user.email.clone() else { return Ok(None) };
+            let mailed = MailedToken {
                 token_hash,
                 user_id: user.id.clone(),
-                email: user.email.clone().unwrap_or_default(),
-                expires_at: now.plus(RESET_LIFE),
+                email: email.clone(),
+                expires_at: now.plus(life(purpose)),
             };
-            password_resets::insert(tx, &reset, now)?;
-            Ok::<_, DbError>(Some(user))
+            mailed_tokens::insert(tx, purpose, &mailed, now)?;
+            Ok::<_, DbError>(Some((user, email)))
         };
-        Ok(self.database.write(act).await?.map(|user| (user, token)))
+        let made = self.database.write(act).await?;
+        Ok(made.map(|(user, email)| (user, email, token)))
     }
+}
 
-    fn text(&self, token: &Secret) -> Secret {
-        let minutes = RESET_LIFE.as_secs() / 60;
-        let token = token.expose();
-        let how = match &self.reset_url {
-            // Behind a `#` it is sent to no server, and stands in no log and no Referer.
-            Some(url) => format!("To choose a new one, open\n\n{url}#reset_token={token}\n"),
-            None => format!("The token to choose a new one with is\n\n{token}\n"),
-        };
-        Secret::new(format!(
-            "Somebody, perhaps you, asked for a new password for this address.\n\n\
-             {how}\n\
-             It works once, for {minutes} minutes, and signs you out everywhere.\n\
-             If it was not you, leave this mail alone: your password stays as it is.\n"
-        ))
+/// What a token for `purpose` is good for, as the log has it.
+const fn end(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::ResetPassword => "to reset a password with",
+        Purpose::VerifyEmail => "to verify an address with",
     }
 }
 
@@ -147,15 +176,11 @@ pub(crate) fn office(
     database: &Database,
     clock: &Clock,
 ) -> Result<Option<PostOffice>, MailError> {
-    let is_dev = config.environment == config::Environment::Dev;
-    let reset_url = config.auth.reset_url.clone().or_else(|| config.auth.frontend_url.clone());
     let mailer = match &config.mail {
         Some(mail) => Mailer::new(mail)?,
-        None if is_dev => Mailer::log(),
+        None if config.environment == config::Environment::Dev => Mailer::log(),
         None => return Ok(None),
     };
-    if reset_url.is_none() && !is_dev {
-        return Ok(None);
-    }
-    Ok(Some(PostOffice { database: database.clone(), clock: clock.clone(), mailer, reset_url }))
+    let (database, clock, links) = (database.clone(), clock.clone(), Links::of(config));
+    Ok(Some(PostOffice { database, clock, mailer, links }))
 }

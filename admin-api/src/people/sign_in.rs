@@ -171,11 +171,7 @@ impl Desk {
         origin: Origin,
     ) -> Result<(Identity, Session), SignInError> {
         let now = self.clock.now();
-        let begin = {
-            // The session is made inside the transaction, of the user as it stands there.
-            let issuer = Arc::clone(&self.issuer);
-            move |user: &Identity| issuer.begin(user, asked_scopes, now)
-        };
+        let issuer = Arc::clone(&self.issuer);
         self.database
             .write(move |tx: &Tx<'_>| {
                 // Read anew: hashing takes long enough for an administrator to come between.
@@ -184,10 +180,12 @@ impl Desk {
                     Some(_) => return Err(SignInError::Changed),
                     None => return Err(SignInError::Incorrect),
                 };
-                let session = begin(&user);
+                let origin = origin.by(&user);
+                // Of the user as it stands here.
+                let session = issuer.begin(&user, asked_scopes, &origin, now);
                 sessions::insert(tx, &session)?;
                 users::signed_in(tx, &user.id, rehashed.as_ref(), now)?;
-                note(tx, &origin.by(&user), Deed::SignedIn, Actor::from(&user), None, now)?;
+                note(tx, &origin, Deed::SignedIn, Actor::from(&user), None, now)?;
                 Ok((user, session))
             })
             .await

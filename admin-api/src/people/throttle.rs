@@ -105,7 +105,7 @@ impl<S: QuotaStore> Throttle<S> {
         self.count([self.of("password", user_id.to_owned(), &self.quotas.device)], now).await
     }
 
-    /// Counts somebody who registers, or asks to reset a password, or does.
+    /// Counts somebody who registers, or asks for a mail, or shows a token that was mailed.
     ///
     /// # Errors
     /// [`Throttled`].

@@ -60,7 +60,9 @@ pub(crate) const STEPS: Steps = both!(
     5 "0005_providers.sql",
     6 "0006_signing_keys.sql",
     7 "0007_management.sql",
-    8 "0008_removed.sql",
+    8 "0008_devices.sql",
+    9 "0009_email_verifications.sql",
+    10 "0010_removed.sql",
 );
 
 /// A database that this program must not touch.

@@ -44,7 +44,7 @@ pub(crate) mod users;
 
 pub(crate) mod unlocks;
 
-pub(crate) mod password_resets;
+pub(crate) mod mailed_tokens;
 
 pub(crate) mod sessions;
 

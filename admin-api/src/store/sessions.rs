@@ -31,6 +31,10 @@ pub(crate) struct Session {
     pub(crate) asked_scopes: Option<Vec<String>>,
     pub(crate) created_at: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
+    /// The client's address when it began; `None`: nobody knows.
+    pub(crate) client: Option<String>,
+    /// What the client called itself when it began; `None`: nothing.
+    pub(crate) user_agent: Option<String>,
 }
 
 impl Session {
@@ -74,7 +78,7 @@ impl End {
 }
 
 const COLUMNS: &str = "id, user_id, generation, rotated_at, expires_at, absolute_until, \
-                       access_until, epoch, kid, asked_scopes, created_at, ended_at";
+                       access_until, epoch, kid, asked_scopes, created_at, ended_at, client, user_agent";
 
 /// Adds a session.
 ///
@@ -84,7 +88,7 @@ pub(crate) fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
     tx.execute(
         &format!(
             "INSERT INTO sessions ({COLUMNS})
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, ?12, ?13)"
         ),
         params![
             &session.id,
@@ -98,6 +102,8 @@ pub(crate) fn insert(tx: &Tx<'_>, session: &Session) -> Result<(), DbError> {
             &session.kid,
             session.asked_scopes.as_deref().map(Scopes),
             session.created_at,
+            session.client.as_deref(),
+            session.user_agent.as_deref(),
         ],
     )?;
     Ok(())
@@ -271,5 +277,7 @@ fn read(row: &Row<'_>) -> Result<Session, DbError> {
         asked_scopes: row.opt_scopes("asked_scopes")?,
         created_at: row.millis("created_at")?,
         ended_at: row.opt_millis("ended_at")?,
+        client: row.opt_text("client")?,
+        user_agent: row.opt_text("user_agent")?,
     })
 }

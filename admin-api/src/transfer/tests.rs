@@ -92,8 +92,8 @@ impl Place {
             }
             tx.batch(
                 "INSERT INTO sessions (id, user_id, rotated_at, expires_at, absolute_until,
-                                       access_until, epoch, kid, created_at)
-                 VALUES ('s', 'a0', 1, 2, 3, 4, 0, 'k', 1);
+                                       access_until, epoch, kid, created_at, client, user_agent)
+                 VALUES ('s', 'a0', 1, 2, 3, 4, 0, 'k', 1, '192.0.2.7', 'Firefox');
                  INSERT INTO refresh_keys VALUES ('k', 'secret', 1);
                  INSERT INTO revocations VALUES (7, 1, NULL, '{}', NULL);
                  UPDATE revocation_log SET seq = 7",
@@ -125,6 +125,7 @@ fn a_copy_has_everything_and_a_log_id_of_its_own_whichever_way_it_goes() {
         assert_eq!((rows("sessions"), rows("revocations"), rows("revocation_log")), (1, 1, 1));
         assert_eq!(*sums.get_or_insert(tables.clone()), tables, "it is the same after each copy");
         assert_eq!(to.text("SELECT user_id AS it FROM sessions"), "a0");
+        assert_eq!(to.text("SELECT client || user_agent AS it FROM sessions"), "192.0.2.7Firefox");
         assert_eq!(to.count("users WHERE is_active"), PAGE_ROWS_MAX as i64);
         assert_eq!(to.count("revocation_log WHERE seq = 7"), 1);
         seen.insert(log_id(to));

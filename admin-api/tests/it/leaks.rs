@@ -5,17 +5,20 @@ use std::sync::Mutex;
 use test_support::identity_provider::CLIENT_SECRET;
 use test_support::identity_provider::Fault;
 use test_support::identity_provider::query_of;
+use test_support::smtp::Manner;
+use test_support::smtp::Smtp;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::browser::*;
+use crate::email;
 use crate::support::*;
 
 /// Everything that was logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -39,7 +42,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
+pub(crate) fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(log.clone())
@@ -157,6 +160,30 @@ async fn signing_in_at_a_provider_leaves_no_secret_in_an_answer_or_a_log_line() 
     assert!(said.contains("signed in by") && said.contains("gave no token"), "{said}");
     for secret in secrets {
         assert!(!said.contains(&secret), "`{secret}` in:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_mailed_token_is_in_no_answer_and_no_log_line_whatever_becomes_of_it() {
+    let (log, _listening) = listen();
+    let server = Smtp::start(Manner::Polite).await;
+    let house = House::empty(&email::mail_at(&server)).await;
+    house.add(ann()).await;
+    let pair = house.sign_in().await;
+    let mut answers = String::new();
+    let mut ask = async |request| {
+        let answer = house.ask(request).await;
+        answers += &format!("{:?}{}", answer.headers, answer.text);
+    };
+    ask(email::verify(&pair.access)).await;
+    let token = email::token_in(&server, 1).await;
+    for said in [&*token, &*token, "a token that was made up"] {
+        ask(email::confirm(said)).await;
+    }
+    let said = answers + &log.text();
+    assert!(said.contains("was mailed") && said.contains("verified the address"), "{said}");
+    for secret in [&*token, "made up"] {
+        assert!(!said.contains(secret), "`{secret}` in:\n{said}");
     }
 }
 

@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod browser;
 mod document;
+mod email;
 mod front_end;
 mod health;
 mod import;

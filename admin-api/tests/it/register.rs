@@ -1,10 +1,18 @@
 //! Registration.
 
 use axum::body::Body;
+use config::Environment;
 use http::Request;
+use kernel::front::CLIENT_ADDRESS;
 use serde_json::Value;
 use serde_json::json;
+use test_support::smtp::Manner;
+use test_support::smtp::Smtp;
 
+use crate::email::confirm;
+use crate::email::mail_at;
+use crate::email::token_in;
+use crate::leaks::listen;
 use crate::support::*;
 
 const OPEN: &str = "[auth]\nregistration = true\n";
@@ -143,4 +151,80 @@ async fn one_address_makes_up_twenty_people_an_hour_and_no_more() {
     let answer = house.ask(register(&bob())).await;
     assert_eq!(answer.status, 429, "{}", answer.text);
     assert_eq!(answer.json()["violated-policies"], json!(["register"]));
+}
+
+#[tokio::test]
+async fn whoever_registers_is_mailed_a_link_to_verify_the_address() {
+    let server = Smtp::start(Manner::Polite).await;
+    let house = House::empty(&format!("{}{OPEN}", mail_at(&server))).await;
+    let answer = house.ask(register(&bob())).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    assert_eq!(answer.json()["is_verified"], false);
+    let token = token_in(&server, 1).await;
+    assert_eq!(server.taken(1).await[0].to, ["bob@example.com"]);
+    house.ask(confirm(&token)).await.is_ok();
+    let bob = house.api.users().by_username("bob").await.unwrap().unwrap();
+    assert!(bob.is_verified);
+}
+
+#[tokio::test]
+async fn whoever_is_refused_or_added_by_others_is_not_mailed() {
+    let server = Smtp::start(Manner::Polite).await;
+    let house = House::empty(&format!("{}{OPEN}", mail_at(&server))).await;
+    house.add(ann()).await;
+    let taken = json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD });
+    assert_eq!(house.ask(register(&taken)).await.status, 409);
+    assert_eq!(house.ask(register(&with("password", json!("short")))).await.status, 422);
+    assert_eq!(house.ask(register(&bob())).await.status, 201);
+    // They are seen to in order, so the first to arrive is the only one there is.
+    assert_eq!(server.taken(1).await[0].to, ["bob@example.com"]);
+    assert_eq!(house.count("SELECT count(*) FROM email_verifications"), 1);
+}
+
+#[tokio::test]
+async fn without_mail_people_register_all_the_same() {
+    let house = House::of(Environment::Prod, OPEN).await;
+    assert_eq!(house.ask(register(&bob())).await.status, 201);
+    assert_eq!(house.count("SELECT count(*) FROM email_verifications"), 0);
+}
+
+#[tokio::test]
+async fn when_256_wait_for_their_mail_people_register_all_the_same_and_the_log_says_so() {
+    // It takes no letter, so the first one is never done with.
+    let server = Smtp::start(Manner::Silent).await;
+    let house = House::empty(&format!("{}{OPEN}", mail_at(&server))).await;
+    house.add(ann()).await;
+    let reset = |email: &str, from: u32| {
+        let request = json("/auth/password/reset", &json!({ "email": email }).to_string());
+        with_header(request, CLIENT_ADDRESS, &std::net::Ipv4Addr::from_bits(from).to_string())
+    };
+    assert_eq!(house.ask(reset("ann@example.com", 1)).await.status, 202);
+    while server.callers() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for i in 1..=256 {
+        assert_eq!(house.ask(reset(&format!("u{i}@example.com"), i << 8)).await.status, 202);
+    }
+    let one_more = house.ask(reset("one-more@example.com", 2)).await;
+    one_more.is_problem(503, "Service busy. Please try again later.", "SERVICE_UNAVAILABLE");
+    let (log, _listening) = listen();
+    let answer = house.ask(register(&bob())).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains(" WARN ")).unwrap_or_default();
+    assert!(line.contains("stays unverified for now: the mail queue is full"), "{text}");
+}
+
+#[tokio::test]
+async fn an_address_that_had_three_mails_in_an_hour_gets_no_fourth_by_registering() {
+    let server = Smtp::start(Manner::Polite).await;
+    let house = House::empty(&format!("{}{OPEN}", mail_at(&server))).await;
+    for _ in 0..3 {
+        let reset = json("/auth/password/reset", r#"{"email":"bob@example.com"}"#);
+        assert_eq!(house.ask(reset).await.status, 202);
+    }
+    assert_eq!(house.ask(register(&bob())).await.status, 201);
+    let carl = json!({ "username": "carl", "email": "carl@example.com", "password": PASSWORD });
+    assert_eq!(house.ask(register(&carl)).await.status, 201);
+    assert_eq!(server.taken(1).await[0].to, ["carl@example.com"]);
 }

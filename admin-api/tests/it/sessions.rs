@@ -1,14 +1,39 @@
 use std::time::Duration;
 
+use axum::body::Body;
+use http::Request;
 use http::StatusCode;
+use kernel::front::CLIENT_ADDRESS;
+use serde_json::Value;
+use serde_json::json;
 
 use crate::support::*;
+
+const PHONE: &str = "Mozilla/5.0 (Android 15; Mobile)";
+
+/// A request from a device with an address and a name.
+fn at(device: &str, address: &str, request: Request<Body>) -> Request<Body> {
+    let request = with_header(request, CLIENT_ADDRESS, address);
+    with_header(request, "user-agent", device)
+}
+
+fn sign_in() -> Request<Body> {
+    login(&[("username", "ann"), ("password", PASSWORD)])
+}
+
+/// The addresses and names of the devices where she is signed in, the newest first.
+async fn devices(house: &House, access: &str) -> Vec<(Value, Value)> {
+    let answer = house.ask(bearer(get("/auth/sessions"), access)).await;
+    answer.is_ok();
+    let list = answer.json()["sessions"].as_array().unwrap().clone();
+    list.iter().map(|it| (it["client"].clone(), it["user_agent"].clone())).collect()
+}
 
 async fn ids(house: &House, access: &str) -> Vec<(String, bool)> {
     let answer = house.ask(bearer(get("/auth/sessions"), access)).await;
     answer.is_ok();
     let list = answer.json()["sessions"].as_array().unwrap().clone();
-    let id = |session: &serde_json::Value| session["id"].as_str().unwrap().to_owned();
+    let id = |session: &Value| session["id"].as_str().unwrap().to_owned();
     list.iter().map(|session| (id(session), session["current"] == true)).collect()
 }
 
@@ -88,4 +113,76 @@ async fn of_many_sessions_the_newest_200_are_listed() {
     assert_eq!(listed.len(), 200);
     assert!(listed[0].1, "the newest, which asks");
     assert_eq!(listed[199].0, "old-199");
+}
+
+#[tokio::test]
+async fn a_session_tells_its_owner_and_administrators_from_where_it_was_begun() {
+    let house = House::with_ann().await;
+    house.ask(at(PHONE, "2001:db8::7", sign_in())).await.pair();
+    house.hand.forward(Duration::from_secs(1));
+    let here = house.ask(at("curl/8.5.0", "192.0.2.7", sign_in())).await.pair();
+    let expected =
+        [(json!("192.0.2.7"), json!("curl/8.5.0")), (json!("2001:db8::7"), json!(PHONE))];
+    assert_eq!(devices(&house, &here.access).await, expected);
+    let root = house.root().await;
+    let id = claims(&here.access)["sub"].as_str().unwrap().to_owned();
+    let path = format!("/auth/users/{id}/sessions");
+    let seen = house.manage(bearer(get(&path), &root.access)).await.json();
+    assert_eq!(seen["sessions"][1]["client"], "2001:db8::7");
+    assert_eq!(seen["sessions"][1]["user_agent"], PHONE);
+}
+
+#[tokio::test]
+async fn what_is_not_known_of_a_device_is_null() {
+    let house = House::with_ann().await;
+    let pair = house.sign_in().await;
+    assert_eq!(devices(&house, &pair.access).await, [(Value::Null, Value::Null)]);
+    let empty = house.ask(with_header(sign_in(), "user-agent", " ")).await.pair();
+    assert_eq!(devices(&house, &empty.access).await[0].1, Value::Null);
+}
+
+#[tokio::test]
+async fn a_session_stays_of_the_device_that_began_it_wherever_it_is_refreshed() {
+    let house = House::with_ann().await;
+    let pair = house.ask(at(PHONE, "192.0.2.7", sign_in())).await.pair();
+    let refresh = with_json("POST", "/auth/refresh", &json!({ "refresh_token": pair.refresh }));
+    let next = house.ask(at("curl/8.5.0", "198.51.100.1", refresh)).await.pair();
+    assert_eq!(devices(&house, &next.access).await, [(json!("192.0.2.7"), json!(PHONE))]);
+}
+
+#[tokio::test]
+async fn a_session_that_a_changed_password_begins_is_of_the_device_that_changed_it() {
+    let house = House::with_ann().await;
+    let pair = house.ask(at(PHONE, "192.0.2.7", sign_in())).await.pair();
+    let body = json!({ "current_password": PASSWORD, "new_password": "quite another phrase" });
+    let change = bearer(with_json("POST", "/auth/password", &body), &pair.access);
+    let fresh = house.ask(at("curl/8.5.0", "198.51.100.1", change)).await.pair();
+    assert_eq!(
+        devices(&house, &fresh.access).await,
+        [(json!("198.51.100.1"), json!("curl/8.5.0"))]
+    );
+}
+
+#[tokio::test]
+async fn of_what_a_device_calls_itself_256_characters_are_kept_and_none_that_cannot_be_shown() {
+    let house = House::with_ann().await;
+    for (said, kept) in [
+        ("x".repeat(256), "x".repeat(256)),
+        ("x".repeat(257), "x".repeat(256)),
+        (format!("a\tb{}", "x".repeat(255)), format!("ab{}", "x".repeat(254))),
+        ("Gerät".to_owned(), "Gerät".to_owned()),
+    ] {
+        house.hand.forward(Duration::from_secs(1));
+        let mut request = sign_in();
+        let said = http::HeaderValue::from_bytes(said.as_bytes()).unwrap();
+        request.headers_mut().insert("user-agent", said);
+        let pair = house.ask(request).await.pair();
+        assert_eq!(devices(&house, &pair.access).await[0].1, json!(kept));
+    }
+    let mut request = sign_in();
+    let no_text = http::HeaderValue::from_bytes(b"a\xffb").unwrap();
+    request.headers_mut().insert("user-agent", no_text);
+    house.hand.forward(Duration::from_secs(1));
+    let pair = house.ask(request).await.pair();
+    assert_eq!(devices(&house, &pair.access).await[0].1, json!("a\u{fffd}b"));
 }

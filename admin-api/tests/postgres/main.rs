@@ -10,6 +10,8 @@ mod away;
 mod browser;
 #[path = "../it/document.rs"]
 mod document;
+#[path = "../it/email.rs"]
+mod email;
 #[path = "../it/front_end.rs"]
 mod front_end;
 #[path = "../it/health.rs"]

@@ -76,9 +76,9 @@ pub struct Throttle {
     pub pair: Arc<[Quota]>,
     /// From a device on which the account's owner signed in before.
     pub device: Arc<[Quota]>,
-    /// Mails to one address, for resetting a password.
+    /// Mails to one address, for resetting a password or verifying the address.
     pub reset: Arc<[Quota]>,
-    /// Registrations and requests to reset, from one address.
+    /// Registrations, requests for mail, and mailed tokens shown, from one address.
     pub register: Arc<[Quota]>,
     /// Browsers sent to a provider, from one address.
     pub provider: Arc<[Quota]>,

@@ -117,6 +117,50 @@ fn a_mail_that_arrives_sets_a_new_password_and_ends_what_was_open() {
 }
 
 #[test]
+fn whoever_registers_verifies_the_address_by_a_mail_that_arrives() {
+    let runtime = Runtime::new().unwrap();
+    let mails = runtime.block_on(Smtp::start(Manner::Polite));
+    let scene = Scene::with(&format!(
+        "[auth]\nregistration = true\nfrontend_url = \"https://app.example.com/\"\n\
+         [mail]\nsmtp_url = \"smtp://127.0.0.1:{}\"\nfrom = \"doorward@example.com\"\n",
+        mails.port()
+    ));
+    let ann = json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD });
+    let registered = scene.ask(&Request::post("/auth/register").json(&ann));
+    assert_eq!(registered.status, 201, "{registered}");
+    let mail = runtime.block_on(mails.taken(1)).remove(0).text();
+    let token = mail.split_once("/#verify_token=").unwrap().1.lines().next().unwrap();
+    let confirm =
+        || Request::post("/api/auth/email/verify/confirm").json(&json!({ "token": token }));
+    let answer = scene.ask(&confirm());
+    assert_eq!(answer.status, 200, "{answer}");
+    let again = scene.ask(&confirm());
+    assert_problem(&again, 400, "INVALID_TOKEN", "Invalid or expired verification token");
+
+    let tokens = scene.doorward.login("ann", PASSWORD);
+    let me = scene.ask(&Request::get("/auth/me").bearer(&tokens.access));
+    assert_eq!(me.json()["is_verified"], true, "{me}");
+    let asked = scene.ask(&Request::post("/auth/email/verify").bearer(&tokens.access));
+    assert_eq!(asked.status, 202, "{asked}");
+    let log = scene.doorward.log();
+    assert!(!log.contains(token), "{log}");
+}
+
+#[test]
+fn a_session_says_from_which_address_and_device_it_was_begun() {
+    let scene = scene();
+    let phone = login("ann", PASSWORD).header("User-Agent", "Phone/1.0 (in a pocket)");
+    // A client's own word for where it is does not count.
+    let phone = phone.header("X-Forwarded-For", "203.0.113.9");
+    let answer = ask_from(&scene, 2, &phone);
+    assert_eq!(answer.status, 200, "{answer}");
+    let access = answer.json()["access_token"].as_str().unwrap().to_owned();
+    let listed = scene.ask(&Request::get("/auth/sessions").bearer(&access)).json();
+    assert_eq!(listed["sessions"][0]["client"], "127.0.0.2", "{listed}");
+    assert_eq!(listed["sessions"][0]["user_agent"], "Phone/1.0 (in a pocket)", "{listed}");
+}
+
+#[test]
 fn a_changed_password_lets_its_owner_go_on_and_nobody_else() {
     let scene = scene();
     let (here, there) =

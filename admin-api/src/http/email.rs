@@ -48,7 +48,7 @@ pub(crate) async fn verify(
     Ok((StatusCode::ACCEPTED, Json(Message::new(message))))
 }
 
-/// Verifies an address by a mailed token.
+/// Verifies one's own address by a mailed token.
 #[utoipa::path(
     post,
     path = "/email/verify/confirm",
@@ -57,15 +57,18 @@ pub(crate) async fn verify(
     request_body = EmailVerification,
     responses(
         (status = 200, body = Message, description = "Verified"),
-        (status = 400, description = "A token that does not hold"),
+        (status = 400, description = "A token that does not hold, or is not this user's"),
+        (status = 404, description = "The token's user is gone"),
         (status = 422, description = "Fields that are missing or wrong"),
         (status = 429, description = "Too many attempts"),
     ),
+    security(("bearer" = [])),
 )]
 pub(crate) async fn confirm(
     State(desk): State<Arc<Desk>>,
     request: Request,
 ) -> Result<Json<Message>, Refusal> {
+    let access = bearer::required(request.headers())?;
     let from = asked::from(request.extensions());
     let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::Json).await?;
@@ -74,7 +77,7 @@ pub(crate) async fn confirm(
         Ok(token) if unknown.is_empty() => token,
         token => return Err(all([token.err()], unknown)),
     };
-    desk.verify_email(&token, from, origin).await?;
+    desk.verify_email(&access, &token, from, origin).await?;
     Ok(Json(Message::new("Email address has been verified")))
 }
 

@@ -101,19 +101,25 @@ impl Desk {
         Ok(post.take(Errand::VerifyEmail { user_id: user.id.clone() })?)
     }
 
-    /// Takes an address for verified by a token that was mailed to it.
+    /// Takes the address of whoever shows an access token for verified, by a token that was mailed
+    /// to it.
+    ///
+    /// Neither is enough: somebody may have registered with another's address, whose owner must not
+    /// confirm that account by opening a link that they did not ask for.
     ///
     /// # Errors
     /// [`EmailError`].
     pub(crate) async fn verify_email(
         &self,
+        access: &Secret,
         token: &Secret,
         from: Prefix,
         origin: Origin,
     ) -> Result<(), EmailError> {
         let now = self.clock.now();
+        let user = self.asker(access).await?.user;
         let counted = self.throttle.stranger(from, now).await?;
-        let done = self.redeem_verification(token, origin).await;
+        let done = self.redeem_verification(user.id, token, origin).await;
         if !matches!(done, Err(EmailError::Token)) {
             // What is counted are tokens that do not hold.
             self.throttle.forgive(counted, now).await;
@@ -121,14 +127,15 @@ impl Desk {
         done
     }
 
-    async fn redeem_verification(&self, token: &Secret, origin: Origin) -> Result<(), EmailError> {
+    async fn redeem_verification(
+        &self,
+        user_id: String,
+        token: &Secret,
+        origin: Origin,
+    ) -> Result<(), EmailError> {
         let now = self.clock.now();
         let purpose = Purpose::VerifyEmail;
         let token_hash = hashed(token);
-        let looked_up = token_hash.clone();
-        let found =
-            self.database.read(move |sql| mailed_tokens::find(sql, purpose, &looked_up)).await?;
-        let user_id = found.ok_or(EmailError::Token)?.user_id;
         let act = move |tx: &Tx<'_>| {
             // Held first, as everywhere: the person before other rows.
             let user = users::find(tx, By::Id, &user_id)?;

@@ -29,7 +29,7 @@ const FOR_CLIENTS: &[Row] = &[
     ("POST", "/password/reset/confirm", [422, 422, 422, 422]),
     // bob has no address, and gets the same answer.
     ("POST", "/email/verify", [401, 202, 202, 202]),
-    ("POST", "/email/verify/confirm", [422, 422, 422, 422]),
+    ("POST", "/email/verify/confirm", [401, 422, 422, 422]),
     ("POST", "/register", [403, 403, 403, 403]),
     ("GET", "/google", [501, 501, 501, 501]),
     ("GET", "/github", [501, 501, 501, 501]),

@@ -21,8 +21,8 @@ pub(crate) fn verify(access: &str) -> Request<Body> {
     bearer(post(VERIFY), access)
 }
 
-pub(crate) fn confirm(token: &str) -> Request<Body> {
-    json(CONFIRM, &json!({ "token": token }).to_string())
+pub(crate) fn confirm(token: &str, access: &str) -> Request<Body> {
+    bearer(json(CONFIRM, &json!({ "token": token }).to_string()), access)
 }
 
 pub(crate) fn mail_at(server: &Smtp) -> String {
@@ -78,13 +78,13 @@ async fn a_mailed_link_verifies_the_address_once_and_ends_no_session() {
     assert!(mail.text().contains(&format!("{PAGE}#verify_token={token}\n")), "{}", mail.text());
     assert!(!is_verified(&house, "ann").await);
 
-    let answer = house.ask(confirm(&token)).await;
+    let answer = house.ask(confirm(&token, &pair.access)).await;
     answer.is_ok();
     assert_eq!(answer.json(), json!({ "message": "Email address has been verified" }));
     let me = house.me(&pair.access).await;
     me.is_ok();
     assert_eq!(me.json()["is_verified"], true);
-    house.ask(confirm(&token)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    house.ask(confirm(&token, &pair.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_verified_address_is_noted_and_by_whom() {
     let root = house.root().await;
     let pair = house.sign_in().await;
     let token = token(&house, &pair.access, &server, 1).await;
-    house.ask(confirm(&token)).await.is_ok();
+    house.ask(confirm(&token, &pair.access)).await.is_ok();
     let list = get("/auth/audit?action=email.verified");
     let acts = house.manage(bearer(list, &root.access)).await.json()["acts"].clone();
     assert_eq!(acts.as_array().unwrap().len(), 1);
@@ -123,7 +123,7 @@ async fn of_twenty_uses_of_one_link_at_once_one_counts() {
     let token = token(&house, &pair.access, &server, 1).await;
     let mut racing = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let (router, request) = (house.api.router(), confirm(&token));
+        let (router, request) = (house.api.router(), confirm(&token, &pair.access));
         racing.spawn(async move {
             use tower::ServiceExt;
             router.oneshot(request).await.unwrap().status().as_u16()
@@ -139,10 +139,12 @@ async fn a_token_is_good_for_a_day() {
     let day = Duration::from_secs(24 * 60 * 60);
     let first = token(&house, &house.sign_in().await.access, &server, 1).await;
     house.hand.forward(day);
-    house.ask(confirm(&first)).await.is_problem(400, FAULT, "INVALID_TOKEN");
-    let second = token(&house, &house.sign_in().await.access, &server, 2).await;
+    let pair = house.sign_in().await;
+    house.ask(confirm(&first, &pair.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    let second = token(&house, &pair.access, &server, 2).await;
     house.hand.forward(day - Duration::from_secs(1));
-    house.ask(confirm(&second)).await.is_ok();
+    let pair = house.sign_in().await;
+    house.ask(confirm(&second, &pair.access)).await.is_ok();
 }
 
 #[tokio::test]
@@ -151,11 +153,11 @@ async fn a_token_verifies_the_address_that_it_was_mailed_to_and_no_other() {
     let pair = house.sign_in().await;
     let token = token(&house, &pair.access, &server, 1).await;
     house.execute("UPDATE users SET email = 'other@example.com' WHERE username = 'ann'");
-    house.ask(confirm(&token)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    house.ask(confirm(&token, &pair.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
     // Her former address is somebody else's by now.
     let bob = add_bob(&house).await;
     house.execute("UPDATE users SET email = 'ann@example.com' WHERE username = 'bob'");
-    house.ask(confirm(&token)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    house.ask(confirm(&token, &bob.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
     assert!(!is_verified(&house, "ann").await && !is_verified(&house, "bob").await);
     house.me(&bob.access).await.is_ok();
 }
@@ -163,11 +165,28 @@ async fn a_token_verifies_the_address_that_it_was_mailed_to_and_no_other() {
 #[tokio::test]
 async fn a_token_of_somebody_who_is_kept_out_is_good_once_they_are_let_in() {
     let (house, server) = house_with_mail(Manner::Polite).await;
-    let token = token(&house, &house.sign_in().await.access, &server, 1).await;
+    let before = house.sign_in().await;
+    let token = token(&house, &before.access, &server, 1).await;
     house.api.users().disable("ann").await.unwrap();
-    house.ask(confirm(&token)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    assert_eq!(house.ask(confirm(&token, &before.access)).await.status, 401);
     house.api.users().enable("ann").await.unwrap();
-    house.ask(confirm(&token)).await.is_ok();
+    let pair = house.sign_in().await;
+    house.ask(confirm(&token, &pair.access)).await.is_ok();
+}
+
+#[tokio::test]
+async fn whoever_reads_a_letter_that_they_did_not_ask_for_confirms_nobodys_account() {
+    let (house, server) = house_with_mail(Manner::Polite).await;
+    // A stranger has registered with an address that is Ann's.
+    let stranger = add_bob(&house).await;
+    house.execute("UPDATE users SET email = NULL WHERE username = 'ann'");
+    house.execute("UPDATE users SET email = 'ann@example.com' WHERE username = 'bob'");
+    let token = token(&house, &stranger.access, &server, 1).await;
+    let ann = house.sign_in().await;
+    house.ask(confirm(&token, &ann.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    let signed_out = json(CONFIRM, &json!({ "token": token }).to_string());
+    house.ask(signed_out).await.is_problem(401, "Not authenticated", "NOT_AUTHENTICATED");
+    assert!(!is_verified(&house, "bob").await);
 }
 
 #[tokio::test]
@@ -178,12 +197,12 @@ async fn a_token_for_a_password_verifies_nothing_by_itself_and_the_other_way_abo
     let reset = json("/auth/password/reset", &json!({ "email": "ann@example.com" }).to_string());
     assert_eq!(house.ask(reset).await.status, 202);
     let to_reset = token_in(&server, 2).await;
-    house.ask(confirm(&to_reset)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    house.ask(confirm(&to_reset, &pair.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
     let body = json!({ "token": to_verify, "new_password": "quite another phrase" });
     let set = json("/auth/password/reset/confirm", &body.to_string());
     house.ask(set).await.is_problem(400, "Invalid or expired reset token", "INVALID_TOKEN");
     house.me(&pair.access).await.is_ok();
-    house.ask(confirm(&to_verify)).await.is_ok();
+    house.ask(confirm(&to_verify, &pair.access)).await.is_ok();
 }
 
 #[tokio::test]
@@ -194,21 +213,22 @@ async fn a_changed_password_leaves_a_link_for_the_address_good_and_one_use_ends_
     let second = token(&house, &pair.access, &server, 2).await;
     let body = json!({ "current_password": PASSWORD, "new_password": "quite another phrase" });
     let change = bearer(with_json("POST", "/auth/password", &body), &pair.access);
-    house.ask(change).await.pair();
-    house.ask(confirm(&first)).await.is_ok();
-    house.ask(confirm(&second)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+    let pair = house.ask(change).await.pair();
+    house.ask(confirm(&first, &pair.access)).await.is_ok();
+    house.ask(confirm(&second, &pair.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
     assert_eq!(house.count("SELECT count(*) FROM email_verifications"), 0);
 }
 
 #[tokio::test]
 async fn made_up_tokens_are_refused() {
     let (house, _server) = house_with_mail(Manner::Polite).await;
+    let pair = house.sign_in().await;
     for token in ["a", "' OR 1=1 --", &"a".repeat(256)] {
-        house.ask(confirm(token)).await.is_problem(400, FAULT, "INVALID_TOKEN");
+        house.ask(confirm(token, &pair.access)).await.is_problem(400, FAULT, "INVALID_TOKEN");
     }
-    let longer = house.ask(confirm(&"a".repeat(257))).await;
+    let longer = house.ask(confirm(&"a".repeat(257), &pair.access)).await;
     longer.is_problem(422, "Validation error: body.token", "VALIDATION_ERROR");
-    let missing = house.ask(json(CONFIRM, r#"{"tokn":"a"}"#)).await;
+    let missing = house.ask(bearer(json(CONFIRM, r#"{"tokn":"a"}"#), &pair.access)).await;
     missing.is_problem(422, "Validation error: body.token, body.tokn", "VALIDATION_ERROR");
 }
 
@@ -219,11 +239,11 @@ async fn one_address_tries_twenty_made_up_tokens_an_hour_and_good_ones_do_not_co
     let token = token(&house, &pair.access, &server, 1).await;
     // One of the twenty was the request for the mail.
     for _ in 0..18 {
-        assert_eq!(house.ask(confirm("made up")).await.status, 400);
+        assert_eq!(house.ask(confirm("made up", &pair.access)).await.status, 400);
     }
-    house.ask(confirm(&token)).await.is_ok();
-    assert_eq!(house.ask(confirm("made up")).await.status, 400);
-    let answer = house.ask(confirm("made up")).await;
+    house.ask(confirm(&token, &pair.access)).await.is_ok();
+    assert_eq!(house.ask(confirm("made up", &pair.access)).await.status, 400);
+    let answer = house.ask(confirm("made up", &pair.access)).await;
     assert_eq!(answer.status, 429, "{}", answer.text);
     assert_eq!(answer.json()["violated-policies"], json!(["email"]));
 }

@@ -178,7 +178,7 @@ async fn a_mailed_token_is_in_no_answer_and_no_log_line_whatever_becomes_of_it()
     ask(email::verify(&pair.access)).await;
     let token = email::token_in(&server, 1).await;
     for said in [&*token, &*token, "a token that was made up"] {
-        ask(email::confirm(said)).await;
+        ask(email::confirm(said, &pair.access)).await;
     }
     let said = answers + &log.text();
     assert!(said.contains("was mailed") && said.contains("verified the address"), "{said}");

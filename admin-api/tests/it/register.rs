@@ -162,7 +162,8 @@ async fn whoever_registers_is_mailed_a_link_to_verify_the_address() {
     assert_eq!(answer.json()["is_verified"], false);
     let token = token_in(&server, 1).await;
     assert_eq!(server.taken(1).await[0].to, ["bob@example.com"]);
-    house.ask(confirm(&token)).await.is_ok();
+    let pair = house.ask(login(&[("username", "bob"), ("password", PASSWORD)])).await.pair();
+    house.ask(confirm(&token, &pair.access)).await.is_ok();
     let bob = house.api.users().by_username("bob").await.unwrap().unwrap();
     assert!(bob.is_verified);
 }

@@ -130,14 +130,15 @@ fn whoever_registers_verifies_the_address_by_a_mail_that_arrives() {
     assert_eq!(registered.status, 201, "{registered}");
     let mail = runtime.block_on(mails.taken(1)).remove(0).text();
     let token = mail.split_once("/#verify_token=").unwrap().1.lines().next().unwrap();
-    let confirm =
-        || Request::post("/api/auth/email/verify/confirm").json(&json!({ "token": token }));
-    let answer = scene.ask(&confirm());
+    let tokens = scene.doorward.login("ann", PASSWORD);
+    let confirm = Request::post("/api/auth/email/verify/confirm").json(&json!({ "token": token }));
+    assert_eq!(scene.ask(&confirm).status, 401, "whoever reads the mail is not yet its owner");
+    let confirm = confirm.bearer(&tokens.access);
+    let answer = scene.ask(&confirm);
     assert_eq!(answer.status, 200, "{answer}");
-    let again = scene.ask(&confirm());
+    let again = scene.ask(&confirm);
     assert_problem(&again, 400, "INVALID_TOKEN", "Invalid or expired verification token");
 
-    let tokens = scene.doorward.login("ann", PASSWORD);
     let me = scene.ask(&Request::get("/auth/me").bearer(&tokens.access));
     assert_eq!(me.json()["is_verified"], true, "{me}");
     let asked = scene.ask(&Request::post("/auth/email/verify").bearer(&tokens.access));

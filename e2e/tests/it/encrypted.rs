@@ -5,6 +5,7 @@ use serde_json::json;
 use test_support::authority::Authority;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
+use test_support::http1;
 use test_support::http1::Request;
 use test_support::postgres::PostgresServer;
 use test_support::smtp::Smtp;
@@ -22,16 +23,18 @@ const HOST: &str = "0.0.0.0";
 /// A Doorward that trusts the roots of `authority` alone, and sends mail by `smtp`.
 fn sends_by(smtp: &str, authority: &Authority) -> Doorward {
     let config = format!(
-        "environment = \"dev\"\n[auth]\nregistration = true\n\
+        "environment = \"dev\"\n[auth]\n\
          reset_url = \"https://app.example.com/new\"\n\
          [mail]\nsmtp_url = \"{smtp}\"\nfrom = \"doorward@example.com\"\n\
          username = \"doorward\"\npassword = {{ env = \"SMTP_PASSWORD\" }}\n"
     );
     let doorward = trusting(Doorward::builder().config(config), authority);
     let doorward = doorward.env("SMTP_PASSWORD", SMTP_PASSWORD).start();
+    let root = doorward.login_as_admin().access;
     let ann = json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD });
-    let registered = doorward.ask(&Request::post("/auth/register").json(&ann));
-    assert_eq!(registered.status, 201, "{registered}");
+    let added = Request::post("/auth/users").bearer(&root).json(&ann);
+    let added = http1::ask(doorward.ops(), &added);
+    assert_eq!(added.status, 201, "{added}");
     doorward
 }
 

@@ -21,7 +21,7 @@ WHERE id = ?1 AND generation = ?2 AND ended_at IS NULL AND absolute_until > ?3
     AND EXISTS (SELECT 1 FROM users
                 WHERE users.id = user_id AND users.is_active AND users.epoch = ?5)
 RETURNING id, user_id, generation, rotated_at, expires_at, absolute_until, access_until, epoch, kid,
-    asked_scopes, created_at, ended_at,
+    asked_scopes, created_at, ended_at, client, user_agent,
     (SELECT username FROM users WHERE users.id = user_id) AS owner_name,
     (SELECT tier FROM users WHERE users.id = user_id) AS owner_tier,
     (SELECT role FROM users WHERE users.id = user_id) AS owner_role,

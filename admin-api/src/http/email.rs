@@ -86,7 +86,7 @@ impl From<EmailError> for Refusal {
         match error {
             EmailError::Asker(error) => error.into(),
             EmailError::Token => Self::MailedToken("verification"),
-            EmailError::Throttled(wait) => Self::Throttled { policy: "email", wait },
+            EmailError::Throttled(error) => Self::throttled("email", error),
             EmailError::NoPost => Self::NotConfigured("Email verification"),
             EmailError::PostFull(_) => Self::Busy,
             EmailError::OutOfOrder(error) => error.into(),

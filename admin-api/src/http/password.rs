@@ -168,7 +168,7 @@ impl From<PasswordError> for Refusal {
             }
             PasswordError::Incorrect => Self::WrongCurrentPassword,
             PasswordError::Token => Self::MailedToken("reset"),
-            PasswordError::Throttled(wait) => Self::Throttled { policy: "password", wait },
+            PasswordError::Throttled(error) => Self::throttled("password", error),
             PasswordError::NoPost => Self::NotConfigured("Password reset"),
             PasswordError::PostFull(_) => Self::Busy,
             PasswordError::OutOfOrder(error) => error.into(),

@@ -353,7 +353,7 @@ impl From<ArrivalError> for Refusal {
             Err(ArrivalError::Asker(error)) => error.into(),
             Err(ArrivalError::OutOfOrder(error)) => error.into(),
             Err(ArrivalError::NotConfigured(_)) => Self::NotFound,
-            Err(ArrivalError::Throttled(wait)) => Self::Throttled { policy: "provider", wait },
+            Err(ArrivalError::Throttled(error)) => Self::throttled("provider", error),
             Err(error) => {
                 tracing::warn!("nobody is sent to a provider: {error}");
                 Self::Busy

@@ -22,6 +22,7 @@ use super::oauth_fault::INVALID_GRANT;
 use super::oauth_fault::OAuthFault;
 use crate::people::asker::AskerError;
 use crate::people::desk::OutOfOrder;
+use crate::people::throttle::Throttled;
 use crate::store::fault::DbError;
 
 /// Why a request is not served. What it says is for the log; the client reads [`Refusal::detail`].
@@ -239,6 +240,14 @@ impl Refusal {
             Self::NotLetIn(not_let_in) => not_let_in.retry_after().map(whole),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
+        }
+    }
+
+    /// Of somebody who came too often, by the count that is called `policy`.
+    pub(crate) fn throttled(policy: &'static str, error: Throttled) -> Self {
+        match error {
+            Throttled::For(wait) => Self::Throttled { policy, wait },
+            Throttled::Uncounted(error) => OutOfOrder::from(error).into(),
         }
     }
 

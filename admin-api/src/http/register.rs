@@ -20,10 +20,8 @@ use super::openapi::ACCOUNT;
 use super::refusal::Refusal;
 use super::user_fault::fault_of;
 use crate::people::desk::Desk;
-use crate::people::desk::OutOfOrder;
 use crate::people::person::NewUser;
 use crate::people::person::UserError;
-use crate::people::throttle::Throttled;
 use crate::people::users::Users;
 
 const FIELDS: [&str; 4] = ["username", "email", "password", "full_name"];
@@ -67,10 +65,7 @@ pub(crate) async fn register(
     let new = newcomer(&fields, &registration)?;
     // Not forgiven: what is counted are the people that one address makes up.
     let counted = desk.throttle.stranger(from, desk.clock.now()).await;
-    let _counted = counted.map_err(|throttled| match throttled {
-        Throttled::For(wait) => Refusal::Throttled { policy: "register", wait },
-        Throttled::Uncounted(error) => OutOfOrder::from(error).into(),
-    })?;
+    let _counted = counted.map_err(|error| Refusal::throttled("register", error))?;
     let user = registration.users.admit(new, Some(from)).await.map_err(refused)?;
     tracing::info!(user.id = %user.id, "{} registered", user.username);
     desk.mail_first_verification(&user).await;

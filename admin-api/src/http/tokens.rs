@@ -251,7 +251,7 @@ impl From<SignInError> for Refusal {
     fn from(error: SignInError) -> Self {
         match error {
             SignInError::Incorrect | SignInError::Changed => Self::WrongPassword,
-            SignInError::Throttled(wait) => Self::Throttled { policy: "login", wait },
+            SignInError::Throttled(error) => Self::throttled("login", error),
             SignInError::OutOfOrder(error) => error.into(),
         }
     }

@@ -1,7 +1,5 @@
 //! Whose an e-mail address is: theirs who read what is mailed to it.
 
-use std::time::Duration;
-
 use kernel::secret::Secret;
 
 use super::asker::AskerError;
@@ -35,8 +33,8 @@ pub(crate) enum EmailError {
     #[error("a verification token that does not hold")]
     Token,
     /// Too many mails, or tokens that do not hold.
-    #[error("too many attempts")]
-    Throttled(Duration),
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// Nothing can be mailed.
     #[error("no mail is configured, or no address for links")]
     NoPost,
@@ -50,15 +48,6 @@ pub(crate) enum EmailError {
 impl From<DbError> for EmailError {
     fn from(error: DbError) -> Self {
         Self::OutOfOrder(error.into())
-    }
-}
-
-impl From<Throttled> for EmailError {
-    fn from(throttled: Throttled) -> Self {
-        match throttled {
-            Throttled::For(wait) => Self::Throttled(wait),
-            Throttled::Uncounted(error) => Self::OutOfOrder(error.into()),
-        }
     }
 }
 

@@ -1,10 +1,8 @@
 //! One's own password: changed by who knows it, or set anew by who reads one's mail.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
+use std::sync::Arc;
 
 use super::asker::Asker;
 use super::asker::AskerError;
@@ -54,8 +52,8 @@ pub(crate) enum PasswordError {
     #[error("a reset token that does not hold")]
     Token,
     /// Too many attempts.
-    #[error("too many attempts")]
-    Throttled(Duration),
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// Nothing can be mailed.
     #[error("no mail is configured, or no address for links")]
     NoPost,
@@ -75,15 +73,6 @@ impl From<DbError> for PasswordError {
 impl From<HashError> for PasswordError {
     fn from(error: HashError) -> Self {
         Self::OutOfOrder(error.into())
-    }
-}
-
-impl From<Throttled> for PasswordError {
-    fn from(throttled: Throttled) -> Self {
-        match throttled {
-            Throttled::For(wait) => Self::Throttled(wait),
-            Throttled::Uncounted(error) => Self::OutOfOrder(error.into()),
-        }
     }
 }
 

@@ -1,9 +1,7 @@
 //! Signing in with a password.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use kernel::secret::Secret;
+use std::sync::Arc;
 
 use super::audit::Actor;
 use super::audit::Deed;
@@ -57,19 +55,10 @@ pub(crate) enum SignInError {
     #[error("a password that was changed meanwhile")]
     Changed,
     /// Too many attempts, whether or not there is such a user.
-    #[error("too many attempts")]
-    Throttled(Duration),
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     #[error(transparent)]
     OutOfOrder(#[from] OutOfOrder),
-}
-
-impl From<Throttled> for SignInError {
-    fn from(throttled: Throttled) -> Self {
-        match throttled {
-            Throttled::For(wait) => Self::Throttled(wait),
-            Throttled::Uncounted(error) => Self::OutOfOrder(error.into()),
-        }
-    }
 }
 
 impl From<DbError> for SignInError {

@@ -1,7 +1,5 @@
 //! Why somebody who comes by a provider is turned away, and the bounds that are given as a reason.
 
-use std::time::Duration;
-
 use kernel::random::NoRandomness;
 
 use super::asker::AskerError;
@@ -56,8 +54,8 @@ pub(crate) enum ArrivalError {
     #[error(transparent)]
     Asker(#[from] AskerError),
     /// Too many were sent out from there.
-    #[error("too many browsers of one address were sent to providers")]
-    Throttled(Duration),
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// Too many are under way.
     #[error("{FLOWS_MAX} browsers are at providers already")]
     Full,
@@ -68,15 +66,6 @@ pub(crate) enum ArrivalError {
 impl From<DbError> for ArrivalError {
     fn from(error: DbError) -> Self {
         Self::OutOfOrder(error.into())
-    }
-}
-
-impl From<Throttled> for ArrivalError {
-    fn from(throttled: Throttled) -> Self {
-        match throttled {
-            Throttled::For(wait) => Self::Throttled(wait),
-            Throttled::Uncounted(error) => Self::OutOfOrder(error.into()),
-        }
     }
 }
 

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use http::Extensions;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use kernel::front;
 use uuid::Uuid;
 
-use crate::people::user_agent::UserAgent;
 use crate::prefix::Prefix;
 
 /// The request, for those who write about it.
@@ -20,7 +20,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) request_id: String,
     pub(crate) client: Option<IpAddr>,
-    pub(crate) user_agent: Option<UserAgent>,
+    pub(crate) user_agent: Option<HeaderValue>,
 }
 
 impl Asked {
@@ -33,7 +33,7 @@ impl Asked {
             path: parts.uri.path().to_owned(),
             request_id: id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
             client: text(&parts.headers, front::CLIENT_ADDRESS).and_then(|text| text.parse().ok()),
-            user_agent: user_agent(&parts.headers),
+            user_agent: parts.headers.get(USER_AGENT).cloned(),
         }
     }
 
@@ -46,12 +46,6 @@ impl Asked {
 /// Where a request comes from, for counts that neighbours share.
 pub(crate) fn from(extensions: &Extensions) -> Prefix {
     Prefix::of(extensions.get::<Asked>().and_then(|asked| asked.client))
-}
-
-fn user_agent(headers: &HeaderMap) -> Option<UserAgent> {
-    // Other bytes than those of ASCII come as well, and need not be a text.
-    let said = String::from_utf8_lossy(headers.get(USER_AGENT)?.as_bytes());
-    UserAgent::of(&said)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -14,6 +14,7 @@ use crate::people::audit::Actor;
 use crate::people::audit::Origin;
 use crate::people::desk::Desk;
 use crate::people::roles::ADMIN;
+use crate::people::user_agent::UserAgent;
 
 /// Somebody who showed a token with the scope `admin`, and is still allowed it.
 pub(crate) struct Operator {
@@ -44,6 +45,6 @@ pub(crate) fn origin_of(extensions: &Extensions, actor: Option<Actor>) -> Origin
         actor,
         request_id: asked.map(|asked| asked.request_id.clone()),
         client: asked.and_then(|asked| asked.client),
-        user_agent: asked.and_then(|asked| asked.user_agent.clone()),
+        user_agent: asked.and_then(|asked| UserAgent::of(asked.user_agent.as_ref()?.as_bytes())),
     }
 }

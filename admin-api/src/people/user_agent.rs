@@ -10,7 +10,9 @@ pub struct UserAgent(String);
 
 impl UserAgent {
     /// What `said` comes to; `None` where nothing is left of it.
-    pub(crate) fn of(said: &str) -> Option<Self> {
+    pub(crate) fn of(said: &[u8]) -> Option<Self> {
+        // Other bytes than those of a text come as well.
+        let said = String::from_utf8_lossy(said);
         let plain = said.trim().chars().filter(|c| !c.is_control());
         let kept: String = plain.take(USER_AGENT_CHARS_MAX).collect();
         (!kept.is_empty()).then_some(Self(kept))
@@ -27,7 +29,7 @@ mod tests {
     use super::*;
 
     fn kept(said: &str) -> Option<String> {
-        UserAgent::of(said).map(|it| it.as_str().to_owned())
+        UserAgent::of(said.as_bytes()).map(|it| it.as_str().to_owned())
     }
 
     #[test]

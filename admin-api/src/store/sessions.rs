@@ -78,7 +78,8 @@ impl End {
 }
 
 const COLUMNS: &str = "id, user_id, generation, rotated_at, expires_at, absolute_until, \
-                       access_until, epoch, kid, asked_scopes, created_at, ended_at, client, user_agent";
+                       access_until, epoch, kid, asked_scopes, created_at, ended_at, client, \
+                       user_agent";
 
 /// Adds a session.
 ///

@@ -1,12 +1,14 @@
 //! What can be asked here, as an OpenAPI 3.1 document, and a page to read it.
 //!
-//! The document is made of the routes themselves: what is not in it is not served. What holds of
+//! The document is made of the routes themselves: no operation is served that is not in it. What holds of
 //! many operations alike (the one error body, bounds of bodies) is said of them here.
 
 #![expect(unused_qualifications, reason = "of what the macros of utoipa write")]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::Path;
@@ -16,7 +18,6 @@ use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use http::HeaderValue;
-use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use http::header::CONTENT_SECURITY_POLICY;
 use http::header::CONTENT_TYPE;
@@ -157,16 +158,22 @@ impl Modify for Bearer {
 
 /// The document of the operations in `said`, and the page to read it.
 pub(crate) fn routes(said: openapi::OpenApi) -> Router {
-    let document = serde_json::to_vec(&document(said)).expect("a document is maps and texts");
-    let document = Bytes::from(document);
+    // Made when somebody asks: most starts are those of a command that serves nobody.
+    let document = Arc::new(LazyLock::new(move || {
+        Bytes::from(document(said).to_json().expect("a document is maps and texts"))
+    }));
     let viewer = Arc::new(Config::from(DOCUMENT).validator_url("none").use_base_layout());
     let page = Arc::clone(&viewer);
     Router::new()
-        .route(DOCUMENT, get(async move || ([(CONTENT_TYPE, "application/json")], document)))
+        .route(DOCUMENT, get(async move || json(Bytes::clone(&document))))
         // The page names its files relative to where it is.
         .route("/docs", get(async || Redirect::permanent("/docs/")))
         .route("/docs/", get(async move || file("index.html", page)))
         .route("/docs/{*file}", get(async move |Path(name): Path<String>| file(&name, viewer)))
+}
+
+fn json(document: Bytes) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], document)
 }
 
 /// The whole document.
@@ -238,7 +245,11 @@ fn file(name: &str, viewer: Arc<Config<'static>>) -> Response {
                 (CONTENT_SECURITY_POLICY, Ok(HeaderValue::from_static(VIEWER_MAY))),
                 (X_CONTENT_TYPE_OPTIONS, Ok(HeaderValue::from_static("nosniff"))),
             ];
-            let mut response = (StatusCode::OK, file.bytes.into_owned()).into_response();
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => Bytes::from(bytes),
+            };
+            let mut response = bytes.into_response();
             for (header, value) in headers {
                 if let Ok(value) = value {
                     response.headers_mut().insert(header, value);

@@ -11,6 +11,7 @@ use super::openapi::MANAGEMENT;
 use super::operator::Operator;
 use super::refusal::Refusal;
 use super::selection::Selection;
+use super::selection::page_of;
 use super::users::PAGE_ROWS;
 use super::users::PAGE_ROWS_MAX;
 use crate::people::users::Users;
@@ -96,9 +97,7 @@ pub(crate) async fn audit(
         target_id: owned("target_id"),
         action: owned("action"),
     };
-    let mut acts = users.acts(filter, limit + 1).await?;
-    let is_last = acts.len() <= limit as usize;
-    acts.truncate(limit as usize);
-    let next_cursor = acts.last().filter(|_| !is_last).map(|act| act.id.clone());
+    let acts = users.acts(filter, limit + 1).await?;
+    let (acts, next_cursor) = page_of(acts, limit, |act| act.id.clone());
     Ok(Json(AuditPage { acts: acts.into_iter().map(Noted::from).collect(), next_cursor }))
 }

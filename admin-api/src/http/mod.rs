@@ -38,6 +38,8 @@ pub(crate) mod bodies;
 
 pub(crate) mod rate_limit;
 
+pub(crate) mod entity_tag;
+
 pub(crate) mod operator;
 
 pub(crate) mod user_fault;

@@ -70,6 +70,19 @@ impl Selection {
     }
 }
 
+/// A page of at most `limit` of `rows`, of which one more than that was looked for, and the cursor of
+/// the next page, which `cursor` makes of the last row; `None`: there is none.
+pub(crate) fn page_of<T>(
+    mut rows: Vec<T>,
+    limit: u32,
+    cursor: impl FnOnce(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let is_last = rows.len() <= limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| !is_last).map(cursor);
+    (rows, next)
+}
+
 /// That the parameter `name` is not what it `should` be.
 pub(crate) fn wrong(name: &str, should: &str) -> Refusal {
     Refusal::Fields(vec![of_query(name, &format!("Input should {should}"), "value_error")])

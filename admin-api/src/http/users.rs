@@ -16,7 +16,6 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::ETAG;
-use http::header::IF_MATCH;
 use http::header::LOCATION;
 use kernel::problem::FieldFault;
 use kernel::secret::Secret;
@@ -25,6 +24,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::bodies;
+use super::entity_tag;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::of_field;
@@ -33,6 +33,7 @@ use super::openapi::MANAGEMENT;
 use super::operator::Operator;
 use super::refusal::Refusal;
 use super::selection::Selection;
+use super::selection::page_of;
 use super::selection::wrong;
 use super::sessions::SessionList;
 use super::sessions::of_sessions;
@@ -135,12 +136,9 @@ pub(crate) async fn list(
         role: query.text("role").map(str::to_owned),
         is_active: query.parsed("is_active", "be 'true' or 'false'")?,
     };
-    // One more than wanted tells whether there is another page.
-    let mut found = users.list(filter, limit + 1).await?;
-    let is_last = found.len() <= limit as usize;
-    found.truncate(limit as usize);
-    let next_cursor = found.last().filter(|_| !is_last);
-    let next_cursor = next_cursor.map(|user| URL_SAFE_NO_PAD.encode(&user.username));
+    let found = users.list(filter, limit + 1).await?;
+    let cursor = |user: &User| URL_SAFE_NO_PAD.encode(&user.username);
+    let (found, next_cursor) = page_of(found, limit, cursor);
     Ok(Json(UserPage { users: found.into_iter().map(Managed::from).collect(), next_cursor }))
 }
 
@@ -262,7 +260,7 @@ pub(crate) async fn change(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let version = version_of(&headers)?;
+    let version = entity_tag::asked_for(&headers)?;
     let fields = Fields::read(request, Takes::Json).await?;
     let change = change_of(&fields).map_err(Refusal::Fields)?;
     let users = users.on_behalf_of(operator.origin);
@@ -307,7 +305,7 @@ pub(crate) async fn delete(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let version = version_of(&headers)?;
+    let version = entity_tag::asked_for(&headers)?;
     users.on_behalf_of(operator.origin).delete(Who::Id(id), version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -390,27 +388,8 @@ fn keep<T>(value: Result<T, FieldFault>, faults: &mut Vec<FieldFault>) -> Option
 }
 
 fn with_etag(user: User) -> Response {
-    let etag = HeaderValue::from_str(&format!("\"{}\"", user.version));
+    let tag = entity_tag::of(user.version);
     let mut response = Json(Managed::from(user)).into_response();
-    if let Ok(etag) = etag {
-        response.headers_mut().insert(ETAG, etag);
-    }
+    response.headers_mut().insert(ETAG, tag);
     response
-}
-
-/// The version that `If-Match` asks for (RFC 9110 §13.1.1); `None`: any.
-fn version_of(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let mut given = headers.get_all(IF_MATCH).iter();
-    let (Some(value), None) = (given.next(), given.next()) else {
-        return if headers.contains_key(IF_MATCH) { Err(Refusal::Stale) } else { Ok(None) };
-    };
-    match value.to_str().map(str::trim) {
-        Ok("*") => Ok(None),
-        // What is no tag of ours matches no version.
-        Ok(tag) => {
-            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            number.and_then(|number| number.parse().ok()).map(Some).ok_or(Refusal::Stale)
-        }
-        Err(_) => Err(Refusal::Stale),
-    }
 }

@@ -170,10 +170,18 @@ impl Passwords {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Keeps one thread busy until the sender is dropped.
+    /// Keeps one thread busy until `until`'s sender is dropped; `begun` hears when it is.
     #[cfg(test)]
-    pub(crate) async fn occupy(&self, until: std::sync::mpsc::Receiver<()>) {
-        let _ = self.crew.run(move |()| until.recv()).await;
+    pub(crate) async fn occupy(
+        &self,
+        begun: tokio::sync::oneshot::Sender<()>,
+        until: std::sync::mpsc::Receiver<()>,
+    ) {
+        let keep = move |(): &mut ()| {
+            let _ = begun.send(());
+            let _ = until.recv();
+        };
+        self.crew.run(keep).await.expect("there is room for it");
     }
 
     async fn run<T: Send + 'static>(

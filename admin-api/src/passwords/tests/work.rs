@@ -102,7 +102,9 @@ async fn one_address_cannot_fill_the_queue() {
         Arc::new(Passwords::start(config::Hashing { threads: 1, queue_max: 64 }, POLICY).unwrap());
     let (gate, closed) = std::sync::mpsc::channel();
     let busy = Arc::clone(&passwords);
-    let busy = tokio::spawn(async move { busy.occupy(closed).await });
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let busy = tokio::spawn(async move { busy.occupy(begun, closed).await });
+    begins.await.unwrap();
     let of = |host: u8| Prefix::of(Some([192, 0, 2, host].into()));
     let ask = |host| {
         let passwords = Arc::clone(&passwords);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use kernel::secret::Secret;
 
+use crate::server_url;
 use crate::server_url::ServerUrl;
 use crate::types::Database;
 
@@ -101,6 +102,9 @@ fn postgres(rest: &str) -> Result<DatabaseUrl, String> {
     Ok(DatabaseUrl::Postgres(url))
 }
 
+/// What a URL of Redis may begin with.
+const REDIS_SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
+
 /// A Redis URL: its scheme, and the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedisUrl {
@@ -109,30 +113,51 @@ pub(crate) struct RedisUrl {
 }
 
 impl RedisUrl {
-    /// Reads `redis://…` or `rediss://…`. Errors never repeat it.
+    /// Reads `redis://…` or `rediss://…`, or either of them with `-cluster`. Errors never repeat it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (scheme, rest) = match text.split_once("://") {
-            Some(("redis", rest)) => ("redis", rest),
-            Some(("rediss", rest)) => ("rediss", rest),
-            _ => return Err("the URL is not `redis://host:port/db` or `rediss://…`".to_owned()),
+        let known = |(scheme, rest)| Some((REDIS_SCHEMES.iter().find(|s| **s == scheme)?, rest));
+        let Some((scheme, rest)) = text.split_once("://").and_then(known) else {
+            return Err("the URL is not `redis://host:port/db` or `rediss://…`".to_owned());
         };
-        let server = ServerUrl::parse(rest)?;
-        if server.parameters.is_some() {
-            return Err("a Redis URL has no parameters".to_owned());
-        }
-        let url = Self { scheme, server };
+        let url = Self { scheme, server: ServerUrl::parse(rest)? };
         url.check_number()?;
+        let nodes = url.server.parameters.as_deref().unwrap_or_default();
+        match nodes {
+            "" => {}
+            nodes if url.is_cluster() => {
+                for node in nodes.split('&') {
+                    let server = node.strip_prefix("node=").unwrap_or_default();
+                    server_url::host_and_port(server).map_err(|_| {
+                        "the parameters of a cluster's URL are `node=host:port&node=…`".to_owned()
+                    })?;
+                }
+            }
+            _ => return Err("the URL of a single Redis has no parameters".to_owned()),
+        }
         Ok(url)
+    }
+
+    /// Whether it names the nodes of a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.scheme.ends_with("-cluster")
     }
 
     /// Checks that the path is the number of a database, or empty.
     pub(crate) fn check_number(&self) -> Result<(), String> {
         let name = &self.server.name;
+        if self.is_cluster() {
+            let none = name.is_empty() || name == "0";
+            return if none {
+                Ok(())
+            } else {
+                Err("a cluster has no numbered databases".to_owned())
+            };
+        }
         let digits = name.bytes().all(|b| b.is_ascii_digit());
-        if digits && (name.is_empty() || name.parse::<u16>().is_ok()) {
+        if digits && (name.is_empty() || name.parse::<u8>().is_ok()) {
             return Ok(());
         }
-        Err("the Redis database is not a number from 0 to 65535".to_owned())
+        Err("the Redis database is not a number from 0 to 255".to_owned())
     }
 
     /// The URL, percent-encoded.
@@ -203,7 +228,25 @@ mod tests {
         assert_eq!(url.server.password.as_deref(), Some("p@ss"));
         assert_eq!(url.secret().expose(), "redis://:p%40ss@redis:6379/2");
         assert!(RedisUrl::parse("rediss://redis").is_ok());
-        for text in ["redis://", "redis://r/x", "redis://r/70000", "http://r", "redis://r?x=1"] {
+        assert!(RedisUrl::parse("redis://redis/255").is_ok());
+        for text in ["redis://", "redis://r/x", "redis://r/256", "http://r", "redis://r?x=1"] {
+            assert!(RedisUrl::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_cluster_names_nodes_and_no_database() {
+        let text = "rediss-cluster://ann:p%40ss@one:7000/?node=two:7001&node=[::1]:7002";
+        assert_eq!(RedisUrl::parse(text).unwrap().secret().expose(), text);
+        assert!(RedisUrl::parse("redis-cluster://one:7000/0").is_ok());
+        for text in [
+            "redis-cluster://one/1",
+            "redis-cluster://one?node=",
+            "redis-cluster://one?node=two:0",
+            "redis-cluster://one?nodes=two:7000",
+            "redis-cluster://one?node=two&",
+            "redis://one?node=two",
+        ] {
             assert!(RedisUrl::parse(text).is_err(), "{text}");
         }
     }

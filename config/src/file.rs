@@ -114,13 +114,23 @@ section! {
     }
 }
 
+/// The longest that one call to Redis may take, in milliseconds.
+const CALL_MS_MAX: u64 = 5 * SECOND;
+
 section! {
     /// The store shared by several gateways.
     RedisFile {
-        /// `redis://host:port/db`, or `rediss://` for TLS.
+        /// `redis://host:port/db`, or `rediss://` for TLS; a cluster: `redis-cluster://host:port`,
+        /// with further nodes as `?node=host:port&node=…`.
         url: SecretRef = Fine,
         /// The password.
         password: SecretRef = Fine,
+        /// A PEM file of the certificates that the server's must come from; left out: the system's.
+        ca: Text = Fine,
+        /// What the names of all keys begin with.
+        namespace: Name = Means(r#""doorward""#),
+        /// How long one call may take before the server counts as lost.
+        call_timeout: Period<1, CALL_MS_MAX> = Means(r#""25ms""#),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The servers Doorward depends on: database, Redis, Celery; and the variables that name them.
 
 use std::path::Path;
+use std::path::PathBuf;
 
 use kernel::secret::Secret;
 
@@ -151,10 +152,17 @@ pub(super) fn redis(
         let at = At::variable("REDIS_CACHE_DB", "redis.url");
         url.check_number().map_err(|error| context.fault(&at, error)).ok()?;
     }
-    if let Some(file) = &field.value {
-        password(&mut url.server, &file.url, &file.password, context);
+    let Some(file) = field.value else { return Some(Redis::at(url.secret())) };
+    password(&mut url.server, &file.url, &file.password, context);
+    if let (Some(_), false) = (&file.ca.value, url.scheme.starts_with("rediss")) {
+        context.fault(&file.ca.at, "it is of no use without TLS: the URL begins with `redis://`");
     }
-    Some(Redis { url: url.secret() })
+    Some(Redis {
+        url: url.secret(),
+        ca: file.ca.value.map(|path| PathBuf::from(path.0)),
+        namespace: file.namespace.value?.0,
+        call_timeout: file.call_timeout.value?.0,
+    })
 }
 
 pub(super) fn celery(
@@ -194,6 +202,9 @@ fn celery_url(field: &Field<SecretRef>, context: &mut Context<'_, '_, '_>) -> Op
     let text = url_text(field, context)?;
     let url = RedisUrl::parse(text.expose());
     let url = url.map_err(|error| context.fault(&field.at, error)).ok()?;
+    if url.is_cluster() {
+        context.fault(&field.at, "Celery has no use for a cluster: its broker is a single Redis");
+    }
     let literal = matches!(field.value, Some(SecretRef::Literal(_)));
     if literal && url.server.password.is_some() && context.environment != Environment::Dev {
         let message = "there is a password in the URL: refer to the whole URL with \

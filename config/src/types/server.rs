@@ -136,8 +136,31 @@ pub enum Database {
 /// The Redis server shared by several gateways.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Redis {
-    /// `redis://` or `rediss://`, with the password where there is one.
+    /// `redis://` or `rediss://`, or either with `-cluster`, with the password where there is one.
     pub url: Secret,
+    /// The certificates that the server's must come from; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// What the names of all keys begin with.
+    pub namespace: String,
+    /// How long one call may take before the server counts as lost.
+    pub call_timeout: Duration,
+}
+
+impl Redis {
+    /// The server at `url`, of which nothing else is said.
+    pub fn at(url: Secret) -> Self {
+        Self {
+            url,
+            ca: None,
+            namespace: "doorward".to_owned(),
+            call_timeout: Duration::from_millis(25),
+        }
+    }
+
+    /// Whether it is spoken to through TLS.
+    pub fn uses_tls(&self) -> bool {
+        self.url.expose().starts_with("rediss")
+    }
 }
 
 /// A Celery installation to watch.

@@ -477,3 +477,24 @@ fn a_mail_server_without_a_sender_is_a_fault() {
     one_fault("[mail]\nsmtp_url = \"smtps://mail\"\n", "the key `from` is missing");
     one_fault("[mail]\nfrom = \"a@b.c\"\n", "the key `smtp_url` is missing");
 }
+
+#[test]
+fn what_is_of_no_use_to_a_redis_is_said() {
+    one_fault(
+        "redis = { url = \"redis://r\", ca = \"/ca.pem\" }",
+        "redis.ca: it is of no use without TLS: the URL begins with `redis://`",
+    );
+    one_fault(
+        "celery.broker_url = \"redis-cluster://r\"",
+        "celery.broker_url: Celery has no use for a cluster: its broker is a single Redis",
+    );
+    let timeout = |period: &str| {
+        parse(&format!("redis = {{ url = \"rediss-cluster://r\", call_timeout = \"{period}\" }}"))
+    };
+    for fits in ["1ms", "5s"] {
+        assert!(timeout(fits).unwrap().redis.unwrap().uses_tls(), "{fits}");
+    }
+    for past in ["0ms", "5001ms"] {
+        assert!(timeout(past).is_err(), "{past}");
+    }
+}

@@ -181,6 +181,9 @@ fn redis_variables_name_a_server_or_change_the_files() {
     assert_eq!(url(text, &all[2..]).as_deref(), Some("rediss://file:1/2"));
     let with_password = [("REDIS_HOST", "r"), ("REDIS_PASSWORD", "p@ss")];
     assert_eq!(url("", &with_password).as_deref(), Some("redis://:p%40ss@r/"));
+    // What nobody says is the same, whether a file or a variable names the server.
+    let of_file = parse_with("redis.url = \"redis://r\"", &[]).unwrap().redis;
+    assert_eq!(of_file, parse_with("", &[("REDIS_HOST", "r")]).unwrap().redis);
     assert_eq!(url(text, &with_password).as_deref(), Some("redis://:p%40ss@r/"));
 }
 

@@ -118,6 +118,9 @@ pub enum StoreLost {
     /// It cannot be reached.
     #[error("the limit store cannot be reached")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// It answers, and does not count: it is full, or may not be written to.
+    #[error("the limit store refuses to work")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
     /// It answered, but not what was asked.
     #[error("the limit store gave an answer that makes no sense")]
     Answer(#[source] Box<dyn Error + Send + Sync>),

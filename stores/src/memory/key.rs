@@ -3,17 +3,9 @@
 use kernel::limit::Subject;
 use kernel::limit::SubjectKind;
 use kernel::limit::Tally;
-use ring::digest;
 
+use crate::digest::Digest;
 use crate::memory::shard::Entry;
-
-/// Policy and id together, in bytes, up to which they are kept as they are.
-///
-/// What is longer is kept as its SHA-256, so that nobody fills the memory with long names.
-pub(super) const TEXT_BYTES_MAX: usize = 128;
-
-/// The SHA-256 of a long subject's text.
-pub(super) struct Digest(digest::Digest);
 
 /// A subject as the table sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,28 +23,12 @@ pub(super) enum Form {
     Digest,
 }
 
-impl Digest {
-    /// The digest of a subject that is too long to be kept.
-    pub(super) fn if_long(subject: &Subject<'_>) -> Option<Self> {
-        let (policy, id) = (subject.policy.as_bytes(), subject.id.as_bytes());
-        if policy.len().saturating_add(id.len()) <= TEXT_BYTES_MAX {
-            return None;
-        }
-        let mut digest = digest::Context::new(&digest::SHA256);
-        // The length first, so that no policy and id run into another pair.
-        digest.update(&(policy.len() as u64).to_le_bytes());
-        digest.update(policy);
-        digest.update(id);
-        Some(Self(digest.finish()))
-    }
-}
-
 impl<'a> Key<'a> {
     /// The key of a subject and its digest, if it has one.
     pub(super) fn of(subject: &Subject<'a>, digest: Option<&'a Digest>) -> Self {
         let (form, policy, id) = match digest {
             None => (Form::Plain, subject.policy.as_bytes(), subject.id.as_bytes()),
-            Some(Digest(digest)) => (Form::Digest, &[][..], digest.as_ref()),
+            Some(digest) => (Form::Digest, &[][..], digest.as_ref()),
         };
         Self { kind: subject.kind, form, policy, id }
     }

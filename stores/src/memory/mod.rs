@@ -34,7 +34,7 @@ use kernel::time::Timestamp;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
-use crate::memory::key::Digest;
+use crate::digest::Digest;
 use crate::memory::key::Key;
 use crate::memory::shard::Shard;
 use crate::memory::shard::Victim;

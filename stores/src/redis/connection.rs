@@ -1,0 +1,232 @@
+//! The way to Redis: one multiplexed connection to each server, made again whenever it is lost.
+
+use std::time::Duration;
+
+use config::Redis;
+use fred::clients::Client;
+use fred::clients::WithOptions;
+use fred::error::Error;
+use fred::error::ErrorKind;
+use fred::interfaces::ClientLike;
+use fred::types::Builder;
+use fred::types::ClusterHash;
+use fred::types::CustomCommand;
+use fred::types::FromValue;
+use fred::types::Value;
+use fred::types::config::Config;
+use fred::types::config::Options;
+use fred::types::config::ReconnectPolicy;
+use fred::types::config::TcpConfig;
+use fred::types::config::TlsConnector;
+use fred::types::config::UnresponsiveConfig;
+use fred::util::redis_keyslot;
+use fred::util::sha1_hash;
+use rustls::ClientConfig;
+
+/// How long making a connection may take, its TLS and sign-in included.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest pause between two attempts at a connection, in milliseconds; the first is 20.
+const RECONNECT_MS_MAX: u32 = 1_000;
+
+/// The most calls that wait for their turn on the connection.
+pub const CALLS_WAITING_MAX: usize = 16_384;
+
+/// How long a connection may owe an answer before it is given up for another: far beyond any budget,
+/// but no network forgets a connection as slowly as a peer that has vanished.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// Prefixes of Redis' refusals that concern the server as a whole, and not one command.
+const REFUSALS: [&str; 13] = [
+    "READONLY",
+    "OOM",
+    "MISCONF",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "NOREPLICAS",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "BUSY",
+    "TRYAGAIN",
+    "ERR max number of clients",
+];
+
+/// A connection to Redis. It is there at once, and does its best to be connected.
+#[derive(Clone)]
+pub struct Connection {
+    client: Client,
+    bounded: WithOptions<Client>,
+    budget: Duration,
+}
+
+/// A script that Redis carries out as one act.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: &'static str,
+    sha1: String,
+}
+
+impl Script {
+    /// A script of this text.
+    pub(crate) fn new(text: &'static str) -> Self {
+        Self { text, sha1: sha1_hash(text) }
+    }
+
+    fn text(&self) -> &str {
+        self.text
+    }
+
+    /// Its name in Redis, 40 hexadecimal digits.
+    fn sha1(&self) -> &str {
+        &self.sha1
+    }
+}
+
+/// A configuration with which no connection can be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The URL is none that the client takes.
+    #[error("`redis.url` cannot be used")]
+    Url(#[source] Error),
+}
+
+/// Redis gave no answer to a call. The call may have been carried out all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// There was none within the budget.
+    #[error("Redis did not answer within {} ms", .0.as_millis())]
+    Late(Duration),
+    /// There is no connection.
+    #[error("Redis cannot be reached")]
+    Unreachable(#[source] Error),
+    /// Redis answers, and does nothing that is asked: it is full, a replica, still loading, …
+    #[error("Redis refuses to work")]
+    Refused(#[source] Error),
+    /// The answer is not one to what was asked.
+    #[error("Redis gave an answer that makes no sense")]
+    Answer(#[source] Error),
+}
+
+impl Lost {
+    /// Whether the next call would fare no better, whatever it asks.
+    pub fn concerns_all(&self) -> bool {
+        match self {
+            Self::Late(_) | Self::Unreachable(_) | Self::Refused(_) => true,
+            Self::Answer(_) => false,
+        }
+    }
+}
+
+impl Connection {
+    /// Begins to connect, and goes on doing so for ever; must be called within a runtime, which then
+    /// carries the connection. `tls` is how servers prove who they are, where the URL asks for TLS.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]: only what no waiting would mend. A server that is not there is none.
+    pub fn open(redis: &Redis, tls: Option<ClientConfig>) -> Result<Self, ConnectionError> {
+        // Not the client's own idea of TLS, which reads all certificates of the system for itself.
+        let url = redis.url.expose().replacen("rediss", "redis", 1);
+        let mut config = Config::from_url(&url).map_err(ConnectionError::Url)?;
+        config.fail_fast = false;
+        config.tls = tls.map(|tls| TlsConnector::from(tls).into());
+        let client = Builder::from_config(config)
+            .with_connection_config(|connection| {
+                connection.connection_timeout = CONNECT_TIMEOUT;
+                connection.internal_command_timeout = CONNECT_TIMEOUT;
+                // A counter that is asked twice counts twice.
+                connection.max_command_attempts = 1;
+                connection.max_command_buffer_len = CALLS_WAITING_MAX;
+                connection.reconnect_on_auth_error = true;
+                connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+                connection.unresponsive = UnresponsiveConfig {
+                    max_timeout: Some(SILENCE_MAX),
+                    interval: SILENCE_MAX / 4,
+                };
+            })
+            .set_policy(ReconnectPolicy::new_exponential(0, 20, RECONNECT_MS_MAX, 2))
+            .build()
+            .map_err(ConnectionError::Url)?;
+        drop(client.connect());
+        let options = Options {
+            max_attempts: Some(1),
+            timeout: Some(redis.call_timeout),
+            // What waits for a connection would be carried out long after anybody asked.
+            fail_fast: true,
+            ..Options::default()
+        };
+        let bounded = client.with_options(&options);
+        Ok(Self { client, bounded, budget: redis.call_timeout })
+    }
+
+    /// Waits until it is connected for the first time.
+    ///
+    /// # Errors
+    /// [`Lost::Unreachable`] where it never will be.
+    pub async fn connected(&self) -> Result<(), Lost> {
+        self.client.wait_for_connect().await.map_err(|error| self.lost(error))
+    }
+
+    /// Has Redis carry out a script that it may know, by the script's SHA-1; once it is told the text
+    /// it knows it. All of it is about `key`.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn run<R: FromValue>(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: Vec<Value>,
+    ) -> Result<R, Lost> {
+        let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
+        let with = |script: &str| {
+            let mut all = Vec::with_capacity(3 + arguments.len());
+            all.extend([Value::from(script), Value::from(1), Value::from(key)]);
+            all.extend_from_slice(&arguments);
+            all
+        };
+        // As commands of no known name: those for scripts are not carried out side by side, and know
+        // of no time limit (fred 10.1 forgets `LuaInterface` for `WithOptions`).
+        let by_name = CustomCommand::new_static("EVALSHA", slot.clone(), false);
+        let answer = match self.bounded.custom(by_name, with(script.sha1())).await {
+            // After a restart or SCRIPT FLUSH; nothing was done, so this is no second time.
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                let by_text = CustomCommand::new_static("EVAL", slot, false);
+                self.bounded.custom(by_text, with(script.text())).await
+            }
+            answer => answer,
+        };
+        answer.map_err(|error| self.lost(error))
+    }
+
+    /// What an error of a call means.
+    fn lost(&self, error: Error) -> Lost {
+        match error.kind() {
+            ErrorKind::Timeout => Lost::Late(self.budget),
+            _ if REFUSALS.iter().any(|prefix| error.details().starts_with(prefix)) => {
+                Lost::Refused(error)
+            }
+            ErrorKind::NotFound
+            | ErrorKind::Parse
+            | ErrorKind::InvalidArgument
+            | ErrorKind::InvalidCommand
+            | ErrorKind::Unknown => Lost::Answer(error),
+            _ => Lost::Unreachable(error),
+        }
+    }
+
+    /// Gives the present connections up for new ones: after a failover, behind the same name, another
+    /// server may be the one that works.
+    pub(crate) async fn begin_anew(&self) {
+        // It fails where there is none, and then one is being made.
+        let _ = self.client.force_reconnection().await;
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The client would show where it is connected to, and as whom.
+        f.debug_struct("Connection").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}

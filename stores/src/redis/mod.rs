@@ -1,0 +1,15 @@
+//! What a fleet shares, in Redis or Valkey, single or as a cluster.
+//!
+//! [`connection`] carries calls that are never waited for beyond a budget; [`breaker`] gives a store
+//! that has failed a rest, so that an outage costs nothing; [`quotas`] keeps counters by one script.
+//!
+//! Architecture Invariant: nothing here is asked on a request's path without a budget, and nothing
+//! here decides what happens to a request when there is no answer.
+
+pub mod connection;
+
+pub mod breaker;
+
+mod key;
+
+pub mod quotas;

@@ -1,0 +1,358 @@
+//! Counters of requests by subject, in Redis: what a whole fleet counts together.
+//!
+//! One script does everything, so that whatever happens at once happens one after the other: it
+//! reads all windows of a subject, decides, and writes them back. It goes by Redis' clock, the only
+//! one that all gateways share. A subject is one key, so that a cluster finds it in one slot.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::types::Value;
+use kernel::limit::Outcome;
+use kernel::limit::QUOTAS_MAX;
+use kernel::limit::Quota;
+use kernel::limit::QuotaStore;
+use kernel::limit::StoreLost;
+use kernel::limit::Subject;
+use kernel::limit::SubjectKind;
+use kernel::limit::WindowState;
+use kernel::time::Timestamp;
+
+use crate::redis::breaker::Breaker;
+use crate::redis::connection::Connection;
+use crate::redis::connection::Lost;
+use crate::redis::connection::Script;
+use crate::redis::key;
+
+/// What counts. Its head says what it is given, and what it answers.
+const SCRIPT: &str = include_str!("quotas.lua");
+
+/// What the script takes for the server's own clock.
+const BY_THE_SERVERS_CLOCK: i64 = -1;
+
+/// The most holders of leases of one subject's tokens at one time; the script knows it, too.
+pub const HOLDERS_MAX: u32 = 16;
+
+/// The bytes of a holder's name.
+pub const HOLDER_BYTES: usize = 8;
+
+/// Counters of requests by subject, in Redis.
+#[derive(Debug)]
+pub struct RedisQuotas {
+    connection: Connection,
+    namespace: Arc<str>,
+    clock: Clock,
+    script: Script,
+    breaker: Breaker,
+}
+
+/// By which clock windows slide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Redis' own, whatever the time is here.
+    OfTheServer,
+    /// That of whoever calls: for tests, which hold it.
+    OfTheCaller,
+}
+
+/// Tokens that somebody would like to have, to spend them without asking.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseRequest {
+    /// Who.
+    pub holder: [u8; HOLDER_BYTES],
+    /// How many of those it was given it still has.
+    pub left: u32,
+    /// How many more it would like.
+    pub want: u32,
+    /// How many may be out at one time, over all holders.
+    pub cap: u32,
+    /// How long they may be spent.
+    pub lasting: Duration,
+}
+
+/// What became of a request for a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// How the subject stands, as of [`QuotaStore::acquire`]; admitted with a cost of 0 always.
+    pub outcome: Outcome,
+    /// How many tokens were given; where it is not 0, the call is paid out of them.
+    pub granted: u32,
+}
+
+/// One call of the script.
+struct Call<'a> {
+    operation: &'static str,
+    units: u32,
+    lease: Option<&'a LeaseRequest>,
+}
+
+impl RedisQuotas {
+    /// Counters behind `connection`, in keys that begin with `namespace`.
+    pub fn new(connection: Connection, namespace: &str, clock: Clock) -> Self {
+        Self {
+            connection,
+            namespace: namespace.into(),
+            clock,
+            script: Script::new(SCRIPT),
+            breaker: Breaker::default(),
+        }
+    }
+
+    /// Counts `cost` as [`QuotaStore::acquire`] does, out of tokens that it leases if they can be had.
+    ///
+    /// A `cost` of 0 is a request for tokens alone.
+    ///
+    /// # Errors
+    /// [`StoreLost`]; tokens may have been given all the same, and are then nobody's until they
+    /// expire.
+    pub async fn lease(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        cost: u32,
+        request: &LeaseRequest,
+        now: Timestamp,
+    ) -> Result<Lease, StoreLost> {
+        let call = Call { operation: "take", units: cost, lease: Some(request) };
+        self.run(call, subject, quotas, now).await
+    }
+
+    /// Gives `left` tokens back, and the lease with them.
+    ///
+    /// # Errors
+    /// [`StoreLost`]; then they expire.
+    pub async fn give_back(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        request: &LeaseRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreLost> {
+        let call = Call { operation: "refund", units: request.left, lease: Some(request) };
+        self.run(call, subject, quotas, now).await.map(drop)
+    }
+
+    /// Counts `units` that were let in while there was no answer, whatever the limit.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn settle(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        units: NonZeroU32,
+        now: Timestamp,
+    ) -> Result<(), StoreLost> {
+        let call = Call { operation: "settle", units: units.get(), lease: None };
+        self.run(call, subject, quotas, now).await.map(drop)
+    }
+
+    /// Whether Redis is given a rest, because it has failed.
+    pub fn rests(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Looks after Redis while it fails, for as long as this runs; without it, what has failed
+    /// thrice is never asked again. `recovered` is told whenever it works again.
+    pub async fn keep(&self, mut recovered: impl FnMut()) {
+        let probe = || async {
+            let works = self.probe().await;
+            if let Err(error) = &works {
+                tracing::debug!(error = %Chain(error), "the limit store does not work yet");
+                // A replica that was made a master under the same name is found by looking anew.
+                if matches!(error, Lost::Refused(_)) {
+                    self.connection.begin_anew().await;
+                }
+            }
+            works.is_ok()
+        };
+        let recovered = || {
+            tracing::info!("the limit store works again");
+            recovered();
+        };
+        self.breaker.keep(probe, recovered).await;
+    }
+
+    /// A call that writes, as those of requests do: a server that only answers is of no use.
+    async fn probe(&self) -> Result<(), Lost> {
+        let subject = Subject { policy: "(probe)", kind: SubjectKind::Route, id: "" };
+        let quota = Quota::new("probe", i64::from(u32::MAX), Duration::from_secs(1));
+        let Ok(quota) = quota else { return Ok(()) };
+        let call = Call { operation: "settle", units: 1, lease: None };
+        self.ask(&call, &subject, &[quota], Timestamp::default()).await.map(drop)
+    }
+
+    async fn run(
+        &self,
+        call: Call<'_>,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        now: Timestamp,
+    ) -> Result<Lease, StoreLost> {
+        if quotas.is_empty() {
+            return Ok(Lease { outcome: Outcome::new(true, []), granted: 0 });
+        }
+        if quotas.len() > QUOTAS_MAX {
+            return Ok(Lease { outcome: refused_for_ever(quotas), granted: 0 });
+        }
+        if self.breaker.is_open() {
+            return Err(StoreLost::Resting);
+        }
+        match self.ask(&call, &subject, quotas, now).await {
+            Ok(numbers) => {
+                self.breaker.succeeded();
+                read(&numbers, quotas)
+            }
+            Err(lost) => {
+                if lost.concerns_all() && self.breaker.failed() {
+                    tracing::warn!(
+                        error = %Chain(&lost),
+                        "the limit store is lost: until it works again, routes do as their \
+                         on_store_loss says"
+                    );
+                }
+                Err(lost.into())
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        call: &Call<'_>,
+        subject: &Subject<'_>,
+        quotas: &[Quota],
+        now: Timestamp,
+    ) -> Result<Vec<i64>, Lost> {
+        let key = key::of(&self.namespace, subject);
+        self.connection.run(&self.script, &key, self.arguments(call, quotas, now)).await
+    }
+
+    fn arguments(&self, call: &Call<'_>, quotas: &[Quota], now: Timestamp) -> Vec<Value> {
+        let now_ms = match self.clock {
+            Clock::OfTheServer => BY_THE_SERVERS_CLOCK,
+            Clock::OfTheCaller => now.as_millis() as i64,
+        };
+        let lease = call.lease;
+        let holder = lease.map_or(&[][..], |lease| &lease.holder);
+        let count = |of: fn(&LeaseRequest) -> u32| Value::from(i64::from(lease.map_or(0, of)));
+        let mut arguments = Vec::with_capacity(8 + 2 * quotas.len());
+        arguments.extend([
+            Value::from_static_str(call.operation),
+            Value::from(now_ms),
+            Value::from(i64::from(call.units)),
+            Value::Bytes(holder.to_vec().into()),
+            count(|lease| lease.left),
+            count(|lease| lease.want),
+            count(|lease| lease.cap),
+            Value::from(lease.map_or(0, |lease| lease.lasting.as_millis() as i64)),
+        ]);
+        for quota in quotas {
+            arguments.push(Value::from(i64::from(quota.requests())));
+            arguments.push(Value::from(quota.per().as_secs() as i64));
+        }
+        arguments
+    }
+}
+
+impl QuotaStore for RedisQuotas {
+    async fn acquire(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        cost: NonZeroU32,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreLost> {
+        let call = Call { operation: "take", units: cost.get(), lease: None };
+        self.run(call, subject, quotas, now).await.map(|lease| lease.outcome)
+    }
+
+    async fn refund(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        cost: NonZeroU32,
+        now: Timestamp,
+    ) -> Result<(), StoreLost> {
+        let call = Call { operation: "refund", units: cost.get(), lease: None };
+        self.run(call, subject, quotas, now).await.map(drop)
+    }
+
+    async fn peek(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        now: Timestamp,
+    ) -> Result<Outcome, StoreLost> {
+        let call = Call { operation: "peek", units: 1, lease: None };
+        self.run(call, subject, quotas, now).await.map(|lease| lease.outcome)
+    }
+}
+
+impl From<Lost> for StoreLost {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Late(budget) => Self::Late(budget),
+            Lost::Unreachable(_) => Self::Unreachable(lost.into()),
+            Lost::Refused(_) => Self::Refused(lost.into()),
+            Lost::Answer(_) => Self::Answer(lost.into()),
+        }
+    }
+}
+
+/// An answer of the script that is not as its head says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no answer to {1} quotas")]
+struct Nonsense(Vec<i64>, usize);
+
+/// Reads the script's answer.
+fn read(numbers: &[i64], quotas: &[Quota]) -> Result<Lease, StoreLost> {
+    let lease = || {
+        let (&[admitted, granted], windows) = numbers.split_first_chunk()?;
+        let (windows, []) = windows.as_chunks() else { return None };
+        if windows.len() != quotas.len() {
+            return None;
+        }
+        let mut states = [WindowState::default(); QUOTAS_MAX];
+        for ((state, quota), window) in states.iter_mut().zip(quotas).zip(windows) {
+            let &[remaining, retry_ms, reset_ms] = window;
+            *state = WindowState {
+                limit: quota.requests(),
+                remaining: u32::try_from(remaining).ok()?,
+                retry_ms: match retry_ms {
+                    -1 => None,
+                    retry_ms => Some(u64::try_from(retry_ms).ok()?),
+                },
+                reset_ms: u64::try_from(reset_ms).ok()?,
+            };
+        }
+        let outcome = Outcome::new(admitted == 1, states.into_iter().take(quotas.len()));
+        Some(Lease { outcome, granted: u32::try_from(granted).ok()? })
+    };
+    lease().ok_or_else(|| StoreLost::Answer(Nonsense(numbers.to_vec(), quotas.len()).into()))
+}
+
+fn refused_for_ever(quotas: &[Quota]) -> Outcome {
+    let refused = |quota: &Quota| WindowState {
+        limit: quota.requests(),
+        retry_ms: None,
+        ..WindowState::default()
+    };
+    Outcome::new(false, quotas.iter().map(refused))
+}
+
+/// An error and its causes, in one line.
+struct Chain<'a>(&'a Lost);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        match std::error::Error::source(self.0) {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

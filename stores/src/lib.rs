@@ -8,6 +8,8 @@
 
 mod digest;
 
+mod key;
+
 pub mod memory;
 
 pub mod redis;

@@ -11,7 +11,6 @@
 //! addresses shut everyone out, and dropping the oldest would let him wash his own spent counter
 //! away, which here outlasts the nearly unused ones he would flood us with.
 
-mod key;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -35,7 +34,8 @@ use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
 use crate::digest::Digest;
-use crate::memory::key::Key;
+use crate::key::Key;
+use crate::memory::shard::Entry;
 use crate::memory::shard::Shard;
 use crate::memory::shard::Victim;
 
@@ -190,7 +190,7 @@ impl MemoryQuotas {
         key: &Key<'_>,
         (quotas, cost, now): (&[Quota], NonZeroU32, Timestamp),
     ) -> Outcome {
-        let mut entry = key.entry();
+        let mut entry = Entry::of(key);
         let outcome = entry.acquire(quotas, cost, now);
         if !outcome.admitted {
             return outcome;

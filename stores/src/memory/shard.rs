@@ -5,12 +5,11 @@ use std::num::NonZeroU32;
 use hashbrown::HashTable;
 use kernel::limit::Outcome;
 use kernel::limit::Quota;
-use kernel::limit::SubjectKind;
 use kernel::limit::Tally;
 use kernel::time::Timestamp;
 
-use crate::memory::key::Form;
-use crate::memory::key::Key;
+use crate::key::KeptKey;
+use crate::key::Key;
 
 /// After how many calls to a shard a few of its buckets are looked at, new keys or not.
 const CALLS_PER_SWEEP: u32 = 64;
@@ -32,13 +31,9 @@ pub(super) struct Shard {
 /// One key and its counters; boxed, so that a table with room to grow costs little.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The policy, then the id.
-    pub(super) text: Box<[u8]>,
-    pub(super) policy_bytes: u8,
-    pub(super) kind: SubjectKind,
-    pub(super) form: Form,
+    name: KeptKey,
     /// Of the window used most, when last a call was admitted.
-    pub(super) used_percent: u8,
+    used_percent: u8,
     pub(super) tally: Tally,
 }
 
@@ -52,9 +47,13 @@ pub(super) enum Victim {
 }
 
 impl Entry {
+    /// An entry for `key`, with nothing used.
+    pub(super) fn of(key: &Key<'_>) -> Box<Self> {
+        Box::new(Self { name: key.kept(), used_percent: 0, tally: Tally::new() })
+    }
+
     pub(super) fn key(&self) -> Key<'_> {
-        let (policy, id) = self.text.split_at(self.policy_bytes.into());
-        Key { kind: self.kind, form: self.form, policy, id }
+        self.name.key()
     }
 
     pub(super) fn acquire(
@@ -150,7 +149,7 @@ impl Shard {
         let entries = self
             .table
             .iter()
-            .map(|entry| size_of::<Entry>() + entry.text.len() + entry.tally.heap_bytes());
+            .map(|entry| size_of::<Entry>() + entry.name.heap_bytes() + entry.tally.heap_bytes());
         self.table.allocation_size() + entries.sum::<usize>()
     }
 

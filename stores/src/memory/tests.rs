@@ -5,6 +5,7 @@ use std::time::Duration;
 use kernel::limit::SubjectKind;
 
 use super::*;
+use crate::key::Form;
 
 const ONE: NonZeroU32 = NonZeroU32::MIN;
 
@@ -207,9 +208,9 @@ fn a_subject_of_128_bytes_is_kept_as_it_is_and_one_of_129_as_its_digest() {
     let key = Key::of(&subject, Some(&digest));
     assert_eq!((key.policy.len(), key.id.len()), (0, 32));
 
-    let alike = Key { form: key::Form::Plain, ..key };
+    let alike = Key { form: Form::Plain, ..key };
     assert_ne!(key, alike, "an id that looks like a digest is another subject");
-    assert_eq!(key.entry().key(), key);
+    assert_eq!(Entry::of(&key).key(), key);
 }
 
 #[test]

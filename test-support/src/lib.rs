@@ -15,6 +15,8 @@ pub mod wait;
 
 pub mod place;
 
+pub mod link;
+
 pub mod authority;
 
 pub mod process;

@@ -1,5 +1,6 @@
-//! A private Redis.
+//! A private Redis, alone or with replicas.
 
+mod replication;
 mod resp;
 mod setup;
 

@@ -59,7 +59,7 @@ impl RedisSetup {
         self
     }
 
-    fn speaks_tls(&self) -> bool {
+    pub(super) fn speaks_tls(&self) -> bool {
         self.identity.is_some()
     }
 
@@ -83,6 +83,9 @@ impl RedisSetup {
             &["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"],
             &["--unixsocket", "socket", "--unixsocketperm", "700"],
             &["--user", owner, "on", &format!(">{password}"), "~*", "&*", "+@all"],
+            // A replica introduces itself so, and is not made to wait for others.
+            &["--masteruser", owner, "--masterauth", password],
+            &["--repl-diskless-sync-delay", "0"],
         ];
         let usual = usual.iter().chain([&listening, &certificate]).copied().flatten();
         usual.map(|&word| word.to_owned()).chain(self.settings.iter().cloned()).collect()

@@ -1,9 +1,11 @@
-//! A private Redis, alone or with replicas.
+//! A private Redis, alone, with replicas, or as a cluster.
 
+mod cluster;
 mod replication;
 mod resp;
 mod setup;
 
+pub use self::cluster::RedisCluster;
 pub use self::resp::Reply;
 pub use self::setup::RedisSetup;
 

@@ -33,6 +33,8 @@ mod made_once;
 
 pub mod python;
 
+pub mod old_service;
+
 pub mod node;
 
 pub mod http1;

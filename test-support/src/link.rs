@@ -284,6 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn a_server_hears_of_nobody_and_reaches_nobody_over_a_stalled_link() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = Link::to(server.local_addr().unwrap());
+        let before = client(&link);
+        let (mut answering, _) = server.accept().unwrap();
+        link.stall();
+        answering.write_all(b"word").unwrap();
+        drop(answering);
+        let during = client(&link);
+        wait_until(START_MAX, || link.connections() == 2);
+        assert_silent(&before);
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(server.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        link.mend();
+        assert_eq!(read(&before).unwrap(), "word");
+        assert_closed(&before);
+        wait_until(START_MAX, || server.accept().is_ok());
+        drop(during);
+    }
+
+    #[test]
     fn nobody_learns_over_a_stalled_link_that_the_other_side_hung_up() {
         let (server, got) = echo();
         let link = Link::to(server);
@@ -311,6 +332,8 @@ mod tests {
         assert_eq!((link.request_bytes(), link.reply_bytes()), (11, 6));
         link.mend();
         assert_closed(&asked);
+        // For the server too, whatever the client does.
+        assert_eq!(got.recv().unwrap(), 0);
         assert_eq!(ask(&idle, "two").unwrap(), "two");
     }
 

@@ -16,10 +16,8 @@ from redis.retry import Retry
 
 ALGORITHM = "HS256"
 REVOKED_FOR_S = 86400
-# How long Redis may take, in seconds; it is asked once more, since a connection that was kept may
-# have ended meanwhile.
+# How long Redis may take, in seconds.
 PATIENCE_S = 2
-RETRIES_MAX = 1
 
 secret = os.environ["JWT_SECRET_KEY"]
 cache = redis.Redis.from_url(
@@ -27,7 +25,7 @@ cache = redis.Redis.from_url(
     decode_responses=True,
     socket_connect_timeout=PATIENCE_S,
     socket_timeout=PATIENCE_S,
-    retry=Retry(NoBackoff(), RETRIES_MAX),
+    retry=Retry(NoBackoff(), 0),
 )
 
 

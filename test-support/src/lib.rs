@@ -15,6 +15,8 @@ pub mod wait;
 
 pub mod place;
 
+pub mod link;
+
 pub mod authority;
 
 pub mod process;
@@ -30,6 +32,8 @@ pub mod built;
 mod made_once;
 
 pub mod python;
+
+pub mod old_service;
 
 pub mod node;
 

@@ -1,5 +1,6 @@
 //! Processes that end with the test that started them.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -17,6 +18,10 @@ use rustix::process::Signal;
 use rustix::process::kill_process;
 
 use crate::wait::holds_within;
+use crate::wait::wait_until;
+
+/// How long a process may take to stand still after it was told to.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How long a process may take to end after it was asked to, before it is killed.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -126,14 +131,42 @@ impl Tied {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Ends the process now, and returns when it is gone.
+    /// Makes the process stand still (SIGSTOP), and returns when it does.
+    ///
+    /// To others it hangs: its connections stay open and are not answered, and the kernel still
+    /// takes in new ones for it, until the backlog is full.
+    ///
+    /// # Panics
+    /// When the process has ended.
+    #[track_caller]
+    pub fn pause(&mut self) {
+        assert!(self.ended().is_none(), "a process that has ended cannot be paused");
+        self.signal(Signal::STOP);
+        wait_until(PAUSE_MAX, || state_of(self.id()) == Some('T'));
+    }
+
+    /// Lets a paused process go on (SIGCONT) where it stood.
+    pub fn resume(&mut self) {
+        if self.ended().is_none() {
+            self.signal(Signal::CONT);
+        }
+    }
+
+    /// Sends a signal. A process that ended a moment ago is not an error.
+    fn signal(&self, signal: Signal) {
+        // Callers made sure that it was not yet waited for, so that the number cannot belong to
+        // another process.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Ends the process now, also a paused one, and returns when it is gone.
     pub fn stop(&mut self) {
         if self.ended().is_some() {
             return;
         }
-        // Not yet waited for, so the number cannot belong to another process; and a process that
-        // ended a moment ago is not an error.
-        let _ = kill_process(Pid::from_child(&self.child), self.end);
+        self.signal(self.end);
+        // No signal but SIGKILL reaches a process that stands still.
+        self.signal(Signal::CONT);
         if !holds_within(END_MAX, || self.ended().is_some()) {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -145,6 +178,13 @@ impl Drop for Tied {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The state of a process, as a letter of proc_pid_stat(5); none when it is gone.
+fn state_of(id: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name before it stands in brackets, and may itself have some.
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 type Order = (Command, Sender<io::Result<Child>>);
@@ -176,18 +216,21 @@ mod tests {
 
     use super::*;
     use crate::wait::START_MAX;
-    use crate::wait::wait_until;
 
     fn sleeper() -> Tied {
+        sleeper_ended_by(Signal::KILL)
+    }
+
+    fn sleeper_ended_by(end: Signal) -> Tied {
         let sleep = find_program("sleep", "coreutils").unwrap();
-        let mut command = tied_command(&sleep, Signal::KILL, None);
+        let mut command = tied_command(&sleep, end, None);
         command.arg("600").stdout(Stdio::null());
-        Tied::spawn(command, Signal::KILL).unwrap()
+        Tied::spawn(command, end).unwrap()
     }
 
     /// The command line of a process; empty when it has ended.
     fn command_line(id: u32) -> String {
-        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).into_owned()
     }
 
@@ -214,6 +257,29 @@ mod tests {
         wait_until(START_MAX, || sleeps(id));
         drop(process);
         assert_eq!(command_line(id), "");
+    }
+
+    #[test]
+    fn a_paused_process_stands_still_until_it_is_resumed() {
+        let mut process = sleeper();
+        wait_until(START_MAX, || sleeps(process.id()));
+        process.pause();
+        assert_eq!(state_of(process.id()), Some('T'));
+        process.resume();
+        wait_until(START_MAX, || state_of(process.id()) == Some('S'));
+        assert_eq!(process.ended(), None);
+    }
+
+    #[test]
+    fn a_paused_process_ends_when_dropped_by_whatever_signal() {
+        for end in [Signal::KILL, Signal::TERM] {
+            let mut process = sleeper_ended_by(end);
+            wait_until(START_MAX, || sleeps(process.id()));
+            process.pause();
+            process.stop();
+            let by = std::os::unix::process::ExitStatusExt::signal(&process.ended().unwrap());
+            assert_eq!(by, Some(end.as_raw()));
+        }
     }
 
     #[test]

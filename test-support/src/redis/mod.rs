@@ -1,12 +1,19 @@
-//! A private Redis.
+//! A private Redis, alone, with replicas, or as a cluster.
 
+mod cluster;
+mod replication;
 mod resp;
+mod setup;
 
+pub use self::cluster::RedisCluster;
 pub use self::resp::Reply;
+pub use self::setup::RedisSetup;
 
 use std::fs;
 use std::io;
-use std::net::TcpStream;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,38 +21,40 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use self::resp::Connection;
+use self::setup::OWNER;
+use crate::authority::Identity;
+use crate::link::Link;
+use crate::place::HeldPort;
 use crate::place::free_dir;
-use crate::place::free_port;
 use crate::process::Tied;
 use crate::process::find_program;
 use crate::process::tied_command;
 use crate::wait::START_MAX;
 use crate::wait::holds_within;
 
-/// How often another port is tried when somebody took the free one first.
-const TRIES_MAX: u32 = 5;
-
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// A Redis of one test's own: on a free port of 127.0.0.1, keeping nothing on disk, evicting
-/// nothing; ended on drop.
+/// A Redis of one test's own: on a port of 127.0.0.1 that stays its own, and on a Unix socket;
+/// ended on drop.
 #[derive(Debug)]
 pub struct RedisServer {
     process: Tied,
-    port: u16,
+    port: HeldPort,
+    setup: RedisSetup,
     // Last, so that it is removed after the process has ended.
     dir: TempDir,
 }
 
 impl RedisServer {
-    /// Starts a Redis and waits until it answers.
+    /// Starts a Redis as [`RedisSetup`] is at first, and waits until it answers.
     ///
     /// # Panics
     /// When `redis-server` is not installed (the message names the package), or does not answer
     /// within [`START_MAX`] (the message has its log).
     pub fn start() -> Self {
-        Self::start_with(&[])
+        RedisSetup::default().start()
     }
 
     /// Starts a Redis with further settings, such as `&["--appendonly", "yes"]`.
@@ -53,62 +62,40 @@ impl RedisServer {
     /// # Panics
     /// As [`RedisServer::start`].
     pub fn start_with(settings: &[&str]) -> Self {
-        let mut log = String::new();
-        for _ in 0..TRIES_MAX {
-            match Self::try_start(settings) {
-                Ok(server) => return server,
-                Err(text) => log = text,
-            }
-        }
-        panic!("redis-server did not start {TRIES_MAX} times; its last log:\n{log}");
+        RedisSetup::default().settings(settings).start()
     }
 
-    /// Starts once; the error is the log of a Redis that ended instead of answering.
-    fn try_start(settings: &[&str]) -> Result<Self, String> {
-        let program = find_program("redis-server", "redis-server")
-            .unwrap_or_else(|missing| panic!("{missing}"));
-        let dir = free_dir();
-        let port = free_port();
-        let log = dir.path().join("log");
-        let mut command = tied_command(&program, Signal::KILL, None);
-        command
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no"])
-            .args(["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"])
-            .args(["--unixsocket", "socket", "--unixsocketperm", "700"])
-            .args(settings)
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(&log).expect("a new directory takes a file"))
-            .stderr(Stdio::null());
-        let process = Tied::spawn(command, Signal::KILL).expect("a process can be started");
-        let mut server = Self { process, port, dir };
-        let mut ended = false;
-        let answers = holds_within(START_MAX, || {
-            ended = server.process.ended().is_some();
-            // Whoever took the port first may be a Redis too: ours only counts while it lives.
-            ended || server.command(&["PING"]).is_ok_and(|reply| reply == Reply::text("PONG"))
-        });
-        let text = || fs::read_to_string(&log).unwrap_or_default();
-        assert!(answers, "redis-server does not answer after {START_MAX:?}; its log:\n{}", text());
-        if ended || !server.is_ours() { Err(text()) } else { Ok(server) }
+    /// Starts a Redis that speaks TLS, and proves that it is `identity`.
+    ///
+    /// # Panics
+    /// As [`RedisServer::start`]; also when this Redis was built without TLS.
+    pub fn start_with_tls(identity: &Identity) -> Self {
+        RedisSetup::default().tls(identity).start()
     }
 
-    /// Says whether what answers on the port is the process that was started.
-    fn is_ours(&self) -> bool {
-        let Ok(Reply::Bulk(Some(info))) = self.command(&["INFO", "server"]) else {
-            return false;
-        };
-        info.lines().any(|line| line.trim() == format!("process_id:{}", self.process.id()))
+    /// A Redis that is to be set up otherwise.
+    pub fn setup() -> RedisSetup {
+        RedisSetup::default()
     }
 
     /// The TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
-    /// The address as clients take it, with database 0.
+    /// The port, with its host.
+    pub fn addr(&self) -> SocketAddr {
+        self.port.addr()
+    }
+
+    /// The address as clients take it, with their credentials and database 0.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+        self.setup.url(self.port())
+    }
+
+    /// The same for clients that come over `link`.
+    pub fn url_over(&self, link: &Link) -> String {
+        self.setup.url(link.port())
     }
 
     /// The path of its Unix socket.
@@ -118,52 +105,108 @@ impl RedisServer {
 
     /// Sends one command over a new connection and returns the reply.
     ///
+    /// It is sent over the Unix socket by a user of the tests' own who may do everything, whatever
+    /// clients must prove.
+    ///
     /// # Errors
     /// When the server cannot be reached, or answers nothing or no RESP within 10 s. A reply that
     /// reports an error is a [`Reply::Error`].
     pub fn command(&self, words: &[&str]) -> io::Result<Reply> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let stream = UnixStream::connect(self.socket())?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
-        resp::call(stream, words)
+        let mut connection = Connection::new(stream);
+        let [owner, password] = OWNER;
+        match connection.ask(&["AUTH", owner, password])? {
+            Reply::Error(refused) => Err(io::Error::other(refused)),
+            _ => connection.ask(words),
+        }
     }
 
-    /// Ends the server now, as a crash would; clients see closed connections.
+    /// The value of a field of `INFO`, such as `connected_clients`; none where there is no such
+    /// field, or no answer.
+    pub fn info(&self, field: &str) -> Option<String> {
+        let Ok(Reply::Bulk(Some(info))) = self.command(&["INFO", "everything"]) else {
+            return None;
+        };
+        let mut fields = info.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(name, _)| *name == field).map(|(_, value)| value.to_owned())
+    }
+
+    /// Ends the server now, as a crash would; clients see closed connections, and refusals after
+    /// that.
     pub fn stop(&mut self) {
         self.process.stop();
+    }
+
+    /// Starts it again on the same port, with the same settings; one that still runs is stopped
+    /// first.
+    ///
+    /// What was in it is lost, scripts too, unless its settings have it kept on disk.
+    ///
+    /// # Panics
+    /// As [`RedisServer::start`].
+    pub fn restart(&mut self) {
+        self.stop();
+        self.process = self.setup.run(self.dir.path(), self.port());
+        self.wait_until_it_answers();
+    }
+
+    /// Has it hang: connections stay open, new ones are let in by the system, and nothing is
+    /// answered until [`RedisServer::resume`].
+    ///
+    /// # Panics
+    /// When it was stopped.
+    #[track_caller]
+    pub fn pause(&mut self) {
+        self.process.pause();
+    }
+
+    /// Has a paused server go on, with what it was sent meanwhile.
+    pub fn resume(&mut self) {
+        self.process.resume();
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        let mut ended = None;
+        let answers = holds_within(START_MAX, || {
+            ended = self.process.ended();
+            ended.is_some() || self.command(&["PING"]).is_ok_and(|it| it == Reply::text("PONG"))
+        });
+        let log = || fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        assert!(ended.is_none(), "redis-server does not start: {ended:?}; its log:\n{}", log());
+        assert!(answers, "redis-server does not answer after {START_MAX:?}; its log:\n{}", log());
+    }
+}
+
+impl RedisSetup {
+    /// Starts it, and waits until it answers.
+    ///
+    /// # Panics
+    /// As [`RedisServer::start`].
+    pub fn start(self) -> RedisServer {
+        let dir = free_dir();
+        let port = HeldPort::new();
+        let process = self.run(dir.path(), port.number());
+        let mut server = RedisServer { process, port, setup: self, dir };
+        server.wait_until_it_answers();
+        server
+    }
+
+    fn run(&self, dir: &Path, port: u16) -> Tied {
+        let program = find_program("redis-server", "redis-server")
+            .unwrap_or_else(|missing| panic!("{missing}"));
+        let log = fs::File::create(dir.join("log")).expect("a new directory takes a file");
+        let mut command = tied_command(&program, Signal::KILL, None);
+        command
+            .args(self.prepare(dir, port))
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("there is room for another open file"))
+            .stderr(log);
+        Tied::spawn(command, Signal::KILL).expect("a process can be started")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_servers_side_by_side_do_not_see_each_other() {
-        let one = RedisServer::start();
-        let other = RedisServer::start();
-        assert_ne!(one.port(), other.port());
-        assert_eq!(one.command(&["SET", "key", "text with\r\nbreaks"]).unwrap(), Reply::text("OK"));
-        assert_eq!(one.command(&["GET", "key"]).unwrap(), Reply::text("text with\r\nbreaks"));
-        assert_eq!(other.command(&["GET", "key"]).unwrap(), Reply::Bulk(None));
-    }
-
-    #[test]
-    fn settings_are_as_promised_and_can_be_added_to() {
-        let server = RedisServer::start_with(&["--maxmemory", "64mb"]);
-        for (setting, value) in
-            [("maxmemory-policy", "noeviction"), ("maxmemory", "67108864"), ("save", "")]
-        {
-            let reply = server.command(&["CONFIG", "GET", setting]).unwrap();
-            assert_eq!(reply, Reply::Array(vec![Reply::text(setting), Reply::text(value)]));
-        }
-        assert!(server.socket().exists());
-    }
-
-    #[test]
-    fn a_stopped_server_cannot_be_reached() {
-        let mut server = RedisServer::start();
-        server.stop();
-        assert!(server.command(&["PING"]).is_err());
-    }
-}
+mod tests;

@@ -43,14 +43,23 @@ impl PartialEq for Reply {
     }
 }
 
-/// Sends one command and reads its reply.
-pub(super) fn call(mut stream: impl Read + Write, words: &[&str]) -> io::Result<Reply> {
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+/// A connection over which one thing is asked after the other.
+pub(super) struct Connection<S>(BufReader<S>);
+
+impl<S: Read + Write> Connection<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self(BufReader::new(stream))
     }
-    stream.write_all(request.as_bytes())?;
-    read(&mut BufReader::new(stream))
+
+    /// Sends one command and reads its reply.
+    pub(super) fn ask(&mut self, words: &[&str]) -> io::Result<Reply> {
+        let mut request = format!("*{}\r\n", words.len());
+        for word in words {
+            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        self.0.get_mut().write_all(request.as_bytes())?;
+        read(&mut self.0)
+    }
 }
 
 fn read(from: &mut impl BufRead) -> io::Result<Reply> {

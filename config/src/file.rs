@@ -367,6 +367,8 @@ section! {
         cost: Whole<1, 4_294_967_295> = Means("1"),
         /// Whether limits only count and report, and refuse nobody.
         shadow: bool = Means("false"),
+        /// Whether the store of counters is asked at each request, and no tokens are taken ahead.
+        strict: bool = Means("false"),
         /// What becomes of the client's `Authorization` header: `strip` or `original`.
         authorization: Authorization = Means(r#""strip""#),
         /// Whether headers with `_` in their names reach the upstream.

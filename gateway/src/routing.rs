@@ -12,6 +12,7 @@ use std::sync::Arc;
 use config::Access;
 use config::Authorization;
 use config::Config;
+use config::OnStoreLoss;
 use config::PathPattern;
 use foldhash::fast::RandomState;
 use kernel::front;
@@ -33,6 +34,10 @@ pub struct Route {
     pub cost: std::num::NonZeroU32,
     /// Count and report, refuse nobody.
     pub shadow: bool,
+    /// Ask the store of counters each time.
+    pub strict: bool,
+    /// What happens when the store of counters is gone.
+    pub on_store_loss: OnStoreLoss,
     /// What the upstream sees of `Authorization`.
     pub authorization: Authorization,
     /// Whether headers with `_` in their name pass.
@@ -92,6 +97,8 @@ impl RouteTable {
                 upstream: route.upstream,
                 cost: route.cost,
                 shadow: route.shadow,
+                strict: route.strict,
+                on_store_loss: route.on_store_loss.unwrap_or(config.limits.on_store_loss),
                 authorization: route.authorization,
                 allow_underscore_headers: route.allow_underscore_headers,
             });
@@ -226,6 +233,7 @@ mod tests {
             shadow: false,
             authorization: Authorization::Strip,
             allow_underscore_headers: false,
+            strict: false,
             on_store_loss: None,
         }
     }

@@ -18,6 +18,7 @@ use crate::balance::Pool;
 use crate::fetch;
 use crate::issuers::Issuers;
 use crate::limit::Limiter;
+use crate::limit::counters::Counters;
 use crate::metrics::Metrics;
 use crate::routing::RouteTable;
 
@@ -55,7 +56,8 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes `config` ready; `admin_socket` is where the admin API listens.
+    /// Makes `config` ready; `admin_socket` is where the admin API listens, and `counters` where
+    /// requests are counted.
     ///
     /// # Errors
     /// [`SnapshotError`], the first that applies.
@@ -65,6 +67,7 @@ impl Snapshot {
         revocations: Arc<RevocationSet>,
         admin_socket: &Path,
         access_log: AccessLog,
+        counters: Counters,
     ) -> Result<Self, SnapshotError> {
         let routes = RouteTable::new(config);
         let metrics = Metrics::new(&routes, config.test_mode)?;
@@ -88,7 +91,7 @@ impl Snapshot {
                     config.test_mode,
                 ),
                 revocations,
-                limiter: Limiter::new(config),
+                limiter: Limiter::new(config, counters),
             },
             pools: config.upstreams.iter().map(Pool::new).collect::<Result<_, _>>()?,
             admin: Pool::unix("(doorward)", admin_socket, ADMIN_READ_TIMEOUT)?,

@@ -65,6 +65,8 @@ pub struct Route {
     pub cost: NonZeroU32,
     /// Whether limits only count and report, and refuse nobody.
     pub shadow: bool,
+    /// Whether the store of counters is asked at each request.
+    pub strict: bool,
     /// What becomes of the client's `Authorization` header.
     pub authorization: Authorization,
     /// Whether headers with `_` in their names reach the upstream.

@@ -174,7 +174,11 @@ fn a_route_under_each_mount_is_a_fault_that_names_both() {
             );
         }
     }
-    for path in ["/", "/api", "/.well-known", "/authors", "/docs2"] {
+    for path in ["/.doorward", "=/.doorward/keys"] {
+        let fault = format!("`{path}` lies under `/.doorward`, which Doorward answers itself");
+        one_fault(&with_routes(&[&format!("path = \"{path}\"")]), &fault);
+    }
+    for path in ["/", "/api", "/.well-known", "/.doorwards", "/authors", "/docs2"] {
         assert!(parse(&with_routes(&[&format!("path = \"{path}\"")])).is_ok(), "{path}");
     }
 }

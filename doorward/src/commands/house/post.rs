@@ -1,67 +1,70 @@
-//! The office: the admin API at work behind its socket.
+//! Places that may not be left: whatever ends the work there, by return or by panic, ends the
+//! readiness.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-use admin_api::AdminApi;
-use kernel::revocation::RevocationSet;
-use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use super::closed;
-
-/// The admin API at work, with the feed that carries its acts to the gateway.
-pub(super) struct Office {
-    pub(super) api: Arc<AdminApi>,
-    pub(super) revocations: Arc<RevocationSet>,
-    pub(super) closes: watch::Receiver<bool>,
-    /// Whether it is at work.
-    pub(super) alive: Arc<AtomicBool>,
-}
-
-impl Office {
-    /// Works until it is told to close, and finishes what is under way.
-    pub(super) async fn work(self, listener: UnixListener) {
-        let tail = self.api.tail_revocations(self.revocations, closed(self.closes.clone()));
-        let keys = self.api.tail_signing_keys(closed(self.closes.clone()));
-        let served = Arc::clone(&self.api).serve(listener, closed(self.closes.clone()));
-        // Without any of them nobody signs in, no revocation arrives, or no key takes another's place:
-        // nothing may be sent here.
-        let post =
-            |part| Post { part, alive: Arc::clone(&self.alive), closes: self.closes.clone() };
-        tokio::join!(
-            post("the feed of revocations").held(tail),
-            post("the feed of keys").held(keys),
-            async {
-                if let Err(error) = post("the admin API").held(served).await {
-                    tracing::error!(%error, "the admin API cannot be served");
-                }
-            }
-        );
-    }
-}
-
-/// A place in the office that may not be left: whatever ends the work, by return or by panic,
-/// ends the readiness.
-struct Post {
-    part: &'static str,
+/// Everybody who has to be at work for requests to be sent here, until they are told to close.
+#[derive(Clone)]
+pub(crate) struct Posts {
+    /// Whether all are at work.
     alive: Arc<AtomicBool>,
     closes: watch::Receiver<bool>,
 }
 
-impl Post {
-    /// Does the work that is done here.
-    async fn held<T>(self, work: impl Future<Output = T>) -> T {
-        let _left_with_the_work = self;
+impl Posts {
+    /// All are at work, until `closes` says otherwise.
+    pub(crate) fn new(closes: watch::Receiver<bool>) -> Self {
+        Self { alive: Arc::new(AtomicBool::new(true)), closes }
+    }
+
+    /// Whether all are at work.
+    pub(crate) fn are_held(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    /// Waits until they are told to close.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        closed(self.closes.clone())
+    }
+
+    /// Does the work that is called `part`, which may end only after they were told to close.
+    pub(crate) async fn hold<T>(&self, part: &'static str, work: impl Future<Output = T>) -> T {
+        let _left_with_the_work = Post { part, posts: self };
         work.await
+    }
+
+    /// Does work that never ends by itself, until they are told to close.
+    pub(crate) async fn hold_for_ever(&self, part: &'static str, work: impl Future<Output = ()>) {
+        let until_closed = async {
+            tokio::select! {
+                biased;
+                () = self.closed() => {}
+                () = work => {}
+            }
+        };
+        self.hold(part, until_closed).await;
     }
 }
 
-impl Drop for Post {
+/// Waits until `closes` says so.
+pub(crate) async fn closed(mut closes: watch::Receiver<bool>) {
+    // The sender lives until the end; should it be gone, this is the end.
+    let _ = closes.wait_for(|closes| *closes).await;
+}
+
+struct Post<'a> {
+    part: &'static str,
+    posts: &'a Posts,
+}
+
+impl Drop for Post<'_> {
     fn drop(&mut self) {
-        self.alive.store(false, Ordering::Release);
-        if !*self.closes.borrow() {
+        self.posts.alive.store(false, Ordering::Release);
+        if !*self.posts.closes.borrow() {
             tracing::error!("{} ended by itself", self.part);
         }
     }
@@ -69,36 +72,43 @@ impl Drop for Post {
 
 #[cfg(test)]
 mod tests {
-    use gateway::ops::Readiness;
-
     use super::*;
 
     /// Whether requests may still be sent here after `work` is no longer done.
-    async fn is_ready_after(work: impl Future<Output = ()> + Send + 'static) -> bool {
-        let alive = Arc::new(AtomicBool::new(true));
+    async fn is_held_after(work: impl Future<Output = ()> + Send + 'static) -> bool {
         let (_closes, closes) = watch::channel(false);
-        let post = Post { part: "a part", alive: Arc::clone(&alive), closes };
-        let readiness =
-            Readiness::new(vec![("a part", Box::new(move || alive.load(Ordering::Acquire)))]);
-        readiness.started();
+        let posts = Posts::new(closes);
         let (begin, begun) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(post.held(async {
-            let _ = begun.await;
-            work.await;
-        }));
-        assert!(readiness.is_ready(), "ready while the work is done");
+        let post = posts.clone();
+        let task = tokio::spawn(async move {
+            let work = async {
+                let _ = begun.await;
+                work.await;
+            };
+            post.hold("a part", work).await;
+        });
+        assert!(posts.are_held(), "while the work is done");
         begin.send(()).expect("the work waits");
         let _ = task.await;
-        readiness.is_ready()
+        posts.are_held()
     }
 
     #[tokio::test]
-    async fn an_office_that_returns_takes_the_readiness_with_it() {
-        assert!(!is_ready_after(async {}).await);
+    async fn a_post_that_is_left_is_not_held() {
+        assert!(!is_held_after(async {}).await);
     }
 
     #[tokio::test]
-    async fn an_office_that_panics_takes_the_readiness_with_it() {
-        assert!(!is_ready_after(async { panic!("as a defect would") }).await);
+    async fn a_post_whose_work_panics_is_not_held() {
+        assert!(!is_held_after(async { panic!("as a defect would") }).await);
+    }
+
+    #[tokio::test]
+    async fn work_without_an_end_ends_with_the_house() {
+        let (close, closes) = watch::channel(false);
+        let posts = Posts::new(closes);
+        let work = posts.hold_for_ever("a part", std::future::pending());
+        close.send_replace(true);
+        work.await;
     }
 }

@@ -28,6 +28,8 @@ use crate::store::fault::DbError;
 /// Why a request is not served. What it says is for the log; the client reads [`Refusal::detail`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("no token of the fleet, or another")]
+    NotOfTheFleet,
     #[error("no bearer token, or a malformed one")]
     NotAuthenticated,
     #[error("an access token that does not hold")]
@@ -89,7 +91,8 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotAuthenticated
+            Self::NotOfTheFleet
+            | Self::NotAuthenticated
             | Self::InvalidToken
             | Self::ExpiredToken
             | Self::RevokedToken
@@ -118,7 +121,7 @@ impl Refusal {
 
     fn error_code(&self) -> ErrorCode {
         match self {
-            Self::NotAuthenticated => ErrorCode::NotAuthenticated,
+            Self::NotOfTheFleet | Self::NotAuthenticated => ErrorCode::NotAuthenticated,
             Self::InvalidToken | Self::WrongTokenType | Self::RefreshToken(_) => {
                 ErrorCode::InvalidToken
             }
@@ -150,7 +153,7 @@ impl Refusal {
     /// What the client reads; the strings of the replaced system where it had one.
     fn detail(&self) -> String {
         match self {
-            Self::NotAuthenticated => "Not authenticated".to_owned(),
+            Self::NotOfTheFleet | Self::NotAuthenticated => "Not authenticated".to_owned(),
             Self::InvalidToken | Self::ExpiredToken | Self::RevokedToken => {
                 "Could not validate credentials".to_owned()
             }
@@ -186,6 +189,8 @@ impl Refusal {
     /// The challenge that every 401 carries (RFC 6750 §3).
     fn challenge(&self) -> Option<&'static str> {
         match self {
+            // RFC 9110 §11.6.1 wants a challenge with every 401; this one is for no client.
+            Self::NotOfTheFleet => Some("Doorward-Fleet"),
             Self::NotAuthenticated | Self::WrongPassword => Some("Bearer"),
             Self::NotLetIn(_) => (self.status() == StatusCode::UNAUTHORIZED).then_some("Bearer"),
             Self::InvalidToken

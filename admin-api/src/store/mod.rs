@@ -57,3 +57,5 @@ pub(crate) mod oauth_codes;
 pub(crate) mod watched;
 
 pub(crate) mod tail;
+
+pub(crate) mod lookout;

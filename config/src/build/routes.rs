@@ -155,6 +155,7 @@ fn route(
         authorization: file.authorization.value?,
         allow_underscore_headers: file.allow_underscore_headers.value?,
         on_store_loss: file.on_store_loss.value,
+        on_stale_revocations: file.on_stale_revocations.value?,
     })
 }
 

@@ -46,6 +46,8 @@ mod postgres;
 
 mod encrypted;
 
+mod fleet;
+
 mod take_over;
 
 mod management;

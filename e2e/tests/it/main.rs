@@ -29,6 +29,7 @@ mod limit_headers;
 mod limit_keys;
 
 mod sessions;
+mod shared_limits;
 
 mod openapi;
 mod passwords;

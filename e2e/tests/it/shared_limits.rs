@@ -7,6 +7,7 @@ use serde_json::json;
 use test_support::http1::Answer;
 use test_support::http1::Request;
 use test_support::link::Link;
+use test_support::redis::RedisCluster;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
 use test_support::wait::START_MAX;
@@ -254,6 +255,32 @@ fn a_lost_redis_is_said_once_and_its_password_never() {
     let log = scene.doorward.log();
     assert!(!log.contains("hunter2"), "{log}");
     assert_eq!(log.matches("the limit store is lost").count(), 1, "{log}");
+}
+
+#[test]
+fn a_redis_that_forgets_when_it_is_full_is_warned_of() {
+    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
+    let scene = gateway(&server.url(), PATIENT, "", "");
+    scene.doorward.wait_for_log("Redis has `maxmemory-policy allkeys-lru`");
+}
+
+#[test]
+fn a_cluster_of_three_masters_counts_as_one_redis_does() {
+    let cluster = RedisCluster::start();
+    let fleet = [1, 2].map(|_| gateway(&cluster.url(), PATIENT, "mode = \"exact\"", ""));
+    let statuses = |id: &str| {
+        let token = Forged::new(id, "kim").tier("free").sign();
+        statuses(&fleet, 110, |scene| scene.call(&token))
+    };
+    for n in 0..6 {
+        assert_eq!(statuses(&format!("u-{n}")), (100, 10));
+    }
+    let keys = cluster.masters().iter().map(|master| {
+        let Ok(Reply::Integer(keys)) = master.command(&["DBSIZE"]) else { panic!("no size") };
+        keys
+    });
+    let keys: Vec<_> = keys.collect();
+    assert!(keys.iter().filter(|keys| **keys > 0).count() > 1, "they lie apart: {keys:?}");
 }
 
 #[test]

@@ -200,6 +200,19 @@ impl Connection {
         answer.map_err(|error| self.lost(error))
     }
 
+    /// What Redis does when it is full, such as `noeviction`; empty where it does not say.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn eviction_policy(&self) -> Result<String, Lost> {
+        let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
+        let memory = vec![Value::from_static_str("memory")];
+        let info: String =
+            self.bounded.custom(info, memory).await.map_err(|error| self.lost(error))?;
+        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        Ok(policy.unwrap_or_default().trim().to_owned())
+    }
+
     /// What an error of a call means.
     fn lost(&self, error: Error) -> Lost {
         match error.kind() {

@@ -110,6 +110,16 @@ pub enum Lost {
 }
 
 impl Lost {
+    /// Whether another server, behind the same name, may be the one that works now.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Refused(error) => {
+                ["READONLY", "MASTERDOWN"].iter().any(|why| error.details().starts_with(why))
+            }
+            Self::Late(_) | Self::Unreachable(_) | Self::Answer(_) => false,
+        }
+    }
+
     /// Whether the next call would fare no better, whatever it asks.
     pub fn concerns_all(&self) -> bool {
         match self {

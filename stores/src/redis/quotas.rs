@@ -219,8 +219,8 @@ impl RedisQuotas {
             let works = self.probe().await;
             if let Err(error) = &works {
                 tracing::debug!(error = %Chain(error), "the limit store does not work yet");
-                // A replica that was made a master under the same name is found by looking anew.
-                if matches!(error, Lost::Refused(_)) {
+                // After a failover the master is found by looking anew.
+                if error.is_elsewhere() {
                     self.connection.begin_anew().await;
                 }
             }

@@ -189,7 +189,7 @@ on_store_loss = "closed"
     let scene = gateway(&url, "100ms", "mode = \"exact\"", routes);
     let line = scene.line();
     let mut lost_before = 0;
-    for (n, way) in ["killed", "hung", "refused", "half-open"].into_iter().enumerate() {
+    for (n, way) in ["killed", "hung", "refused", "slow", "half-open"].into_iter().enumerate() {
         let id = format!("u-{n}");
         let token = Forged::new(&id, "kim").tier("free").sign();
         let ask = |path: &str| line.ask(&Request::get(path).bearer(&token));
@@ -198,6 +198,7 @@ on_store_loss = "closed"
             "killed" => server.stop(),
             "hung" => server.pause(),
             "refused" => link.cut(),
+            "slow" => link.delay(Duration::from_secs(1)),
             _ => link.stall(),
         }
         // Whoever finds out waits no longer than the budget; whoever comes later does not wait.
@@ -235,6 +236,28 @@ on_store_loss = "closed"
         let answer = line.ask(&Request::get("/closed").bearer(&fresh));
         assert_eq!((answer.status, left(&answer)), (200, 99), "{way}");
     }
+}
+
+#[test]
+fn after_a_failover_the_new_master_is_found_behind_the_old_name() {
+    let master = RedisServer::start();
+    let replica = master.start_replica();
+    let link = Link::to(master.addr());
+    let scene = gateway(&master.url_over(&link), "1s", "mode = \"exact\"", "");
+    let token = kim_of("free");
+    assert_eq!(left(&scene.call(&token)), 99);
+    master.fail_over_to(&replica);
+    // The old master is there still, and refuses to write; the name leads elsewhere.
+    link.lead_to(replica.addr());
+    let key = "{doorward:tier:user:u-7}";
+    let counted = || replica.command(&["GET", key]).expect("Redis answers");
+    // Meanwhile this gateway counts for itself.
+    wait_until(START_MAX, || {
+        let before = counted();
+        assert_eq!(scene.call(&token).status, 200);
+        counted() != before
+    });
+    assert!(scene.metric("doorward_limit_store_losses_total") > 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 crate::revocation_feed_conformance!(MemoryLog::default(), to_its_end);
 
 #[derive(Clone, Default)]
-struct MemoryLog(Arc<Mutex<(String, Vec<Row>)>>);
+pub(super) struct MemoryLog(Arc<Mutex<(String, Vec<Row>)>>);
 
 impl Truth for MemoryLog {
     type Feed = Self;

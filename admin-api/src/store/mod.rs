@@ -57,3 +57,7 @@ pub(crate) mod oauth_codes;
 pub(crate) mod watched;
 
 pub(crate) mod tail;
+
+pub(crate) mod publisher_lease;
+
+pub(crate) mod publish;

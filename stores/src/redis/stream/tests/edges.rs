@@ -3,6 +3,7 @@
 use kernel::revocation::RevocationSet;
 use kernel::revocation::follower::Follower;
 use test_support::link::Link;
+use test_support::redis::RedisCluster;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -244,6 +245,63 @@ async fn after_a_failover_that_lost_writes_a_slow_clock_hides_nothing() {
     }
     log.is_away.store(0, Ordering::Relaxed);
     edge.hears(&log, &publisher).await;
+}
+
+#[tokio::test]
+async fn a_failover_to_a_replica_that_was_behind_hides_nothing() {
+    let server = RedisServer::start();
+    let replica = server.start_replica();
+    let (log, publisher) = (Log::default(), publisher(&server));
+    let edge = Edge::hearing(server.url(), &log, &publisher).await;
+    publish(&publisher, &log.write_many(2)).await;
+    edge.holds(2).await;
+    let end = || ask(&replica, &["XREVRANGE", KEY, "+", "-", "COUNT", "1"]);
+    edge.until("at the replica", |_| {
+        end() == ask(&server, &["XREVRANGE", KEY, "+", "-", "COUNT", "1"])
+    })
+    .await;
+    replica.promote();
+    publish(&publisher, &log.write_many(2)).await;
+    edge.holds(4).await;
+    // What the replica never got is gone.
+    server.follow(&replica);
+    server.promote();
+    assert_eq!(publisher_end(&publisher).await, Some(2));
+    log.is_away.store(1, Ordering::Relaxed);
+    for n in 5..=9 {
+        publish(&publisher, &[log.write()]).await;
+        edge.holds(n).await;
+    }
+    log.is_away.store(0, Ordering::Relaxed);
+    edge.hears(&log, &publisher).await;
+}
+
+async fn publisher_end(publisher: &StreamPublisher) -> Option<u64> {
+    loop {
+        if let Ok(end) = publisher.end(LOG).await {
+            return end.map(|end| end.seq);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_carries_it_as_well() {
+    let mut cluster = RedisCluster::start();
+    let log = Log::default();
+    let publisher = StreamPublisher::open(&at_url(cluster.url()), None).expect("a URL");
+    let edge = Edge::hearing(cluster.url(), &log, &publisher).await;
+    publish(&publisher, &log.write_many(2)).await;
+    edge.holds(2).await;
+    cluster.master_of_mut(KEY).stop();
+    log.write();
+    edge.holds(3).await;
+    cluster.master_of_mut(KEY).restart();
+    edge.until("whole", |_| cluster.is_whole()).await;
+    edge.hears(&log, &publisher).await;
+    log.is_away.store(1, Ordering::Relaxed);
+    publish(&publisher, &[log.write()]).await;
+    edge.holds(4).await;
 }
 
 #[tokio::test]

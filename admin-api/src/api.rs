@@ -8,22 +8,27 @@ use std::sync::Arc;
 use axum::Router;
 use kernel::keys::LiveKeys;
 use kernel::random::NoRandomness;
-use kernel::revocation::RevocationSet;
+use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
 use rustls::ClientConfig;
 use stores::memory::MemoryQuotas;
 use stores::redis::connection::ConnectionError;
 use stores::redis::stream::publisher::StreamPublisher;
+use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
 use crate::clock::Clock;
 use crate::http::device_cookie::DeviceCookie;
+use crate::http::fleet;
+use crate::http::fleet::Sources;
+use crate::http::fleet_door::FleetDoor;
 use crate::http::front_end::FrontEnd;
 use crate::http::register::Registration;
 use crate::http::routes::Staff;
 use crate::http::routes::management;
 use crate::http::routes::routes;
 use crate::http::serve::serve;
+use crate::http::serve::serve_fleet;
 use crate::passwords::Passwords;
 use crate::passwords::policy::Policy;
 use crate::people::audit::Notes;
@@ -46,6 +51,7 @@ use crate::providers::registry::Providers;
 use crate::sealing::AtRest;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
+use crate::store::lookout::Lookout;
 use crate::store::open::OpenError;
 use crate::store::publish::publish;
 use crate::store::refresh_keys::RefreshKeys;
@@ -60,6 +66,7 @@ pub struct AdminApi {
     desk: Arc<Desk>,
     users: Users,
     signing_keys: SigningKeys,
+    lookout: Arc<Lookout>,
     router: Router,
     management: Router,
 }
@@ -140,6 +147,7 @@ impl AdminApi {
             desk: staff.desk,
             users: staff.users,
             signing_keys,
+            lookout: Arc::new(Lookout::new()),
             router,
         })
     }
@@ -209,16 +217,37 @@ impl AdminApi {
         self.signing_keys.follow(shutdown).await;
     }
 
-    /// Carries revocations into `set` until `shutdown`: a snapshot first, then whatever this
-    /// process or another writes, within a tenth of a second. While it runs, an act here is
-    /// answered only once it is in force in `set`.
-    pub async fn tail_revocations(
-        &self,
-        set: Arc<RevocationSet>,
+    /// Has `follower` carry revocations into its set until `shutdown`: a snapshot first, then whatever
+    /// this process or another writes, within a tenth of a second. While it runs, an act here is
+    /// answered only once it is in force there.
+    pub async fn tail_revocations(&self, follower: Follower, shutdown: impl Future<Output = ()>) {
+        let desk = &self.desk;
+        follow(&desk.database, &desk.clock, follower, &desk.progress, shutdown).await;
+    }
+
+    /// Serves gateways that run apart, who come by `door` to `listener` and show `token`, until
+    /// `shutdown`; then finishes the requests under way. Needs somebody to [look
+    /// out](Self::look_out).
+    pub async fn serve_fleet(
+        self: Arc<Self>,
+        door: FleetDoor,
+        token: Secret,
+        listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) {
-        let desk = &self.desk;
-        follow(&desk.database, &desk.clock, set, &desk.progress, shutdown).await;
+        let sources = Sources {
+            database: self.desk.database.clone(),
+            lookout: Arc::clone(&self.lookout),
+            keys: self.signing_keys.public(),
+        };
+        let routes = fleet::routes(self.router(), sources, token);
+        serve_fleet(door, routes, Arc::clone(&self.desk), listener, shutdown).await;
+    }
+
+    /// Looks until `shutdown` where the log of revocations is, for all gateways that wait for it to
+    /// move; what another process writes is seen within a tenth of a second. After it nobody waits.
+    pub async fn look_out(&self, shutdown: impl Future<Output = ()>) {
+        self.lookout.keep(&self.desk.database, shutdown).await;
     }
 
     /// Carries revocations to the gateways of a fleet by the Redis at `redis` until `shutdown`, whenever

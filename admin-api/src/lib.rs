@@ -35,6 +35,8 @@ mod api;
 pub use api::AdminApi;
 pub use api::PublishError;
 pub use clock::Clock;
+pub use http::fleet_door::FleetDoor;
+pub use http::fleet_door::ProofError;
 pub use mail::MailError;
 pub use passwords::HashError;
 pub use passwords::PASSWORD_BYTES_MAX;

@@ -20,6 +20,7 @@ use crate::types::Authorization;
 use crate::types::Endpoint;
 use crate::types::Environment;
 use crate::types::Mode;
+use crate::types::OnStaleRevocations;
 use crate::types::OnStoreLoss;
 use crate::types::PathPattern;
 use crate::values::DAY;
@@ -59,6 +60,8 @@ section! {
         redis: RedisFile = Fine,
         /// The Celery installation whose workers the health page watches; left out: none.
         celery: CeleryFile = Fine,
+        /// How the halves find each other that run apart; left out: both are in one process.
+        fleet: FleetFile = Fine,
         /// Tokens, keys and sign-in.
         auth: AuthFile = Means("{}"),
         /// How mail is sent; left out: not at all, but in `dev`, where it is logged.
@@ -125,8 +128,8 @@ section! {
         url: SecretRef = Fine,
         /// The password.
         password: SecretRef = Fine,
-        /// A PEM file of the certificates that the server's must come from; left out: the system's.
-        ca: Text = Fine,
+        /// The certificates, in PEM, that the server's must come from; left out: the system's.
+        ca: SecretRef = Fine,
         /// What the names of all keys begin with.
         namespace: Name = Means(r#""doorward""#),
         /// How long one call may take before the server counts as lost.
@@ -141,6 +144,24 @@ section! {
         broker_url: SecretRef = Fine,
         /// The result back end, where it differs: `redis://host:port/db`.
         result_backend: SecretRef = Fine,
+    }
+}
+
+section! {
+    /// How gateways and an admin API that run apart find each other.
+    FleetFile {
+        /// What they know each other by, 32 bytes at least; the same in both.
+        token: SecretRef = Fault,
+        /// `doorward admin`: the address for gateways.
+        listen: SocketAddr = Fine,
+        /// `doorward admin`: the PEM certificate and those above it; may be left out on loopback alone.
+        certificate: SecretRef = Fine,
+        /// `doorward admin`: the PEM private key of the certificate.
+        private_key: SecretRef = Fine,
+        /// `doorward gateway`: where the admin API is, `https`, or `http` on this very machine.
+        admin_url: Origin = Fine,
+        /// `doorward gateway`: the PEM certificates that vouch for it; left out: the system's.
+        ca: SecretRef = Fine,
     }
 }
 
@@ -171,6 +192,8 @@ section! {
         stored_key_alg: Algorithm = Fine,
         /// What private keys in the database are sealed under, 32 bytes at least; left out: generated in `data_dir`.
         key_encryption_key: SecretRef = Fine,
+        /// How old what is known of revocations may be, for routes that say `on_stale_revocations = "deny"`.
+        revocation_stale_after: Period<SECOND, DAY> = Means(r#""30s""#),
         /// How many bytes of verified tokens are remembered.
         token_cache_bytes: Whole<0, 17_179_869_184> = Means("67108864"),
         /// The pool that hashes passwords.
@@ -367,11 +390,15 @@ section! {
         cost: Whole<1, 4_294_967_295> = Means("1"),
         /// Whether limits only count and report, and refuse nobody.
         shadow: bool = Means("false"),
+        /// Whether the store of counters is asked at each request, and no tokens are taken ahead.
+        strict: bool = Means("false"),
         /// What becomes of the client's `Authorization` header: `strip` or `original`.
         authorization: Authorization = Means(r#""strip""#),
         /// Whether headers with `_` in their names reach the upstream.
         allow_underscore_headers: bool = Means("false"),
         /// When the store of counters is gone; left out: as in `[limits]`.
         on_store_loss: OnStoreLoss = Fine,
+        /// When revocations were last known longer ago than `auth.revocation_stale_after`: `allow`, `deny`.
+        on_stale_revocations: OnStaleRevocations = Means(r#""allow""#),
     }
 }

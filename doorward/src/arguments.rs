@@ -38,6 +38,10 @@ pub(crate) struct Place {
 pub(crate) enum Command {
     /// Start: gateway, admin API and everything else in this one process
     Run(Run),
+    /// Start the gateway alone; the admin API runs elsewhere, at `fleet.admin_url`
+    Gateway(Gateway),
+    /// Start the admin API alone, for gateways that run elsewhere and come to `fleet.listen`
+    Admin(Admin),
     /// Check a configuration file with the code of the start
     Check(Check),
     /// Print the JSON Schema of the configuration file
@@ -59,19 +63,41 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Run {
+pub(crate) struct Front {
     /// An address for clients, in place of the file's; may be repeated. Port 0: any free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<SocketAddr>,
     /// The address for probes and metrics, in place of the file's [default: 127.0.0.1:9180]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ops_listen: Option<SocketAddr>,
-    /// The back end: `http://host:port`, `https://host:port` or `unix:/path`
-    #[arg(long, value_name = "URL")]
-    pub(crate) upstream: Option<String>,
     /// How many threads serve clients [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) front: Front,
+    /// The back end: `http://host:port`, `https://host:port` or `unix:/path`
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gateway {
+    #[command(flatten)]
+    pub(crate) front: Front,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Admin {
+    /// The address for gateways, in place of the file's `fleet.listen`. Port 0: any free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) fleet_listen: Option<SocketAddr>,
+    /// The address for probes and management, in place of the file's [default: 127.0.0.1:9180]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ops_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -171,14 +171,21 @@ impl DataDir {
         }
     }
 
-    /// Writes down where the running Doorward listens.
+    /// Writes down where the running Doorward listens; `fleet` is where an admin API that runs apart
+    /// does.
     ///
     /// # Errors
     /// As [`Self::keep`].
-    pub(crate) fn publish(&self, public: &[SocketAddr], ops: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) fn publish(
+        &self,
+        public: &[SocketAddr],
+        fleet: Option<SocketAddr>,
+        ops: SocketAddr,
+    ) -> anyhow::Result<()> {
         let public: Vec<String> = public.iter().map(SocketAddr::to_string).collect();
         let facts = json!({
             "public": public,
+            "fleet": fleet.map(|address| address.to_string()),
             "ops": ops.to_string(),
             "pid": std::process::id(),
         });

@@ -8,6 +8,7 @@ use anyhow::Context;
 use config::Config;
 use config::Database;
 use kernel::keys::Algorithm;
+use kernel::keys::HMAC_SECRET_BYTES_MIN;
 use kernel::keys::Key;
 use kernel::keys::KeyError;
 use kernel::keys::KeyRing;
@@ -45,6 +46,28 @@ pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<Li
     Ok(keys)
 }
 
+/// The ring of a gateway that runs apart: what `config` names, of which no key has to sign. Where
+/// none can, there is one beside them that nobody else knows.
+///
+/// # Errors
+/// As [`ring`].
+pub(crate) fn ring_at_the_edge(config: &Config) -> anyhow::Result<Arc<LiveKeys>> {
+    let signs = config.auth.keys.first().is_some_and(can_sign);
+    let mut all = all(config, signs)?;
+    if !signs {
+        let own = SigningKey::hs256(&format!("edge-{}", unguessable()?.expose()), &unguessable()?)?;
+        all.insert(0, Key::Signing(Box::new(own)));
+    }
+    let keys = Arc::new(LiveKeys::new(KeyRing::new(all).context("[[auth.keys]]")?));
+    test(&keys)?;
+    Ok(keys)
+}
+
+fn can_sign(key: &config::Key) -> bool {
+    key.private_key.is_some()
+        || key.secret.as_ref().is_some_and(|secret| secret.expose().len() >= HMAC_SECRET_BYTES_MIN)
+}
+
 /// Signs and verifies once with the keys in force.
 ///
 /// # Errors
@@ -75,10 +98,13 @@ pub(crate) fn configured(config: &Config) -> anyhow::Result<Option<KeyRing>> {
     if config.auth.keys.is_empty() {
         return Ok(None);
     }
+    KeyRing::new(all(config, true)?).map(Some).context("[[auth.keys]]")
+}
+
+/// The keys in `config`; the first of them has to sign where it `signs`.
+fn all(config: &Config, signs: bool) -> anyhow::Result<Vec<Key>> {
     let keys = config.auth.keys.iter().enumerate();
-    let keys = keys.map(|(at, key)| self::key(key, at == 0).context("[[auth.keys]]"));
-    let ring = KeyRing::new(keys.collect::<anyhow::Result<_>>()?);
-    ring.map(Some).context("[[auth.keys]]")
+    keys.map(|(at, key)| self::key(key, signs && at == 0).context("[[auth.keys]]")).collect()
 }
 
 fn key(key: &config::Key, signs: bool) -> Result<Key, KeyError> {

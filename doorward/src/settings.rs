@@ -2,13 +2,19 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use anyhow::bail;
+use config::AdminHalf;
 use config::Config;
 use config::Endpoint;
 use config::Faults;
+use config::Fleet;
+use config::GatewayHalf;
 use config::Mode;
 use kernel::secret::environment;
 
+use crate::arguments::Admin;
+use crate::arguments::Front;
 use crate::arguments::Place;
 use crate::arguments::Run;
 
@@ -40,12 +46,7 @@ pub(crate) fn load(place: &Place) -> Result<Config, Faults> {
 /// # Errors
 /// An upstream that is none, or that has no place in the configuration.
 pub(crate) fn apply(run: &Run, config: &mut Config) -> anyhow::Result<()> {
-    if !run.listen.is_empty() {
-        config.listen.public.clone_from(&run.listen);
-    }
-    if let Some(ops) = run.ops_listen {
-        config.listen.ops = ops;
-    }
+    apply_front(&run.front, config);
     let Some(url) = &run.upstream else {
         return Ok(());
     };
@@ -64,21 +65,79 @@ pub(crate) fn apply(run: &Run, config: &mut Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Puts what the command line says of a gateway above the configuration.
+pub(crate) fn apply_front(front: &Front, config: &mut Config) {
+    if !front.listen.is_empty() {
+        config.listen.public.clone_from(&front.listen);
+    }
+    if let Some(ops) = front.ops_listen {
+        config.listen.ops = ops;
+    }
+}
+
+/// Puts what the command line says of `admin` above the configuration.
+///
+/// # Errors
+/// An address that others can reach, where nothing proves who is there.
+pub(crate) fn apply_admin(admin: &Admin, config: &mut Config) -> anyhow::Result<()> {
+    if let Some(ops) = admin.ops_listen {
+        config.listen.ops = ops;
+    }
+    let Some(listen) = admin.fleet_listen else {
+        return Ok(());
+    };
+    let Some(half) = config.fleet.as_mut().and_then(|fleet| fleet.admin.as_mut()) else {
+        bail!("--fleet-listen stands in for the file's `fleet.listen`, and there is none");
+    };
+    if half.proof.is_none() && !listen.ip().is_loopback() {
+        bail!("--fleet-listen: without `fleet.certificate` only loopback may be listened at");
+    }
+    half.listen = listen;
+    Ok(())
+}
+
+/// What the configuration says of a gateway that runs apart.
+///
+/// # Errors
+/// The keys that are missing.
+pub(crate) fn gateway_half(config: &Config) -> anyhow::Result<(&Fleet, &GatewayHalf)> {
+    let Some(fleet) = &config.fleet else {
+        bail!("`doorward gateway` needs the section `[fleet]`, with `token` and `admin_url`");
+    };
+    let half = fleet.gateway.as_ref();
+    half.map(|half| (fleet, half))
+        .context("`doorward gateway` needs `fleet.admin_url`: where `doorward admin` is")
+}
+
+/// What the configuration says of an admin API that runs apart.
+///
+/// # Errors
+/// The keys that are missing.
+pub(crate) fn admin_half(config: &Config) -> anyhow::Result<(&Fleet, &AdminHalf)> {
+    let Some(fleet) = &config.fleet else {
+        bail!("`doorward admin` needs the section `[fleet]`, with `token` and `listen`");
+    };
+    let half = fleet.admin.as_ref();
+    half.map(|half| (fleet, half))
+        .context("`doorward admin` needs `fleet.listen`: the address for gateways")
+}
+
 /// What of `config` is better said than found out: what is read and not acted upon by this Doorward,
 /// and what is done as it says although there is a better way.
 pub(crate) fn notes(config: &Config) -> Vec<String> {
-    let unused = [
-        ("[redis]", config.redis.is_some(), "limits and revocations are kept in this process"),
-        ("[celery]", config.celery.is_some(), "no worker is watched"),
-        ("limits.mode = \"leased\"", config.limits.mode == Mode::Leased, "every limit is exact"),
-    ];
-    let given = unused.into_iter().filter(|(_, given, _)| *given);
-    let unused = given
-        .map(|(key, _, instead)| format!("`{key}` is not acted upon by this version: {instead}"));
+    let celery = config
+        .celery
+        .is_some()
+        .then(|| "`[celery]` is not acted upon by this version: no worker is watched".to_owned());
+    let leased = (config.limits.mode == Mode::Leased && config.redis.is_none()).then(|| {
+        "`limits.mode = \"leased\"` takes tokens ahead from Redis, and there is no `[redis]`: every \
+         limit is counted in this process"
+            .to_owned()
+    });
     let tokens_in_query = config.auth.frontend_tokens_in_query.then(|| {
         "`auth.frontend_tokens_in_query` sends tokens in URLs, which histories, logs and Referer \
          headers keep: let the front end POST the code to /auth/exchange instead"
             .to_owned()
     });
-    unused.chain(tokens_in_query).collect()
+    [celery, leased, tokens_in_query].into_iter().flatten().collect()
 }

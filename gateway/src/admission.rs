@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::Access;
 use http::HeaderMap;
@@ -79,6 +80,8 @@ pub struct Gatekeeper {
     pub authenticator: Authenticator,
     /// Who no longer may.
     pub revocations: Arc<RevocationSet>,
+    /// How old what is known of that may be, where a route says so.
+    pub stale_after: Duration,
     /// How many.
     pub limiter: Limiter,
 }
@@ -110,6 +113,8 @@ impl Gatekeeper {
         };
         let visitor = revocation::check(&self.revocations, identity)?;
         let route = open_to(place, &visitor)?;
+        let (set, on_stale) = (&self.revocations, route.on_stale_revocations);
+        revocation::check_age(set, &visitor, on_stale, self.stale_after, now)?;
         let grant = self.limiter.take(route, &visitor, request.client, now).await?;
         Ok(Admission::Route { route, visitor, grant })
     }

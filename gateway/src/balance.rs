@@ -3,14 +3,20 @@
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use config::Endpoint;
+use config::GatewayHalf;
 use config::Upstream;
+use outbound::NoRoots;
 use parking_lot::RwLock;
+use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::WrappedX509;
+use pingora::utils::tls::parse_x509;
 
 /// The longest Unix socket path, in bytes (`sun_path`, less its terminator).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -33,6 +39,9 @@ pub enum EndpointError {
         "the socket path `{0}` is longer than {SOCKET_PATH_BYTES_MAX} bytes or not plain text; use a shorter one"
     )]
     SocketPath(String),
+    /// Certificates that vouch for nobody.
+    #[error("`fleet.ca`: {0}")]
+    Roots(#[from] NoRoots),
 }
 
 /// The endpoints of one upstream, taken in turn.
@@ -40,16 +49,29 @@ pub enum EndpointError {
 pub struct Pool {
     name: String,
     endpoints: Vec<Endpoint>,
-    options: Timeouts,
+    terms: Terms,
     peers: RwLock<Vec<HttpPeer>>,
     turn: AtomicUsize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Timeouts {
+#[derive(Clone, Debug)]
+struct Terms {
     connect: Duration,
     read: Duration,
+    /// How long an unused connection is kept; `None`: as long as there is room.
+    idle: Option<Duration>,
+    /// The certificates that vouch for the servers; `None`: the system's.
+    roots: Option<Arc<CaType>>,
+    /// Connections are not shared with others of another number.
+    group: u64,
 }
+
+/// How long connecting to the admin API may take.
+const ADMIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an unused connection to an admin API elsewhere is kept: it lets go of it later than that,
+/// so that none is closed under a request that has just begun.
+const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Pool {
     /// The pool of a configured upstream, its names resolved.
@@ -57,15 +79,50 @@ impl Pool {
     /// # Errors
     /// [`EndpointError`], the first endpoint that cannot be used.
     pub fn new(upstream: &Upstream) -> Result<Self, EndpointError> {
-        let pool = Self {
-            name: upstream.name.clone(),
-            endpoints: upstream.endpoints.clone(),
-            options: Timeouts { connect: upstream.connect_timeout, read: upstream.read_timeout },
-            peers: RwLock::default(),
-            turn: AtomicUsize::new(0),
+        let terms = Terms {
+            connect: upstream.connect_timeout,
+            read: upstream.read_timeout,
+            // Unused connections are bounded by their number; a timer on each would cost every
+            // request.
+            idle: None,
+            roots: None,
+            group: 0,
         };
+        let pool = Self::unresolved(&upstream.name, upstream.endpoints.clone(), terms);
         pool.resolve()?;
         Ok(pool)
+    }
+
+    /// The pool of an admin API elsewhere. Where its name has no address yet, there is no endpoint
+    /// until it is looked up again.
+    ///
+    /// # Errors
+    /// [`EndpointError::Roots`].
+    pub fn apart(name: &str, half: &GatewayHalf, read: Duration) -> Result<Self, EndpointError> {
+        let roots = half.ca.as_ref().map(|pem| {
+            // Found out here: pingora would panic at the first connection.
+            outbound::roots_in(pem.expose())?;
+            let all = outbound::certificates_in(pem.expose())?;
+            let all = all.iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509));
+            Ok::<Arc<CaType>, NoRoots>(all.collect())
+        });
+        let terms = Terms {
+            connect: ADMIN_CONNECT_TIMEOUT,
+            read,
+            idle: Some(ADMIN_IDLE_TIMEOUT),
+            roots: roots.transpose()?,
+            group: 1,
+        };
+        let pool = Self::unresolved(name, vec![half.admin.clone()], terms);
+        if let Err(error) = pool.resolve() {
+            tracing::warn!("{error}; it is looked up again");
+        }
+        Ok(pool)
+    }
+
+    fn unresolved(name: &str, endpoints: Vec<Endpoint>, terms: Terms) -> Self {
+        let (peers, turn) = (RwLock::default(), AtomicUsize::new(0));
+        Self { name: name.to_owned(), endpoints, terms, peers, turn }
     }
 
     /// The pool of the one Unix socket at `path`.
@@ -76,7 +133,7 @@ impl Pool {
         Self::new(&Upstream {
             name: name.to_owned(),
             endpoints: vec![Endpoint::Unix(path.to_owned())],
-            connect_timeout: Duration::from_secs(2),
+            connect_timeout: ADMIN_CONNECT_TIMEOUT,
             read_timeout: read,
         })
     }
@@ -160,12 +217,13 @@ impl Pool {
     }
 
     fn tuned(&self, mut peer: HttpPeer) -> HttpPeer {
-        peer.options.connection_timeout = Some(self.options.connect);
-        peer.options.total_connection_timeout = Some(self.options.connect);
+        peer.options.connection_timeout = Some(self.terms.connect);
+        peer.options.total_connection_timeout = Some(self.terms.connect);
         // An answer is waited for while a body is still being sent, so this covers both ways.
-        peer.options.read_timeout = Some(self.options.read);
-        // Unused connections are bounded by their number; a timer on each would cost every request.
-        peer.options.idle_timeout = None;
+        peer.options.read_timeout = Some(self.terms.read);
+        peer.options.idle_timeout = self.terms.idle;
+        peer.options.ca.clone_from(&self.terms.roots);
+        peer.group_key = self.terms.group;
         peer
     }
 }

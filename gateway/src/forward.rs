@@ -16,6 +16,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Result;
 
 use kernel::front::CLIENT_ADDRESS;
+use kernel::front::FLEET_TOKEN;
 use kernel::front::REQUEST_ID;
 
 use crate::auth::Known;
@@ -23,7 +24,7 @@ use crate::auth::header_text;
 use crate::limit::standing::Standing;
 
 /// The headers that only we may set, lower case.
-pub const IDENTITY_HEADERS: [&str; 14] = [
+pub const IDENTITY_HEADERS: [&str; 15] = [
     "x-user-id",
     "x-username",
     "x-user-tier",
@@ -38,6 +39,7 @@ pub const IDENTITY_HEADERS: [&str; 14] = [
     "x-real-ip",
     "forwarded",
     CLIENT_ADDRESS,
+    FLEET_TOKEN,
 ];
 
 /// By these some back end or framework is told another caller, address, path or method than those

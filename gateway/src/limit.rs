@@ -9,25 +9,29 @@ use std::io::Write;
 use std::mem;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use config::Config;
+use config::Mode;
+use config::OnStoreLoss;
 use foldhash::fast::RandomState;
 use http::HeaderValue;
 use kernel::limit::Allowance;
 use kernel::limit::Outcome;
 use kernel::limit::Quota;
-use kernel::limit::QuotaStore;
 use kernel::limit::StoreLost;
 use kernel::limit::Subject;
 use kernel::limit::SubjectKind;
 use kernel::time::Timestamp;
-use stores::memory::KEYS_MAX;
-use stores::memory::MemoryQuotas;
+use stores::shared::Figures;
+use stores::shared::SharedQuotas;
+
+pub mod counters;
 
 pub mod standing;
 
+use self::counters::Counters;
+use self::counters::Terms;
 use self::standing::Standing;
 use self::standing::advertise;
 use crate::client::limit_key;
@@ -114,7 +118,9 @@ pub struct OverQuota {
 
 /// Holds each caller to its limits.
 pub struct Limiter {
-    quotas: MemoryQuotas,
+    counters: Counters,
+    mode: Mode,
+    on_store_loss: OnStoreLoss,
     tiers: HashMap<Box<str>, TierPlan, RandomState>,
     default_tier: Box<str>,
     anonymous: Arc<Policy>,
@@ -124,8 +130,8 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// A limiter for a configuration, counting in memory.
-    pub fn new(config: &Config) -> Self {
+    /// A limiter for a configuration, which counts where `counters` are.
+    pub fn new(config: &Config, counters: Counters) -> Self {
         let limited = |name: &str, quotas: &Arc<[Quota]>| {
             Arc::new(Policy::new(name, Allowance::Limited(Arc::clone(quotas))))
         };
@@ -142,9 +148,9 @@ impl Limiter {
             Some(Arc::new(Policy::new(&format!("route:{name}"), allowance)))
         };
         Self {
-            quotas: MemoryQuotas::new(
-                NonZeroUsize::new(config.limits.keys_max).unwrap_or(KEYS_MAX),
-            ),
+            counters,
+            mode: config.limits.mode,
+            on_store_loss: config.limits.on_store_loss,
             tiers: config.tiers.iter().map(plan).collect(),
             default_tier: config.limits.default_tier.as_str().into(),
             anonymous: limited("anonymous", &config.limits.anonymous),
@@ -184,11 +190,13 @@ impl Limiter {
         let route_policy = self.routes.get(route.index).and_then(Option::as_ref);
         let mut buffer = AddressText::default();
         let (kind, id) = subject_of(visitor, client, &mut buffer);
-        let taken = self.take_all([Some(tier_policy), route_policy], kind, id, route.cost, now);
-        match taken.await {
+        let terms = Terms::of(self.mode, route.strict, route.on_store_loss);
+        let policies = [Some(tier_policy), route_policy];
+        match self.take_all(policies, kind, id, route.cost, terms, now).await {
             Err(LimitError::OverQuota(over)) if route.shadow => {
                 Ok(Grant { shadowed: Some(over), ..Grant::default() })
             }
+            Err(LimitError::Store(_)) if route.shadow => Ok(Grant::default()),
             taken => taken,
         }
     }
@@ -210,7 +218,8 @@ impl Limiter {
         };
         let mut buffer = AddressText::default();
         let id = buffer.write(limit_key(client));
-        self.take_all(policies, SubjectKind::Address, id, NonZeroU32::MIN, now).await
+        let terms = Terms::of(self.mode, mount == Mount::Login, self.on_store_loss);
+        self.take_all(policies, SubjectKind::Address, id, NonZeroU32::MIN, terms, now).await
     }
 
     /// How a visitor stands with its tier, without taking anything.
@@ -233,19 +242,24 @@ impl Limiter {
         let mut buffer = AddressText::default();
         let (kind, id) = subject_of(visitor, client, &mut buffer);
         let subject = Subject { policy: &policy.name, kind, id };
-        let outcome = self.quotas.peek(subject, quotas, now).await?;
+        let outcome = self.counters.peek(subject, quotas, self.on_store_loss, now).await?;
         let taken = Taken { policy: Arc::clone(policy), outcome };
         Ok(Grant { taken: [Some(taken), None], ..Grant::default() })
     }
 
     /// Drops counters that have run empty; calls do so as well as they come by.
     pub fn sweep(&self, now: Timestamp) {
-        self.quotas.sweep(now);
+        self.counters.sweep(now);
     }
 
     /// How many counters are held, and how many had to make room while they still counted.
     pub fn counters(&self) -> (usize, u64) {
-        (self.quotas.keys(), self.quotas.displaced())
+        self.counters.keys()
+    }
+
+    /// How the fleet's store of counters does; none where requests are counted in this process.
+    pub fn fleet(&self) -> Option<Figures> {
+        self.counters.shared().map(SharedQuotas::figures)
     }
 
     /// The plan that a caller of `tier` is held to.
@@ -259,13 +273,14 @@ impl Limiter {
         kind: SubjectKind,
         id: &str,
         cost: NonZeroU32,
+        terms: Terms,
         now: Timestamp,
     ) -> Result<Grant, LimitError> {
         let mut grant = Grant::default();
         // What is given back is the oldest, so a quota that gives and takes back at every refusal
         // of the other would never recover: one without room is asked first.
         let order = match policies {
-            [Some(_), Some(last)] if !self.has_room(last, kind, id, cost, now).await? => [1, 0],
+            [Some(_), Some(last)] if !self.has_room(last, kind, id, cost, now) => [1, 0],
             _ => [0, 1],
         };
         for at in order {
@@ -275,50 +290,56 @@ impl Limiter {
                 continue;
             };
             let subject = Subject { policy: &policy.name, kind, id };
-            let outcome = self.quotas.acquire(subject, quotas, cost, now).await?;
-            let refused = !outcome.admitted;
-            let before = refused.then(|| mem::take(&mut grant.taken));
-            grant.taken[at] = Some(Taken { policy: Arc::clone(policy), outcome });
+            let outcome = self.counters.acquire(subject, quotas, cost, terms, now).await;
+            let (taken, lost) = match outcome {
+                Ok(outcome) => (Some(Taken { policy: Arc::clone(policy), outcome }), None),
+                Err(lost) => (None, Some(lost)),
+            };
+            let admitted = taken.as_ref().is_some_and(|taken| taken.outcome.admitted);
+            let before = (!admitted).then(|| mem::take(&mut grant.taken));
+            grant.taken[at] = taken;
             if let Some(before) = before {
-                self.give_back(&before, kind, id, cost, now).await?;
-                return Err(LimitError::OverQuota(Box::new(grant.over_quota(id, now))));
+                self.give_back(&before, kind, id, cost, terms, now).await;
+                return Err(match lost {
+                    Some(lost) => LimitError::Store(lost),
+                    None => LimitError::OverQuota(Box::new(grant.over_quota(id, now))),
+                });
             }
         }
         Ok(grant)
     }
 
-    async fn has_room(
+    fn has_room(
         &self,
         policy: &Policy,
         kind: SubjectKind,
         id: &str,
         cost: NonZeroU32,
         now: Timestamp,
-    ) -> Result<bool, StoreLost> {
+    ) -> bool {
         let Allowance::Limited(quotas) = &policy.allowance else {
-            return Ok(true);
+            return true;
         };
         let subject = Subject { policy: &policy.name, kind, id };
-        let outcome = self.quotas.peek(subject, quotas, now).await?;
-        Ok(outcome.windows().iter().all(|window| window.remaining >= cost.get()))
+        self.counters.has_room(subject, quotas, cost, now)
     }
 
-    /// A later policy refused: what the earlier ones gave was not used.
+    /// A later policy refused, or could not be asked: what the earlier ones gave was not used.
     async fn give_back(
         &self,
         taken: &[Option<Taken>],
         kind: SubjectKind,
         id: &str,
         cost: NonZeroU32,
+        terms: Terms,
         now: Timestamp,
-    ) -> Result<(), StoreLost> {
+    ) {
         for Taken { policy, .. } in taken.iter().flatten() {
             if let Allowance::Limited(quotas) = &policy.allowance {
                 let subject = Subject { policy: &policy.name, kind, id };
-                self.quotas.refund(subject, quotas, cost, now).await?;
+                self.counters.refund(subject, quotas, cost, terms, now).await;
             }
         }
-        Ok(())
     }
 }
 

@@ -16,6 +16,9 @@ use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
+use prometheus::process_collector::ProcessCollector;
+
+use stores::shared::Figures;
 
 use crate::issuers::IssuerStanding;
 use crate::refusal::Refusal;
@@ -23,6 +26,9 @@ use crate::routing::RouteTable;
 
 /// Upper bounds of the duration buckets, in seconds.
 const BUCKETS_S: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Upper bounds of the buckets of a revocation's way to here, in seconds.
+const LAG_BUCKETS_S: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -55,10 +61,17 @@ pub struct Metrics {
     cached_token_bytes: IntGauge,
     revocations: IntGauge,
     revocations_age: Gauge,
+    revocations_stale: IntGauge,
+    revocations_lag: Histogram,
     counters: IntGauge,
     counters_displaced: IntGauge,
+    store_up: IntGauge,
+    store_calls: IntCounter,
+    store_losses: IntCounter,
+    unsettled: IntCounter,
+    gateways: IntGauge,
     issuer_fetches: IntCounterVec,
-    noting_issuers: Mutex<()>,
+    noting_totals: Mutex<()>,
     issuer_keys: IntGaugeVec,
     issuer_keys_age: GaugeVec,
 }
@@ -109,6 +122,14 @@ impl Metrics {
             "Time since the revocations were known to be complete; grows while they cannot be read",
         )?;
         registry.register(Box::new(age.clone()))?;
+        let lag = Histogram::with_opts(
+            HistogramOpts::new(
+                "doorward_revocation_lag_seconds",
+                "Time from the commit of a revoking act to its being in force here; by two clocks",
+            )
+            .buckets(LAG_BUCKETS_S.to_vec()),
+        )?;
+        registry.register(Box::new(lag.clone()))?;
         let refusals = IntCounterVec::new(
             Opts::new("doorward_refusals_total", "Requests refused, by the code of the answer"),
             &["code"],
@@ -169,14 +190,39 @@ impl Metrics {
             cached_token_bytes: gauge("doorward_token_cache_bytes", "Bytes they take")?,
             revocations: gauge("doorward_revocations", "Revocations kept")?,
             revocations_age: age,
+            revocations_stale: gauge(
+                "doorward_revocation_stale",
+                "1 while the revocations known are older than auth.revocation_stale_after",
+            )?,
+            revocations_lag: lag,
             counters: gauge("doorward_limit_counters", "Counters of requests kept in memory")?,
             counters_displaced: gauge(
                 "doorward_limit_counters_displaced",
                 "Counters that made room while they still counted, since the start",
             )?,
+            store_up: gauge(
+                "doorward_limit_store_up",
+                "Whether the fleet's store of counters is asked: 0 while it is given a rest",
+            )?,
+            store_calls: counter(
+                "doorward_limit_store_calls_total",
+                "Questions to the fleet's store of counters",
+            )?,
+            store_losses: counter(
+                "doorward_limit_store_losses_total",
+                "Requests that needed the fleet's store of counters and got no answer",
+            )?,
+            unsettled: counter(
+                "doorward_limit_unsettled_total",
+                "What was let in while the store was lost, and will never be counted there",
+            )?,
+            gateways: gauge(
+                "doorward_gateways",
+                "Gateways that the fleet's store of counters has heard of within a minute",
+            )?,
             refusals,
             issuer_fetches,
-            noting_issuers: Mutex::default(),
+            noting_totals: Mutex::default(),
             issuer_keys,
             issuer_keys_age,
             registry,
@@ -184,8 +230,7 @@ impl Metrics {
         metrics.registry.register(Box::new(requests))?;
         metrics.registry.register(Box::new(durations))?;
         metrics.registry.register(Box::new(metrics.refusals.clone()))?;
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        metrics.registry.register(Box::new(process))?;
+        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(metrics)
     }
 
@@ -229,27 +274,47 @@ impl Metrics {
         self.upstream_retries.inc();
     }
 
+    /// Counts a revocation that came into force here so long after its act was committed.
+    pub fn revocation_applied(&self, lag: Duration) {
+        self.revocations_lag.observe(lag.as_secs_f64());
+    }
+
+    /// Notes how old what is known of revocations is, and whether that is too old for some routes;
+    /// called when somebody reads the metrics.
+    pub fn note_revocations_age(&self, age: Duration, is_stale: bool) {
+        self.revocations_age.set(age.as_secs_f64());
+        self.revocations_stale.set(i64::from(is_stale));
+    }
+
     /// Notes how full the tables are; called when somebody reads the metrics.
-    pub fn note_tables(
-        &self,
-        cached: (usize, usize),
-        revocations: usize,
-        revocations_age: Duration,
-        counters: (usize, u64),
-    ) {
+    pub fn note_tables(&self, cached: (usize, usize), revocations: usize, counters: (usize, u64)) {
         self.cached_tokens.set(cached.0 as i64);
         self.cached_token_bytes.set(cached.1 as i64);
         self.revocations.set(revocations as i64);
-        self.revocations_age.set(revocations_age.as_secs_f64());
         self.counters.set(counters.0 as i64);
         self.counters_displaced.set(counters.1 as i64);
+    }
+
+    /// Notes how the fleet's store of counters does; called when somebody reads the metrics.
+    pub fn note_fleet(&self, figures: &Figures) {
+        // Of two that read at once, the second must see what the first has added.
+        let _alone = self.noting_totals.lock();
+        for (counter, total) in [
+            (&self.store_calls, figures.asked),
+            (&self.store_losses, figures.lost),
+            (&self.unsettled, figures.unsettled),
+        ] {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+        self.store_up.set(i64::from(!figures.rests));
+        self.gateways.set(figures.gateways.into());
     }
 
     /// Notes how another issuer stands; called when somebody reads the metrics.
     pub fn note_issuer(&self, standing: &IssuerStanding) {
         let issuer = &*standing.issuer;
         // Of two that read at once, the second must see what the first has added.
-        let _alone = self.noting_issuers.lock();
+        let _alone = self.noting_totals.lock();
         for (outcome, total) in [("ok", standing.succeeded), ("failed", standing.failed)] {
             let counter = self.issuer_fetches.with_label_values(&[issuer, outcome]);
             counter.inc_by(total.saturating_sub(counter.get()));
@@ -261,9 +326,34 @@ impl Metrics {
 
     /// All of it, in the text format.
     pub fn render(&self) -> String {
-        let mut text = Vec::new();
-        // Writing to a Vec cannot fail, and what fails to encode is left out.
-        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
-        String::from_utf8(text).unwrap_or_default()
+        text_of(&self.registry)
     }
+}
+
+/// What a process without a gateway has to tell: memory, threads, open files, time.
+#[derive(Debug)]
+pub struct ProcessMetrics(Registry);
+
+impl ProcessMetrics {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// prometheus', should two of them have one name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Self(registry))
+    }
+
+    /// All of it, in the text format.
+    pub fn render(&self) -> String {
+        text_of(&self.0)
+    }
+}
+
+fn text_of(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    // Writing to a Vec cannot fail, and what fails to encode is left out.
+    let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
+    String::from_utf8(text).unwrap_or_default()
 }

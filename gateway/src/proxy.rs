@@ -17,6 +17,7 @@ use http::header::CACHE_CONTROL;
 use http::header::CONTENT_TYPE;
 use http::header::EXPECT;
 use http::header::HOST;
+use http::header::WWW_AUTHENTICATE;
 use kernel::front;
 use kernel::problem::MEDIA_TYPE;
 use pingora::ErrorSource;
@@ -198,7 +199,11 @@ impl ProxyHttp for Proxy {
                 let route = &self.snapshot.gatekeeper.routes.routes()[*index];
                 self.snapshot.pools.get(route.upstream)
             }
-            Way::Mount => Some(&self.snapshot.admin),
+            Way::Mount => {
+                // An admin API elsewhere whose name has no address yet.
+                let peer = self.snapshot.admin.next();
+                return peer.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute));
+            }
             Way::Nowhere => None,
         };
         let peer = pool.and_then(|pool| pool.next());
@@ -217,6 +222,9 @@ impl ProxyHttp for Proxy {
                 let client = visit.client_text.as_deref().map(header_text);
                 let client = client.unwrap_or_else(|| visit.peer.clone());
                 request.insert_header(front::CLIENT_ADDRESS, client)?;
+                if let Some(token) = &self.snapshot.fleet_token {
+                    request.insert_header(front::FLEET_TOKEN, token.clone())?;
+                }
             }
             Way::Nowhere => {}
         }
@@ -238,6 +246,10 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         visit: &mut Self::CTX,
     ) -> Result<()> {
+        // It is this gateway that is not known there, not the client.
+        if matches!(visit.way, Way::Mount) && is_for_the_fleet(response) {
+            return Err(Error::new_up(ErrorType::ConnectRefused));
+        }
         visit.sign(response)
     }
 
@@ -253,7 +265,8 @@ impl ProxyHttp for Proxy {
                 let route = &self.snapshot.gatekeeper.routes.routes()[*index];
                 self.snapshot.pools.get(route.upstream).map_or(0, |pool| pool.endpoints())
             }
-            Way::Mount | Way::Nowhere => 1,
+            Way::Mount => self.snapshot.admin.endpoints(),
+            Way::Nowhere => 1,
         };
         // Nothing was sent yet, so another endpoint may have it, whatever the method.
         if visit.tries < endpoints {
@@ -269,7 +282,11 @@ impl ProxyHttp for Proxy {
         error: &Error,
         visit: &mut Self::CTX,
     ) -> FailToProxy {
-        let code = match refusal_of(error) {
+        let refusal = match &visit.way {
+            Way::Mount if is_no_connection(error) => Some(UpstreamFault::AdminAway.into()),
+            _ => refusal_of(error),
+        };
+        let code = match refusal {
             Some(refusal) if session.response_written().is_none() => {
                 session.set_keepalive(None);
                 match self.refuse(session, visit, &refusal).await {
@@ -384,6 +401,21 @@ fn refusal_of(error: &Error) -> Option<Refusal> {
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
     }
+}
+
+/// Whether it is an admin API's answer to a gateway without its token.
+fn is_for_the_fleet(response: &ResponseHeader) -> bool {
+    response.status == StatusCode::UNAUTHORIZED
+        && response.headers.get(WWW_AUTHENTICATE).is_some_and(|it| it == front::FLEET_CHALLENGE)
+}
+
+/// Whether nothing was sent to the other side, since there was no connection to it.
+fn is_no_connection(error: &Error) -> bool {
+    use ErrorType::ConnectTimedout;
+    use ErrorType::TLSHandshakeTimedout;
+    let kind = error.etype();
+    *error.esource() == ErrorSource::Upstream
+        && (is_about_connecting(kind) || matches!(kind, ConnectTimedout | TLSHandshakeTimedout))
 }
 
 fn is_about_connecting(kind: &ErrorType) -> bool {

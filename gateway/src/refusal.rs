@@ -16,6 +16,7 @@ use crate::auth::AuthError;
 use crate::auth::header_text;
 use crate::limit::LimitError;
 use crate::limit::OverQuota;
+use crate::revocation::Stale;
 use crate::target::TargetError;
 
 /// Why a request was not forwarded, or came back without an answer.
@@ -33,6 +34,9 @@ pub enum Refusal {
     /// Somebody we knew.
     #[error(transparent)]
     Revocation(#[from] RevocationError),
+    /// Somebody of whom it is not known recently enough.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// A caller who may not do this; holds the scopes that are needed.
     #[error("scopes are missing")]
     Scope(Vec<String>),
@@ -88,6 +92,9 @@ pub enum UpstreamFault {
     /// No connection.
     #[error("the back end cannot be reached")]
     Unreachable,
+    /// No connection to the admin API, which may be back in a moment.
+    #[error("the admin API cannot be reached just now")]
+    AdminAway,
     /// No answer in time.
     #[error("the back end did not answer in time")]
     Late,
@@ -122,9 +129,10 @@ impl Refusal {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Limit(LimitError::OverQuota(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Revocation(RevocationError::Unavailable) | Self::Limit(LimitError::Store(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Revocation(RevocationError::Unavailable)
+            | Self::Stale(Stale)
+            | Self::Limit(LimitError::Store(_))
+            | Self::Upstream(UpstreamFault::AdminAway) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamFault::Late) => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream(UpstreamFault::Unreachable | UpstreamFault::Broken) => {
                 StatusCode::BAD_GATEWAY
@@ -151,9 +159,9 @@ impl Refusal {
             Self::NoRoute => ErrorCode::NotFound,
             Self::Method(_) => ErrorCode::MethodNotAllowed,
             Self::Limit(LimitError::OverQuota(_)) => ErrorCode::RateLimitExceeded,
-            Self::Revocation(RevocationError::Unavailable) | Self::Limit(LimitError::Store(_)) => {
-                ErrorCode::ServiceUnavailable
-            }
+            Self::Revocation(RevocationError::Unavailable)
+            | Self::Stale(Stale)
+            | Self::Limit(LimitError::Store(_)) => ErrorCode::ServiceUnavailable,
             Self::Upstream(UpstreamFault::Late) => ErrorCode::UpstreamTimeout,
             Self::Upstream(_) => ErrorCode::UpstreamUnavailable,
             Self::Internal => ErrorCode::InternalError,
@@ -202,7 +210,10 @@ impl Refusal {
                     headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
                 }
             }
-            Self::Revocation(RevocationError::Unavailable) | Self::Limit(LimitError::Store(_)) => {
+            Self::Revocation(RevocationError::Unavailable)
+            | Self::Stale(Stale)
+            | Self::Limit(LimitError::Store(_))
+            | Self::Upstream(UpstreamFault::AdminAway) => {
                 headers.push((RETRY_AFTER, HeaderValue::from_static("1")));
             }
             Self::Target(_)
@@ -235,7 +246,7 @@ impl Refusal {
                 "Rate limit exceeded. Please try again later.".to_owned()
             }
             Self::Limit(LimitError::Store(_)) => "Limits cannot be checked just now".to_owned(),
-            Self::Revocation(RevocationError::Unavailable) => {
+            Self::Revocation(RevocationError::Unavailable) | Self::Stale(Stale) => {
                 "Revocations cannot be checked just now".to_owned()
             }
             Self::Target(error) => error.to_string(),

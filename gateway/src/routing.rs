@@ -12,6 +12,8 @@ use std::sync::Arc;
 use config::Access;
 use config::Authorization;
 use config::Config;
+use config::OnStaleRevocations;
+use config::OnStoreLoss;
 use config::PathPattern;
 use foldhash::fast::RandomState;
 use kernel::front;
@@ -33,10 +35,16 @@ pub struct Route {
     pub cost: std::num::NonZeroU32,
     /// Count and report, refuse nobody.
     pub shadow: bool,
+    /// Ask the store of counters each time.
+    pub strict: bool,
+    /// What happens when the store of counters is gone.
+    pub on_store_loss: OnStoreLoss,
     /// What the upstream sees of `Authorization`.
     pub authorization: Authorization,
     /// Whether headers with `_` in their name pass.
     pub allow_underscore_headers: bool,
+    /// What happens to callers with a token when revocations were not heard of for too long.
+    pub on_stale_revocations: OnStaleRevocations,
 }
 
 /// What lies under a mount: ours, answered by the admin API (or, for one of them, right here).
@@ -92,8 +100,11 @@ impl RouteTable {
                 upstream: route.upstream,
                 cost: route.cost,
                 shadow: route.shadow,
+                strict: route.strict,
+                on_store_loss: route.on_store_loss.unwrap_or(config.limits.on_store_loss),
                 authorization: route.authorization,
                 allow_underscore_headers: route.allow_underscore_headers,
+                on_stale_revocations: route.on_stale_revocations,
             });
             if route.hosts.is_empty() {
                 table.any_host.insert(&route.path, index);
@@ -115,6 +126,10 @@ impl RouteTable {
     pub fn find(&self, host: &str, path: &str, method: &str) -> Place<'_> {
         if let Some(mount) = Mount::of(path, method) {
             return Place::Mount(mount);
+        }
+        // Whatever is configured: it is for the other half alone.
+        if front::is_between_halves(path) {
+            return Place::Nowhere;
         }
         let of_host = || {
             if self.by_host.is_empty() {
@@ -226,7 +241,28 @@ mod tests {
             shadow: false,
             authorization: Authorization::Strip,
             allow_underscore_headers: false,
+            strict: false,
             on_store_loss: None,
+            on_stale_revocations: OnStaleRevocations::Allow,
+        }
+    }
+
+    #[test]
+    fn what_is_between_the_halves_leads_nowhere_whatever_is_configured() {
+        for path in ["/", "/.doorward", "/.doorward/keys"] {
+            for pattern in [PathPattern::Prefix(path.into()), PathPattern::Exact(path.into())] {
+                let routes =
+                    vec![route(0, pattern.clone(), &[], &[]), route(1, pattern, &["h"], &[])];
+                let table = table(routes);
+                for asked in
+                    ["/.doorward", "/.doorward/", "/.doorward/keys", "/.doorward/revocations"]
+                {
+                    for method in ["GET", "POST", "OPTIONS"] {
+                        let place = table.find("h", asked, method);
+                        assert!(matches!(place, Place::Nowhere), "{asked}: {place:?}");
+                    }
+                }
+            }
         }
     }
 

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Config;
+use config::Fleet;
+use config::GatewayHalf;
+use http::HeaderValue;
 use ipnet::IpNet;
 use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
+use kernel::time::Timestamp;
 use kernel::token::Profile;
 
 use crate::access_log::AccessLog;
@@ -16,13 +20,22 @@ use crate::auth::Authenticator;
 use crate::balance::EndpointError;
 use crate::balance::Pool;
 use crate::fetch;
+use crate::fleet::line::token_header;
 use crate::issuers::Issuers;
 use crate::limit::Limiter;
+use crate::limit::counters::Counters;
 use crate::metrics::Metrics;
+use crate::revocation::is_stale;
 use crate::routing::RouteTable;
 
 /// How long the admin API may be silent: a little longer than it gives itself.
 const ADMIN_READ_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// What the admin API is called among the upstreams.
+const ADMIN_NAME: &str = "(doorward)";
+
+/// How often an admin API without an address is looked up again.
+const FIND_EVERY: Duration = Duration::from_secs(1);
 
 /// How often names are looked up again and expired counters are swept out.
 const FRESHEN_EVERY: Duration = Duration::from_secs(30);
@@ -35,12 +48,23 @@ pub struct Snapshot {
     pub pools: Vec<Pool>,
     /// The admin API.
     pub admin: Pool,
+    /// What is shown to an admin API that runs apart; `None`: it is in this process.
+    pub fleet_token: Option<HeaderValue>,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What is counted.
     pub metrics: Metrics,
     /// Where requests are written down.
     pub access_log: AccessLog,
+}
+
+/// Where the admin API is.
+#[derive(Clone, Copy, Debug)]
+pub enum AdminEnd<'a> {
+    /// In this process, behind the Unix socket at this path.
+    Here(&'a Path),
+    /// Elsewhere.
+    Apart(&'a Fleet, &'a GatewayHalf),
 }
 
 /// A configuration that cannot be put to work here and now.
@@ -55,7 +79,8 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes `config` ready; `admin_socket` is where the admin API listens.
+    /// Makes `config` ready; `admin` is where the admin API listens, and `counters` where requests
+    /// are counted.
     ///
     /// # Errors
     /// [`SnapshotError`], the first that applies.
@@ -63,8 +88,9 @@ impl Snapshot {
         config: &Config,
         keys: Arc<LiveKeys>,
         revocations: Arc<RevocationSet>,
-        admin_socket: &Path,
+        admin: AdminEnd<'_>,
         access_log: AccessLog,
+        counters: Counters,
     ) -> Result<Self, SnapshotError> {
         let routes = RouteTable::new(config);
         let metrics = Metrics::new(&routes, config.test_mode)?;
@@ -77,6 +103,12 @@ impl Snapshot {
             accept_legacy: auth.accept_legacy,
         };
         let cache_bytes = auth.token_cache_bytes;
+        let (admin, fleet_token) = match admin {
+            AdminEnd::Here(socket) => (Pool::unix(ADMIN_NAME, socket, ADMIN_READ_TIMEOUT)?, None),
+            AdminEnd::Apart(fleet, half) => {
+                (Pool::apart(ADMIN_NAME, half, ADMIN_READ_TIMEOUT)?, Some(token_header(fleet)))
+            }
+        };
         Ok(Self {
             gatekeeper: Gatekeeper {
                 routes,
@@ -88,10 +120,12 @@ impl Snapshot {
                     config.test_mode,
                 ),
                 revocations,
-                limiter: Limiter::new(config),
+                stale_after: auth.revocation_stale_after,
+                limiter: Limiter::new(config, counters),
             },
             pools: config.upstreams.iter().map(Pool::new).collect::<Result<_, _>>()?,
-            admin: Pool::unix("(doorward)", admin_socket, ADMIN_READ_TIMEOUT)?,
+            admin,
+            fleet_token,
             trusted_proxies: config.listen.trusted_proxies.clone(),
             metrics,
             access_log,
@@ -100,9 +134,7 @@ impl Snapshot {
 
     /// Looks names up again and sweeps out what has expired, for as long as it runs.
     pub async fn keep_fresh(self: Arc<Self>) {
-        let mut minutes = tokio::time::interval(FRESHEN_EVERY);
         loop {
-            minutes.tick().await;
             self.gatekeeper.limiter.sweep(kernel::time::now());
             let snapshot = Arc::clone(&self);
             // The system's resolver blocks.
@@ -110,6 +142,8 @@ impl Snapshot {
             if looked_up.await.is_err() {
                 tracing::error!("names of back ends could not be looked up");
             }
+            let is_found = self.admin.endpoints() > 0;
+            tokio::time::sleep(if is_found { FRESHEN_EVERY } else { FIND_EVERY }).await;
         }
     }
 
@@ -135,11 +169,18 @@ impl Snapshot {
     }
 
     fn look_up(&self) {
-        for pool in self.pools.iter().filter(|pool| pool.has_names()) {
+        let all = self.pools.iter().chain([&self.admin]);
+        for pool in all.filter(|pool| pool.has_names()) {
             if let Err(error) = pool.resolve() {
                 tracing::warn!("{error}; the addresses found before go on being used");
             }
         }
+    }
+
+    /// How long ago the revocations were known to be complete, where that is too long.
+    pub fn stale_for(&self, now: Timestamp) -> Option<Duration> {
+        let heard_at = self.gatekeeper.revocations.heard_at();
+        is_stale(heard_at, self.gatekeeper.stale_after, now).then(|| now.since(heard_at))
     }
 
     /// The metrics as text, tables measured at this moment.
@@ -148,9 +189,14 @@ impl Snapshot {
         self.metrics.note_tables(
             gatekeeper.authenticator.cached(),
             gatekeeper.revocations.len(),
-            kernel::time::now().since(gatekeeper.revocations.heard_at()),
             gatekeeper.limiter.counters(),
         );
+        let now = kernel::time::now();
+        let age = now.since(gatekeeper.revocations.heard_at());
+        self.metrics.note_revocations_age(age, self.stale_for(now).is_some());
+        if let Some(figures) = gatekeeper.limiter.fleet() {
+            self.metrics.note_fleet(&figures);
+        }
         for issuer in gatekeeper.authenticator.issuers().all() {
             self.metrics.note_issuer(&issuer.standing());
         }

@@ -16,8 +16,24 @@ pub const OPEN_MOUNTS: [&str; 5] = [
 ];
 
 /// The header in which the gateway names the client's address; believed on the admin API's Unix
-/// socket alone, since nobody else reaches that.
+/// socket, since nobody else reaches that, and from whoever shows the [`FLEET_TOKEN`].
 pub const CLIENT_ADDRESS: &str = "x-doorward-client";
+
+/// The header in which a gateway that runs apart shows the admin API the fleet's token.
+pub const FLEET_TOKEN: &str = "x-doorward-fleet-token";
+
+/// The challenge of an admin API to whoever does not show that token: it is for no client.
+pub const FLEET_CHALLENGE: &str = "Doorward-Fleet";
+
+/// Below it the halves speak to each other alone: the gateway has no place of that name, whatever
+/// is configured, and no mount lies there.
+pub const BETWEEN_HALVES: &str = "/.doorward";
+
+/// Whether `path` lies at [`BETWEEN_HALVES`] or below it, by whole segment.
+pub fn is_between_halves(path: &str) -> bool {
+    let below = path.strip_prefix(BETWEEN_HALVES);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 /// The header that carries a request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -74,6 +90,17 @@ mod tests {
         for mount in AUTH_MOUNTS.iter().chain(&HEALTH_MOUNTS).chain(&OPEN_MOUNTS) {
             assert_eq!(mount_of(mount), Some(*mount));
             assert_eq!(mount_of(&format!("{mount}/x")), Some(*mount));
+        }
+    }
+
+    #[test]
+    fn what_the_halves_say_to_each_other_lies_under_no_mount() {
+        for path in ["/.doorward", "/.doorward/", "/.doorward/keys"] {
+            assert!(is_between_halves(path), "{path}");
+            assert_eq!(mount_of(path), None, "{path}");
+        }
+        for path in ["/", "/doorward", "/.doorwards", "/x/.doorward", "/.Doorward"] {
+            assert!(!is_between_halves(path), "{path}");
         }
     }
 

@@ -38,6 +38,8 @@ pub mod caller;
 
 pub mod revocation;
 
+pub mod fleet;
+
 pub mod verified;
 
 pub mod limit;

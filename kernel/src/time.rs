@@ -54,6 +54,15 @@ pub fn now() -> Timestamp {
     Timestamp(since_epoch.as_millis() as u64)
 }
 
+/// How long this machine has been up, the time included in which it slept (`CLOCK_BOOTTIME`).
+///
+/// Nobody sets it: it only goes forward, so that it measures how long something has lasted.
+pub fn uptime() -> Duration {
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    // Neither is ever negative.
+    Duration::new(up.tv_sec.unsigned_abs(), up.tv_nsec.unsigned_abs() as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! HTTP calls to servers of others (sign-in providers, issuers of tokens): bounded in time and
+//! HTTP calls to other servers (sign-in providers, issuers of tokens, the other half of a fleet): bounded in time and
 //! bytes, and to nobody but whom was meant.
 //!
 //! TLS is ring's, with the root certificates of the system. Redirects are not followed: an answer
@@ -11,10 +11,13 @@ use std::time::Duration;
 use reqwest::Client;
 use reqwest::RequestBuilder;
 use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// How long one call may take, from connecting to the last byte.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,6 +60,8 @@ impl CallError {
 pub struct Answer {
     /// Its status, whatever it is.
     pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body, whole.
     pub body: Vec<u8>,
 }
@@ -74,22 +79,25 @@ pub async fn call(request: RequestBuilder) -> Result<Answer, CallError> {
         }
         body.extend_from_slice(&piece);
     }
-    Ok(Answer { status: response.status(), body })
+    let headers = std::mem::take(response.headers_mut());
+    Ok(Answer { status: response.status(), headers, body })
 }
 
-/// What makes connections; cheap to clone.
+/// What makes connections; cheap to clone. It trusts whom the system does.
 ///
 /// # Errors
 /// Where the TLS library has no use for its settings.
 pub fn client() -> Result<Client, reqwest::Error> {
-    // Given by name: what the process has installed globally, or has not, makes no difference.
-    let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring has TLS 1.2 and 1.3")
-        .with_root_certificates(roots_of_the_system())
-        .with_no_client_auth();
+    client_trusting(roots_of_the_system())
+}
+
+/// What makes connections to those alone whom `roots` vouch for; cheap to clone.
+///
+/// # Errors
+/// Where the TLS library has no use for its settings.
+pub fn client_trusting(roots: RootCertStore) -> Result<Client, reqwest::Error> {
     Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(tls_trusting(roots))
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
         .referer(false)
@@ -97,6 +105,42 @@ pub fn client() -> Result<Client, reqwest::Error> {
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(CALL_TIMEOUT)
         .build()
+}
+
+/// TLS with those alone whom `roots` vouch for.
+pub fn tls_trusting(roots: RootCertStore) -> ClientConfig {
+    // Given by name: what the process has installed globally, or has not, makes no difference.
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// A text that holds no certificates which could vouch for anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it holds no certificate in PEM form that can be read and vouch for others")]
+pub struct NoRoots;
+
+/// The root certificates in `pem`, all of them.
+///
+/// # Errors
+/// [`NoRoots`] where there are none, or one that cannot be used.
+pub fn roots_in(pem: &str) -> Result<RootCertStore, NoRoots> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates_in(pem)? {
+        roots.add(root).map_err(|_| NoRoots)?;
+    }
+    Ok(roots)
+}
+
+/// The certificates in `pem`, in their order; at least one.
+///
+/// # Errors
+/// [`NoRoots`].
+pub fn certificates_in(pem: &str) -> Result<Vec<CertificateDer<'static>>, NoRoots> {
+    let all = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    all.ok().filter(|all| !all.is_empty()).ok_or(NoRoots)
 }
 
 /// The root certificates that this system trusts, and that can be read.
@@ -146,6 +190,14 @@ mod tests {
         assert_eq!(fits.body.len(), ANSWER_BYTES_MAX);
         let larger = called(answer("200 OK", ANSWER_BYTES_MAX + 1)).await;
         assert!(matches!(larger, Err(CallError::TooLarge)), "{larger:?}");
+    }
+
+    #[test]
+    fn a_text_without_certificates_vouches_for_nobody() {
+        let nonsense = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        for text in ["", "no PEM", nonsense, "-----BEGIN CERTIFICATE-----\n"] {
+            assert_eq!(roots_in(text).err(), Some(NoRoots), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -219,6 +219,13 @@ impl Doorward {
         (status, began.elapsed())
     }
 
+    /// Kills it without a warning; gives what it was started with, to be started at the same public
+    /// port again.
+    pub fn kill(mut self) -> Builder {
+        self.process.stop();
+        self.builder.clone().public_port(self.public.port())
+    }
+
     /// Kills it without a warning, and starts another one on what is left.
     ///
     /// # Panics

@@ -10,6 +10,7 @@ use http::header::ALLOW;
 use http::header::CONTENT_TYPE;
 use http::header::RETRY_AFTER;
 use http::header::WWW_AUTHENTICATE;
+use kernel::front::FLEET_CHALLENGE;
 use kernel::problem::ErrorCode;
 use kernel::problem::FieldFault;
 use kernel::problem::MEDIA_TYPE;
@@ -28,6 +29,8 @@ use crate::store::fault::DbError;
 /// Why a request is not served. What it says is for the log; the client reads [`Refusal::detail`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("no token of the fleet, or another")]
+    NotOfTheFleet,
     #[error("no bearer token, or a malformed one")]
     NotAuthenticated,
     #[error("an access token that does not hold")]
@@ -89,7 +92,8 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotAuthenticated
+            Self::NotOfTheFleet
+            | Self::NotAuthenticated
             | Self::InvalidToken
             | Self::ExpiredToken
             | Self::RevokedToken
@@ -118,7 +122,7 @@ impl Refusal {
 
     fn error_code(&self) -> ErrorCode {
         match self {
-            Self::NotAuthenticated => ErrorCode::NotAuthenticated,
+            Self::NotOfTheFleet | Self::NotAuthenticated => ErrorCode::NotAuthenticated,
             Self::InvalidToken | Self::WrongTokenType | Self::RefreshToken(_) => {
                 ErrorCode::InvalidToken
             }
@@ -150,7 +154,7 @@ impl Refusal {
     /// What the client reads; the strings of the replaced system where it had one.
     fn detail(&self) -> String {
         match self {
-            Self::NotAuthenticated => "Not authenticated".to_owned(),
+            Self::NotOfTheFleet | Self::NotAuthenticated => "Not authenticated".to_owned(),
             Self::InvalidToken | Self::ExpiredToken | Self::RevokedToken => {
                 "Could not validate credentials".to_owned()
             }
@@ -186,6 +190,8 @@ impl Refusal {
     /// The challenge that every 401 carries (RFC 6750 §3).
     fn challenge(&self) -> Option<&'static str> {
         match self {
+            // RFC 9110 §11.6.1 wants a challenge with every 401; this one is for no client.
+            Self::NotOfTheFleet => Some(FLEET_CHALLENGE),
             Self::NotAuthenticated | Self::WrongPassword => Some("Bearer"),
             Self::NotLetIn(_) => (self.status() == StatusCode::UNAUTHORIZED).then_some("Bearer"),
             Self::InvalidToken

@@ -1,4 +1,4 @@
-//! Serves the routes on a Unix socket, and sweeps up meanwhile.
+//! Serves the routes on a Unix socket or to gateways that run apart, and sweeps up meanwhile.
 
 use std::future::Future;
 use std::io;
@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
+use super::fleet_door::FleetDoor;
 use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
 use crate::store::audit;
@@ -47,6 +49,20 @@ pub(crate) async fn serve(
     tokio::select! {
         served = server => served,
         () = sweep_for_ever(&desk) => Ok(()),
+    }
+}
+
+/// Serves those who come by `door` until `shutdown`, then finishes what is under way.
+pub(crate) async fn serve_fleet(
+    door: FleetDoor,
+    routes: Router,
+    desk: Arc<Desk>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = door.open(listener, routes, shutdown) => {}
+        () = sweep_for_ever(&desk) => {}
     }
 }
 

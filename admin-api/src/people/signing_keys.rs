@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::fleet::PublicKeys;
 use kernel::keys::Algorithm;
 use kernel::keys::KeyError;
 use kernel::keys::LiveKeys;
@@ -27,6 +28,7 @@ use kernel::keys::Stored;
 use kernel::keys::new_private_key;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use uuid::Uuid;
@@ -79,6 +81,8 @@ pub struct SigningKeys {
     algorithm: Option<Algorithm>,
     /// How long a token lives at the most.
     lifetime_max: Duration,
+    /// What is in force of the database's, for gateways that run apart.
+    public: watch::Sender<Arc<PublicKeys>>,
 }
 
 /// The tables as they were at the last look.
@@ -97,7 +101,13 @@ impl SigningKeys {
             seal: auth.key_encryption_key.as_ref().map(Seal::under),
             algorithm: auth.stored_key_alg,
             lifetime_max: auth.lifetime_max + auth.leeway,
+            public: watch::Sender::default(),
         }
+    }
+
+    /// The public keys of the database that are in force, and those that come after them.
+    pub(crate) fn public(&self) -> watch::Receiver<Arc<PublicKeys>> {
+        self.public.subscribe()
     }
 
     /// Puts into force what the database holds; makes a first key where one has to sign.
@@ -328,6 +338,11 @@ impl SigningKeys {
         }
         opened.retain(|kid, _| stored.verifying.iter().any(|key| **key.kid() == **kid));
         let before = self.keys.ring().signing().kid().to_owned();
+        let state = |kid: &str| {
+            let kept = tables.kept.iter().find(|kept| kept.kid == kid);
+            kept.map_or_else(String::new, |kept| kept.state(now).to_string())
+        };
+        self.public.send_replace(Arc::new(PublicKeys::of(&stored, state)));
         self.keys.install(stored);
         let ring = self.keys.ring();
         if ring.signing().kid() != before {

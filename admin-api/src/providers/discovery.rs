@@ -128,7 +128,7 @@ mod tests {
 
     fn read_of(document: impl ToString) -> Result<Endpoints, DiscoveryError> {
         let body = document.to_string().into_bytes();
-        read(ISSUER, &Answer { status: StatusCode::OK, body })
+        read(ISSUER, &Answer { status: StatusCode::OK, headers: http::HeaderMap::new(), body })
     }
 
     #[test]
@@ -186,7 +186,8 @@ mod tests {
         for text in ["", "<html></html>", "[]", "{}", "null"] {
             assert_eq!(read_of(text), Err(DiscoveryError::Shape), "{text}");
         }
-        let moved = Answer { status: StatusCode::FOUND, body: Vec::new() };
+        let moved =
+            Answer { status: StatusCode::FOUND, headers: http::HeaderMap::new(), body: Vec::new() };
         assert_eq!(read(ISSUER, &moved), Err(DiscoveryError::Status(302)));
     }
 }

@@ -105,8 +105,13 @@ mod tests {
 
     #[test]
     fn only_a_plain_code_of_a_refusal_is_repeated() {
-        let of =
-            |body: &str| said(&Answer { status: http::StatusCode::BAD_REQUEST, body: body.into() });
+        let of = |body: &str| {
+            said(&Answer {
+                status: http::StatusCode::BAD_REQUEST,
+                headers: HeaderMap::new(),
+                body: body.into(),
+            })
+        };
         assert_eq!(of(r#"{"error":"invalid_grant"}"#), "status 400, `invalid_grant`");
         for body in ["", "<html>", r#"{"error":"the secret hunter2 is wrong"}"#, r#"{"error":1}"#] {
             assert_eq!(of(body), "status 400", "{body}");

@@ -70,12 +70,12 @@ pub(crate) fn begin_another_log(tx: &Tx<'_>, log_id: &str, carried: u64) -> Resu
 /// # Errors
 /// [`DbError`].
 pub(crate) fn rows_after(sql: &Sql<'_>, after: u64, now: Timestamp) -> Result<Vec<Row>, DbError> {
-    let after_it = "SELECT seq, entry FROM revocations
+    let after_it = "SELECT seq, at, entry FROM revocations
                     WHERE seq > ?1 AND (until IS NULL OR until > ?2) ORDER BY seq LIMIT ?3";
     sql.rows(after_it, params![after, now, ROWS_READ_MAX as u64], |row| {
         let entry = serde_json::from_str(&row.text("entry")?);
         let entry = entry.map_err(|_| DbError::Row("a revocation"))?;
-        Ok(Row { seq: row.number("seq")?, entry })
+        Ok(Row { seq: row.number("seq")?, at: row.millis("at")?, entry })
     })
 }
 

@@ -7,10 +7,8 @@
 use std::error::Error;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::revocation::RevocationSet;
 use kernel::revocation::Row;
 use kernel::revocation::feed::FeedLost;
 use kernel::revocation::feed::Position;
@@ -29,7 +27,7 @@ use super::watched::Watched;
 use crate::clock::Clock;
 
 /// How often another process' writes are looked for.
-const POLL_EVERY: Duration = Duration::from_millis(40);
+pub(super) const POLL_EVERY: Duration = Duration::from_millis(40);
 
 /// How often the set is told to forget what has expired.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -63,12 +61,11 @@ impl Progress {
 pub(crate) async fn follow(
     database: &Database,
     clock: &Clock,
-    set: Arc<RevocationSet>,
+    mut follower: Follower,
     progress: &Progress,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut feed = SqlFeed::of(database);
-    let mut follower = Follower::new(set);
     let mut shutdown = pin!(shutdown);
     let mut written = database.written();
     let mut poll = interval(POLL_EVERY);

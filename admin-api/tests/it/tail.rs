@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use kernel::revocation::RevocationError;
 use kernel::revocation::RevocationSet;
+use kernel::revocation::follower::Follower;
 use kernel::token::Profile;
 use kernel::token::verify;
 use tokio::sync::oneshot;
@@ -26,7 +27,7 @@ impl Edge {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            api.tail_revocations(followed, shutdown).await;
+            api.tail_revocations(Follower::new(followed), shutdown).await;
         });
         let edge = Self { set, stop, task };
         edge.until(|edge| edge.set.is_ready()).await;

@@ -29,10 +29,11 @@ pub(super) fn auth(
     field: Field<AuthFile>,
     listen: Option<&Listen>,
     database: Option<&Database>,
+    signs: bool,
     context: &mut Context<'_, '_, '_>,
 ) -> Option<Auth> {
     let file = field.value?;
-    let keys = keys(file.keys, context);
+    let keys = keys(file.keys, signs, context);
     let stored_key_alg = stored_key_alg(&file.stored_key_alg, context);
     let key_encryption_key = key_encryption_key(&file.key_encryption_key, context);
     // One that is generated lies on one machine, and this database is there for several.
@@ -81,6 +82,7 @@ pub(super) fn auth(
         keys: keys?,
         stored_key_alg,
         key_encryption_key,
+        revocation_stale_after: file.revocation_stale_after.value?.0,
         token_cache_bytes: file.token_cache_bytes.value?.0 as usize,
         hashing: Hashing { threads, queue_max: hashing.queue_max.value?.0 as usize },
         password_chars_min: file.password_chars_min.value?.0 as usize,
@@ -127,7 +129,11 @@ fn key_encryption_key(
     secret
 }
 
-fn keys(field: Field<Vec<KeyFile>>, context: &mut Context<'_, '_, '_>) -> Option<Vec<Key>> {
+fn keys(
+    field: Field<Vec<KeyFile>>,
+    signs: bool,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<Vec<Key>> {
     let files = field.value?;
     for (index, file) in files.iter().enumerate() {
         let same = |other: &&KeyFile| other.kid.value == file.kid.value;
@@ -138,7 +144,10 @@ fn keys(field: Field<Vec<KeyFile>>, context: &mut Context<'_, '_, '_>) -> Option
             context.fault(&file.kid.at, message);
         }
     }
-    let keys = files.into_iter().enumerate().map(|(index, file)| key(file, index == 0, context));
+    let keys = files.into_iter().enumerate().map(|(index, file)| {
+        // A gateway that runs apart signs nothing, and need not be able to.
+        key(file, signs && index == 0, context)
+    });
     // All of them first: a fault in one does not hide the next.
     keys.collect::<Vec<_>>().into_iter().collect()
 }

@@ -4,6 +4,7 @@
 //! that one fault does not hide the next.
 
 mod auth;
+mod fleet;
 mod listen;
 mod passwords;
 mod providers;
@@ -58,7 +59,9 @@ pub(crate) fn config(
     let database = servers::database(file.database, data_dir.as_deref(), context);
     let redis = servers::redis(file.redis, context);
     let celery = servers::celery(file.celery, context);
-    let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), context);
+    let signs = !fleet::is_of_a_gateway(&file.fleet);
+    let fleet = fleet::fleet(file.fleet, context);
+    let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), signs, context);
     // A mail section that could not be made was reported, so one that is missing here is never left out.
     let mail = passwords::mail(file.mail, context);
     let issuers = auth::issuers(file.issuers, auth.as_ref(), context);
@@ -75,6 +78,7 @@ pub(crate) fn config(
         database: database?,
         redis,
         celery,
+        fleet,
         auth: auth?,
         mail,
         issuers: issuers?,

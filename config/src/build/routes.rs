@@ -151,9 +151,11 @@ fn route(
         policy: file.policy.value.map(|name| name.0),
         cost: u32::try_from(file.cost.value?.0).ok().and_then(NonZeroU32::new)?,
         shadow: file.shadow.value?,
+        strict: file.strict.value?,
         authorization: file.authorization.value?,
         allow_underscore_headers: file.allow_underscore_headers.value?,
         on_store_loss: file.on_store_loss.value,
+        on_stale_revocations: file.on_stale_revocations.value?,
     })
 }
 

@@ -1,11 +1,11 @@
 //! The servers Doorward depends on: database, Redis, Celery; and the variables that name them.
 
 use std::path::Path;
-use std::path::PathBuf;
 
 use kernel::secret::Secret;
 
 use super::Context;
+use super::fleet::certificates;
 use crate::database::DatabaseUrl;
 use crate::database::RedisUrl;
 use crate::file::CeleryFile;
@@ -154,12 +154,13 @@ pub(super) fn redis(
     }
     let Some(file) = field.value else { return Some(Redis::at(url.secret())) };
     password(&mut url.server, &file.url, &file.password, context);
-    if let (Some(_), false) = (&file.ca.value, url.scheme.starts_with("rediss")) {
+    let ca = certificates(&file.ca, context);
+    if file.ca.given && !url.scheme.starts_with("rediss") {
         context.fault(&file.ca.at, "it is of no use without TLS: the URL begins with `redis://`");
     }
     Some(Redis {
         url: url.secret(),
-        ca: file.ca.value.map(|path| PathBuf::from(path.0)),
+        ca,
         namespace: file.namespace.value?.0,
         call_timeout: file.call_timeout.value?.0,
     })

@@ -37,6 +37,8 @@ pub struct Auth {
     pub stored_key_alg: Option<Algorithm>,
     /// What private keys in the database are sealed under; `None`: the caller makes one.
     pub key_encryption_key: Option<Secret>,
+    /// How old what is known of revocations may be, where a route says so.
+    pub revocation_stale_after: Duration,
     /// How many bytes of verified tokens are remembered.
     pub token_cache_bytes: usize,
     /// The pool that hashes passwords.

@@ -1,6 +1,7 @@
 //! What the rest of Doorward is given: values that cannot be wrong any more.
 
 mod auth;
+mod fleet;
 mod limits;
 mod mail;
 mod routes;
@@ -13,6 +14,10 @@ pub use auth::Key;
 pub use auth::OAuth;
 pub use auth::Provider;
 pub use auth::Throttle;
+pub use fleet::AdminHalf;
+pub use fleet::Fleet;
+pub use fleet::GatewayHalf;
+pub use fleet::Proof;
 pub use limits::Limits;
 pub use limits::Mode;
 pub use limits::OnStoreLoss;
@@ -21,6 +26,7 @@ pub use mail::MailSecurity;
 pub use routes::Access;
 pub use routes::Authorization;
 pub use routes::Endpoint;
+pub use routes::OnStaleRevocations;
 pub use routes::PathPattern;
 pub use routes::Route;
 pub use routes::Upstream;

@@ -65,12 +65,16 @@ pub struct Route {
     pub cost: NonZeroU32,
     /// Whether limits only count and report, and refuse nobody.
     pub shadow: bool,
+    /// Whether the store of counters is asked at each request.
+    pub strict: bool,
     /// What becomes of the client's `Authorization` header.
     pub authorization: Authorization,
     /// Whether headers with `_` in their names reach the upstream.
     pub allow_underscore_headers: bool,
     /// What happens here when the store of counters is gone; `None`: as in [`Limits`](super::Limits).
     pub on_store_loss: Option<OnStoreLoss>,
+    /// What happens here to callers with a token when revocations were not heard of for too long.
+    pub on_stale_revocations: OnStaleRevocations,
 }
 
 /// The paths of a route; always canonical.
@@ -91,6 +95,16 @@ pub enum Access {
     Token,
     /// Whoever has a token with all of these scopes; never empty.
     Scopes(Vec<String>),
+}
+
+/// What happens when what is known of revocations is older than
+/// [`revocation_stale_after`](super::Auth::revocation_stale_after).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStaleRevocations {
+    /// By what is known: a token that was revoked since is still taken.
+    Allow,
+    /// No token is taken.
+    Deny,
 }
 
 /// What becomes of the client's `Authorization` header.

@@ -12,6 +12,7 @@ use kernel::secret::Secret;
 use kernel::tier::Tier;
 
 use super::Auth;
+use super::Fleet;
 use super::Issuer;
 use super::Limits;
 use super::Mail;
@@ -35,6 +36,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// The Celery installation whose workers the health page watches.
     pub celery: Option<Celery>,
+    /// How the halves find each other that run apart; `None`: both are in one process.
+    pub fleet: Option<Fleet>,
     /// Tokens, keys and sign-in.
     pub auth: Auth,
     /// How mail is sent; `None`: not at all, but in [`Environment::Dev`], where it is logged.
@@ -138,8 +141,8 @@ pub enum Database {
 pub struct Redis {
     /// `redis://` or `rediss://`, or either with `-cluster`, with the password where there is one.
     pub url: Secret,
-    /// The certificates that the server's must come from; `None`: the system's.
-    pub ca: Option<PathBuf>,
+    /// The certificates, in PEM, that the server's must come from; `None`: the system's.
+    pub ca: Option<Secret>,
     /// What the names of all keys begin with.
     pub namespace: String,
     /// How long one call may take before the server counts as lost.

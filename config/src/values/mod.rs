@@ -34,6 +34,7 @@ pub(crate) use quotas::Windows;
 pub(crate) use secrets::SecretRef;
 pub(crate) use secrets::sealing_problem;
 pub(crate) use secrets::secret_problem;
+pub(crate) use secrets::token_problem;
 pub(crate) use secrets::written_problem;
 pub(crate) use urls::Origin;
 pub(crate) use urls::WebUrl;

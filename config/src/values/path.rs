@@ -82,7 +82,8 @@ impl Read for PathPattern {
 
 /// The mount on which a route with this path would never be reached.
 pub(crate) fn overlapping_mount(path: &PathPattern) -> Option<&'static str> {
-    front::mount_of(path.as_str())
+    let between_halves = front::is_between_halves(path.as_str()).then_some(front::BETWEEN_HALVES);
+    front::mount_of(path.as_str()).or(between_halves)
 }
 
 #[cfg(test)]

@@ -163,6 +163,11 @@ pub(crate) fn sealing_problem(secret: &Secret) -> Option<String> {
     written_problem(secret).or_else(|| too_short(secret, "one that others are sealed under"))
 }
 
+/// What speaks against `secret` as one that servers know each other by: the same.
+pub(crate) fn token_problem(secret: &Secret) -> Option<String> {
+    written_problem(secret).or_else(|| too_short(secret, "one that servers know each other by"))
+}
+
 fn too_short(secret: &Secret, what: &str) -> Option<String> {
     let bytes = secret.expose().len();
     (bytes < HMAC_SECRET_BYTES_MIN).then(|| {

@@ -12,6 +12,7 @@ use crate::suggest;
 use crate::types::Authorization;
 use crate::types::Environment;
 use crate::types::Mode;
+use crate::types::OnStaleRevocations;
 use crate::types::OnStoreLoss;
 
 /// Reads an enum whose variants are written as words.
@@ -56,6 +57,11 @@ words!(OnStoreLoss {
     "local" => OnStoreLoss::Local,
     "open" => OnStoreLoss::Open,
     "closed" => OnStoreLoss::Closed,
+});
+
+words!(OnStaleRevocations {
+    "allow" => OnStaleRevocations::Allow,
+    "deny" => OnStaleRevocations::Deny,
 });
 
 words!(Authorization {

@@ -174,7 +174,11 @@ fn a_route_under_each_mount_is_a_fault_that_names_both() {
             );
         }
     }
-    for path in ["/", "/api", "/.well-known", "/authors", "/docs2"] {
+    for path in ["/.doorward", "=/.doorward/keys"] {
+        let fault = format!("`{path}` lies under `/.doorward`, which Doorward answers itself");
+        one_fault(&with_routes(&[&format!("path = \"{path}\"")]), &fault);
+    }
+    for path in ["/", "/api", "/.well-known", "/.doorwards", "/authors", "/docs2"] {
         assert!(parse(&with_routes(&[&format!("path = \"{path}\"")])).is_ok(), "{path}");
     }
 }
@@ -481,7 +485,7 @@ fn a_mail_server_without_a_sender_is_a_fault() {
 #[test]
 fn what_is_of_no_use_to_a_redis_is_said() {
     one_fault(
-        "redis = { url = \"redis://r\", ca = \"/ca.pem\" }",
+        "redis = { url = \"redis://r\", ca = \"-----BEGIN CERTIFICATE-----\" }",
         "redis.ca: it is of no use without TLS: the URL begins with `redis://`",
     );
     one_fault(

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::CERTIFICATE_PEM;
 use crate::PRIVATE_PEM;
 use crate::SECRET;
 
@@ -45,8 +46,16 @@ fn the_annotated_file_loads_with_every_key_taken_up() {
         .replace("/run/secrets/es256.pem", &directory.path().join("private").display().to_string())
         .replace("/etc/doorward/es256.pub.pem", &key.display().to_string());
     fs::write(directory.path().join("private"), PRIVATE_PEM).unwrap();
-    let text =
-        ["db", "redis", "oidc", "smtp", "key-encryption-key"].iter().fold(text, |text, name| {
+    let certificate = directory.path().join("certificate");
+    fs::write(&certificate, CERTIFICATE_PEM).unwrap();
+    let text = ["fleet.pem", "fleet-ca.pem", "redis-ca.pem"].iter().fold(text, |text, name| {
+        text.replace(&format!("/etc/doorward/{name}"), &certificate.display().to_string())
+    });
+    let private = directory.path().join("private").display().to_string();
+    let text = text.replace("/run/secrets/fleet-key.pem", &private);
+    let text = ["db", "redis", "oidc", "smtp", "key-encryption-key", "fleet"]
+        .iter()
+        .fold(text, |text, name| {
             text.replace(&format!("/run/secrets/{name}"), &secret.display().to_string())
         });
     let variables = [
@@ -154,6 +163,11 @@ fn every_example_loads() {
         ("POSTGRES_PASSWORD", "p@ss"),
         ("DOORWARD_SIGNING_SECRET", SECRET),
         ("DOORWARD_PREVIOUS_SECRET", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue7"),
+        ("FLEET_TOKEN", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue8"),
+        ("FLEET_CERTIFICATE", CERTIFICATE_PEM),
+        ("FLEET_PRIVATE_KEY", PRIVATE_PEM),
+        ("FLEET_CA", CERTIFICATE_PEM),
+        ("KEY_ENCRYPTION_KEY", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue9"),
     ];
     let mut count = 0;
     for entry in fs::read_dir(Path::new(DIRECTORY).join("examples")).unwrap() {

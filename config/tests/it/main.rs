@@ -1,10 +1,11 @@
 //! The configuration as an operator meets it: text in, a configuration or faults out.
 
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
 mod checks;
 mod faults;
 mod files;
+mod fleet;
 mod overrides;
 mod properties;
 mod secrets;
@@ -17,6 +18,9 @@ const SECRET: &str = "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue6";
 
 /// A PEM file's outside; what is inside is for the kernel to judge.
 const PRIVATE_PEM: &str = "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n";
+
+/// The same of a certificate.
+const CERTIFICATE_PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
 
 /// An environment in which nothing is set.
 fn nothing(_: &str) -> Option<String> {

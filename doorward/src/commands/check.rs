@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use admin_api::FleetDoor;
 use admin_api::Schema;
 use anyhow::Context;
+use config::Config;
+use gateway::fleet::line::Line;
 use serde_json::json;
 
 use crate::arguments::Check;
@@ -22,9 +25,7 @@ pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
     let place = Place { config: Some(file.clone()), data_dir: place.data_dir.clone() };
     let loaded = settings::load(&place).map_err(|faults| (faults.to_json(), faults.to_string()));
     let outcome = loaded.and_then(|config| {
-        let named = Schema::check_name(&config.database).map_err(anyhow::Error::from);
-        let usable = named.and_then(|()| keys::configured(&config));
-        usable.map(|_| settings::notes(&config)).map_err(|error| {
+        usable(&config).map(|()| settings::notes(&config)).map_err(|error| {
             let message = format!("{error:#}");
             let text = format!("{}: {message}", file.display());
             let problem = json!({
@@ -53,4 +54,23 @@ pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what `config` names can be used, by whichever half it is for.
+fn usable(config: &Config) -> anyhow::Result<()> {
+    Schema::check_name(&config.database)?;
+    let (admin, gateway) = match &config.fleet {
+        Some(fleet) => (fleet.admin.as_ref(), fleet.gateway.as_ref().map(|half| (fleet, half))),
+        None => (None, None),
+    };
+    if let Some(half) = admin {
+        FleetDoor::of(half)?;
+    }
+    if let Some((fleet, half)) = gateway {
+        Line::new(fleet, half)?;
+    }
+    match (admin, gateway) {
+        (None, Some(_)) => keys::ring_at_the_edge(config).map(|_| ()),
+        _ => keys::configured(config).map(|_| ()),
+    }
 }

@@ -15,26 +15,14 @@ pub(crate) fn greeting(
     password: &Password,
 ) -> String {
     let url = format!("http://{}", reachable(public));
-    let (note, field) = match password {
-        Password::Theirs => (String::new(), "--data-urlencode password=YOUR-PASSWORD".to_owned()),
+    let note = note(password);
+    let field = match password {
+        Password::Theirs => "--data-urlencode password=YOUR-PASSWORD".to_owned(),
         Password::InEnvironment => {
-            (String::new(), "--data-urlencode \"password=$DOORWARD_ADMIN_PASSWORD\"".to_owned())
+            "--data-urlencode \"password=$DOORWARD_ADMIN_PASSWORD\"".to_owned()
         }
-        Password::Shown(secret) => (
-            format!(
-                "The first administrator is `admin`, with the password {}\n\
-                 It is shown this once only.\n\n",
-                secret.expose()
-            ),
-            format!("-d password={}", secret.expose()),
-        ),
-        Password::InFile(path) => (
-            format!(
-                "The first administrator is `admin`; the password is in {}\n\n",
-                path.display()
-            ),
-            format!("--data-urlencode password@'{}'", path.display()),
-        ),
+        Password::Shown(secret) => format!("-d password={}", secret.expose()),
+        Password::InFile(path) => format!("--data-urlencode password@'{}'", path.display()),
     };
     format!(
         "Doorward is ready at {url} (probes and metrics at http://{ops})\n\n{note}\
@@ -43,6 +31,30 @@ pub(crate) fn greeting(
          Call through:  curl -i -H \"Authorization: Bearer $TOKEN\" {url}{path}\n\
          Be refused:    curl -i {url}{path}\n"
     )
+}
+
+/// Tells who the first administrator is, where that is worth telling.
+pub(crate) fn of_the_first_administrator(password: &Password) {
+    let note = note(password);
+    match password {
+        // To the terminal that was asked about, and into no file.
+        Password::Shown(_) => eprint!("{note}"),
+        _ => print!("{note}"),
+    }
+}
+
+fn note(password: &Password) -> String {
+    match password {
+        Password::Theirs | Password::InEnvironment => String::new(),
+        Password::Shown(secret) => format!(
+            "The first administrator is `admin`, with the password {}\n\
+             It is shown this once only.\n\n",
+            secret.expose()
+        ),
+        Password::InFile(path) => {
+            format!("The first administrator is `admin`; the password is in {}\n\n", path.display())
+        }
+    }
 }
 
 /// An address that can be connected to: one that stands for all of them cannot.

@@ -1,5 +1,7 @@
 //! One room for each subcommand.
 
+mod admin;
+
 mod check;
 
 mod databases;
@@ -10,9 +12,13 @@ mod echo;
 
 mod first_admin;
 
+mod gateway;
+
 mod greeting;
 
 mod healthcheck;
+
+mod house;
 
 mod import;
 
@@ -51,6 +57,8 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { place, command } = arguments;
     match command {
         Command::Run(run) => run::run(&place, &run),
+        Command::Gateway(gateway) => gateway::gateway(&place, &gateway),
+        Command::Admin(admin) => admin::admin(&place, &admin),
         Command::Check(check) => check::check(&place, &check),
         Command::Schema => {
             println!("{}", serde_json::to_string_pretty(&config::schema())?);

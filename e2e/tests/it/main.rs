@@ -29,6 +29,7 @@ mod limit_headers;
 mod limit_keys;
 
 mod sessions;
+mod shared_limits;
 
 mod openapi;
 mod passwords;
@@ -45,6 +46,8 @@ mod survival;
 mod postgres;
 
 mod encrypted;
+
+mod fleet;
 
 mod take_over;
 

@@ -23,7 +23,10 @@ impl Scene {
              limits = [{limits}]\n{more}"
         );
         let config = config::parse("test", &text, &|_| None).expect("good");
-        Self { limiter: Limiter::new(&config), routes: RouteTable::new(&config) }
+        Self {
+            limiter: Limiter::new(&config, Counters::here(&config)),
+            routes: RouteTable::new(&config),
+        }
     }
 
     async fn take(&self, at_s: u64) -> Result<Grant, LimitError> {

@@ -74,6 +74,15 @@ impl Outcome {
         outcome
     }
 
+    /// The same answer, each window as `change` makes it.
+    #[must_use]
+    pub fn map(mut self, mut change: impl FnMut(usize, WindowState) -> WindowState) -> Self {
+        for (i, window) in self.windows.iter_mut().enumerate().take(self.len.into()) {
+            *window = change(i, *window);
+        }
+        self
+    }
+
     /// The windows, in the order of the quotas that were asked about.
     pub fn windows(&self) -> &[WindowState] {
         &self.windows[..usize::from(self.len)]

@@ -52,6 +52,11 @@ impl Quota {
         Ok(Self { name: name.into(), requests: count.ok_or(QuotaError::Requests(requests))?, per })
     }
 
+    /// The same window, for another number of requests.
+    pub fn with_requests(&self, requests: NonZeroU32) -> Self {
+        Self { requests, ..self.clone() }
+    }
+
     /// The name, as it stands in `RateLimit-Policy`.
     pub fn name(&self) -> &str {
         &self.name

@@ -80,6 +80,9 @@ impl Entry {
 pub struct Row {
     /// Its place.
     pub seq: u64,
+    /// When its act was committed, by the clock of the process that did it.
+    #[serde(with = "millis")]
+    pub at: Timestamp,
     /// What it says.
     pub entry: Entry,
 }

@@ -1,7 +1,11 @@
 //! What a feed of revocations promises: the trait, where a log is, and why there is no answer.
 
 use std::error::Error;
+use std::fmt;
 use std::future::Future;
+
+use serde::Deserialize;
+use serde::Serialize;
 
 use crate::revocation::Row;
 use crate::time::Timestamp;
@@ -10,12 +14,28 @@ use crate::time::Timestamp;
 pub const ROWS_READ_MAX: usize = 1000;
 
 /// Where a log is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Which log: random, and another after a restored backup or a failover.
     pub log_id: String,
     /// The number of its last row; 0 for a log without rows.
     pub seq: u64,
+}
+
+impl Position {
+    /// Reads `<log id>:<number>`, as [`Display`](fmt::Display) writes it; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (log_id, seq) = text.rsplit_once(':')?;
+        let is_number = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
+        let seq = is_number.then(|| seq.parse().ok()).flatten()?;
+        (!log_id.is_empty()).then(|| Self { log_id: log_id.to_owned(), seq })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.log_id, self.seq)
+    }
 }
 
 /// The feed gave no answer; what is known stays in force.
@@ -71,4 +91,25 @@ pub trait RevocationFeed: Send {
         after: u64,
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<Row>, FeedLost>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_written_as_its_log_and_its_number_and_reads_back() {
+        let at = |log_id: &str, seq| Position { log_id: log_id.to_owned(), seq };
+        for (position, text) in
+            [(at("l1", 0), "l1:0"), (at("a:b", u64::MAX), "a:b:18446744073709551615")]
+        {
+            assert_eq!(position.to_string(), text);
+            assert_eq!(Position::parse(text), Some(position));
+        }
+        for text in
+            ["", ":", "l1", "l1:", ":7", "l1:-1", "l1:+1", "l1:1.0", "l1:99999999999999999999"]
+        {
+            assert_eq!(Position::parse(text), None, "{text}");
+        }
+    }
 }

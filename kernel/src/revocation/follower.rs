@@ -1,6 +1,8 @@
 //! Follows a log through a feed: a snapshot first, then the tail. When to look is its caller's.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::revocation::RevocationSet;
 use crate::revocation::Row;
@@ -12,6 +14,9 @@ use crate::revocation::frame::Heartbeat;
 use crate::revocation::frame::Verdict;
 use crate::time::Timestamp;
 
+/// Is told how long after the commit of its act a row was applied.
+pub type LagWitness = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// Keeps a [`RevocationSet`] as a log says, and remembers how far it has come.
 ///
 /// One set may have several, each with a feed of its own.
@@ -20,12 +25,28 @@ pub struct Follower {
     at: Option<Position>,
     /// By this time rows were left out and forgotten as expired.
     expired_by: Timestamp,
+    /// Whether everything up to `at` was taken in, so that what follows is new.
+    is_at_the_tail: bool,
+    witness: Option<LagWitness>,
 }
 
 impl Follower {
     /// A follower that has read nothing yet and fills `set`.
     pub fn new(set: Arc<RevocationSet>) -> Self {
-        Self { set, at: None, expired_by: Timestamp::default() }
+        Self {
+            set,
+            at: None,
+            expired_by: Timestamp::default(),
+            is_at_the_tail: false,
+            witness: None,
+        }
+    }
+
+    /// The same, and `witness` is told of every row of the tail how long it took to get here; what
+    /// is read from the beginning is old, and nobody is told of it. Where the clock of whoever did
+    /// the act is ahead of this one, it took no time.
+    pub fn witnessed_by(self, witness: LagWitness) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// How far it has come: what stands up to there is in the set. `None` before the first look.
@@ -49,10 +70,14 @@ impl Follower {
         // Fixed before the first read: whatever is written meanwhile, the snapshot has an end.
         let target = feed.position().await?;
         let mut from = self.start(&target, now);
+        let witness = self.witness.as_ref().filter(|_| self.is_at_the_tail);
         while from < target.seq {
             let rows = feed.rows_after(from, now).await?;
             let reached = in_order(&rows, from)?;
             self.set.apply(&rows, now);
+            if let Some(witness) = witness {
+                rows.iter().for_each(|row| witness(now.since(row.at)));
+            }
             if reached == from {
                 // What is left up to the target can refuse nothing.
                 break;
@@ -61,6 +86,7 @@ impl Follower {
         }
         self.set.apply_snapshot(target.seq, &[], now);
         self.at = Some(target);
+        self.is_at_the_tail = true;
         Ok(())
     }
 
@@ -82,6 +108,10 @@ impl Follower {
         }
         self.expired_by = now;
         if verdict == Verdict::Apply {
+            if let Some(witness) = self.witness.as_ref().filter(|_| self.is_at_the_tail) {
+                let news = frame.rows.iter().filter(|row| row.seq > at.seq);
+                news.for_each(|row| witness(now.since(row.at)));
+            }
             at.seq = frame.last;
         }
         verdict
@@ -146,6 +176,7 @@ impl Follower {
                 if other.is_some() {
                     self.set.begin_another_log();
                 }
+                self.is_at_the_tail = false;
                 // Remembered at once: if the read breaks off, some of its rows are in the set.
                 Position { log_id: target.log_id.clone(), seq: 0 }
             }
@@ -154,12 +185,23 @@ impl Follower {
         if now < self.expired_by {
             at.seq = 0;
             self.expired_by = Timestamp::default();
+            self.is_at_the_tail = false;
         }
         self.expired_by = self.expired_by.max(now);
         let seq = at.seq;
         self.at = Some(at);
         // The set itself says that entries were lost, whoever noticed it.
-        if self.set.has_snapshot() { seq } else { 0 }
+        if self.set.has_snapshot() {
+            return seq;
+        }
+        self.is_at_the_tail = false;
+        0
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Follower({:?})", self.at)
     }
 }
 

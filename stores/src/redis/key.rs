@@ -5,45 +5,45 @@
 
 use std::fmt::Write;
 
-use kernel::limit::Subject;
 use kernel::limit::SubjectKind;
 
-use crate::digest::Digest;
+use crate::key::Form;
+use crate::key::Key;
 
-/// The key of `subject`; different subjects have different keys.
-pub(super) fn of(namespace: &str, subject: &Subject<'_>) -> String {
-    let kind = match subject.kind {
+/// The name of `key` in Redis; different subjects have different names.
+pub(super) fn of(namespace: &str, key: &Key<'_>) -> String {
+    let kind = match key.kind {
         SubjectKind::User => "user",
         SubjectKind::Address => "address",
         SubjectKind::Route => "route",
     };
-    let mut key = format!("{{{namespace}:");
-    match Digest::if_long(subject) {
+    let mut name = format!("{{{namespace}:");
+    match key.form {
         // No policy is called that: it has a character that would be encoded.
-        Some(digest) => {
-            let _ = write!(key, "#sha256:{kind}:");
-            for byte in digest.as_ref() {
-                let _ = write!(key, "{byte:02x}");
+        Form::Digest => {
+            let _ = write!(name, "#sha256:{kind}:");
+            for byte in key.id {
+                let _ = write!(name, "{byte:02x}");
             }
         }
-        None => {
-            encode(subject.policy, &mut key);
-            let _ = write!(key, ":{kind}:");
-            encode(subject.id, &mut key);
+        Form::Plain => {
+            encode(key.policy, &mut name);
+            let _ = write!(name, ":{kind}:");
+            encode(key.id, &mut name);
         }
     }
-    key.push('}');
-    key
+    name.push('}');
+    name
 }
 
-fn encode(text: &str, key: &mut String) {
-    for byte in text.bytes() {
+fn encode(text: &[u8], name: &mut String) {
+    for &byte in text {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'@' | b'|' => {
-                key.push(byte.into());
+                name.push(byte.into());
             }
             _ => {
-                let _ = write!(key, "%{byte:02X}");
+                let _ = write!(name, "%{byte:02X}");
             }
         }
     }
@@ -53,13 +53,17 @@ fn encode(text: &str, key: &mut String) {
 mod tests {
     use std::collections::HashSet;
 
+    use kernel::limit::Subject;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::digest::Digest;
     use crate::digest::TEXT_BYTES_MAX;
 
     fn key(policy: &str, kind: SubjectKind, id: &str) -> String {
-        of("doorward", &Subject { policy, kind, id })
+        let subject = Subject { policy, kind, id };
+        let digest = Digest::if_long(&subject);
+        of("doorward", &Key::of(&subject, digest.as_ref()))
     }
 
     #[test]

@@ -19,6 +19,8 @@ use kernel::limit::SubjectKind;
 use kernel::limit::WindowState;
 use kernel::time::Timestamp;
 
+use crate::digest::Digest;
+use crate::key::Key;
 use crate::redis::breaker::Breaker;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
@@ -44,6 +46,7 @@ pub struct RedisQuotas {
     namespace: Arc<str>,
     clock: Clock,
     script: Script,
+    gateways: Script,
     breaker: Breaker,
 }
 
@@ -95,6 +98,7 @@ impl RedisQuotas {
             namespace: namespace.into(),
             clock,
             script: Script::new(SCRIPT),
+            gateways: Script::new(include_str!("gateways.lua")),
             breaker: Breaker::default(),
         }
     }
@@ -115,37 +119,76 @@ impl RedisQuotas {
         now: Timestamp,
     ) -> Result<Lease, StoreLost> {
         let call = Call { operation: "take", units: cost, lease: Some(request) };
-        self.run(call, subject, quotas, now).await
+        self.run(call, &self.name_of(&subject), quotas, now).await
     }
 
-    /// Gives `left` tokens back, and the lease with them.
+    /// Gives `left` tokens of the subject called `name` back, and the lease with them.
     ///
     /// # Errors
     /// [`StoreLost`]; then they expire.
     pub async fn give_back(
         &self,
-        subject: Subject<'_>,
+        name: &str,
         quotas: &[Quota],
         request: &LeaseRequest,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
         let call = Call { operation: "refund", units: request.left, lease: Some(request) };
-        self.run(call, subject, quotas, now).await.map(drop)
+        self.run(call, name, quotas, now).await.map(drop)
     }
 
-    /// Counts `units` that were let in while there was no answer, whatever the limit.
+    /// Counts `units` of the subject called `name` that were let in while there was no answer, whatever
+    /// the limit.
     ///
     /// # Errors
     /// [`StoreLost`].
     pub async fn settle(
         &self,
-        subject: Subject<'_>,
+        name: &str,
         quotas: &[Quota],
         units: NonZeroU32,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
         let call = Call { operation: "settle", units: units.get(), lease: None };
-        self.run(call, subject, quotas, now).await.map(drop)
+        self.run(call, name, quotas, now).await.map(drop)
+    }
+
+    /// What `subject` is called in Redis.
+    pub fn name_of(&self, subject: &Subject<'_>) -> String {
+        let digest = Digest::if_long(subject);
+        self.name_of_key(&Key::of(subject, digest.as_ref()))
+    }
+
+    /// What the subject of `key` is called in Redis.
+    pub(crate) fn name_of_key(&self, key: &Key<'_>) -> String {
+        key::of(&self.namespace, key)
+    }
+
+    /// Says that the gateway called `holder` is there; returns how many have within the last minute.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub async fn announce(&self, holder: &[u8; HOLDER_BYTES]) -> Result<u32, StoreLost> {
+        self.presence("announce", holder).await
+    }
+
+    /// Says that the gateway called `holder` goes.
+    ///
+    /// # Errors
+    /// [`StoreLost`]; then it is forgotten within a minute.
+    pub async fn leave(&self, holder: &[u8; HOLDER_BYTES]) -> Result<u32, StoreLost> {
+        self.presence("leave", holder).await
+    }
+
+    async fn presence(
+        &self,
+        act: &'static str,
+        holder: &[u8; HOLDER_BYTES],
+    ) -> Result<u32, StoreLost> {
+        let key = format!("{{{}:#gateways}}", self.namespace);
+        let arguments = vec![Value::from_static_str(act), Value::Bytes(holder.to_vec().into())];
+        let count: i64 = self.connection.run(&self.gateways, &key, arguments).await?;
+        Ok(u32::try_from(count).unwrap_or_default())
     }
 
     /// Whether Redis is given a rest, because it has failed.
@@ -176,17 +219,17 @@ impl RedisQuotas {
 
     /// A call that writes, as those of requests do: a server that only answers is of no use.
     async fn probe(&self) -> Result<(), Lost> {
-        let subject = Subject { policy: "(probe)", kind: SubjectKind::Route, id: "" };
+        let probe = Subject { policy: "(probe)", kind: SubjectKind::Route, id: "" };
         let quota = Quota::new("probe", i64::from(u32::MAX), Duration::from_secs(1));
         let Ok(quota) = quota else { return Ok(()) };
         let call = Call { operation: "settle", units: 1, lease: None };
-        self.ask(&call, &subject, &[quota], Timestamp::default()).await.map(drop)
+        self.ask(&call, &self.name_of(&probe), &[quota], Timestamp::default()).await.map(drop)
     }
 
     async fn run(
         &self,
         call: Call<'_>,
-        subject: Subject<'_>,
+        name: &str,
         quotas: &[Quota],
         now: Timestamp,
     ) -> Result<Lease, StoreLost> {
@@ -199,7 +242,7 @@ impl RedisQuotas {
         if self.breaker.is_open() {
             return Err(StoreLost::Resting);
         }
-        match self.ask(&call, &subject, quotas, now).await {
+        match self.ask(&call, name, quotas, now).await {
             Ok(numbers) => {
                 self.breaker.succeeded();
                 read(&numbers, quotas)
@@ -220,12 +263,11 @@ impl RedisQuotas {
     async fn ask(
         &self,
         call: &Call<'_>,
-        subject: &Subject<'_>,
+        name: &str,
         quotas: &[Quota],
         now: Timestamp,
     ) -> Result<Vec<i64>, Lost> {
-        let key = key::of(&self.namespace, subject);
-        self.connection.run(&self.script, &key, self.arguments(call, quotas, now)).await
+        self.connection.run(&self.script, name, self.arguments(call, quotas, now)).await
     }
 
     fn arguments(&self, call: &Call<'_>, quotas: &[Quota], now: Timestamp) -> Vec<Value> {
@@ -264,7 +306,7 @@ impl QuotaStore for RedisQuotas {
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
         let call = Call { operation: "take", units: cost.get(), lease: None };
-        self.run(call, subject, quotas, now).await.map(|lease| lease.outcome)
+        self.run(call, &self.name_of(&subject), quotas, now).await.map(|lease| lease.outcome)
     }
 
     async fn refund(
@@ -275,7 +317,7 @@ impl QuotaStore for RedisQuotas {
         now: Timestamp,
     ) -> Result<(), StoreLost> {
         let call = Call { operation: "refund", units: cost.get(), lease: None };
-        self.run(call, subject, quotas, now).await.map(drop)
+        self.run(call, &self.name_of(&subject), quotas, now).await.map(drop)
     }
 
     async fn peek(
@@ -285,7 +327,7 @@ impl QuotaStore for RedisQuotas {
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
         let call = Call { operation: "peek", units: 1, lease: None };
-        self.run(call, subject, quotas, now).await.map(|lease| lease.outcome)
+        self.run(call, &self.name_of(&subject), quotas, now).await.map(|lease| lease.outcome)
     }
 }
 

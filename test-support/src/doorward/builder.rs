@@ -33,9 +33,18 @@ use crate::wait::holds_within;
 /// How long an ordinary command of the command line may take.
 const COMMAND_MAX: Duration = Duration::from_secs(30);
 
+/// Which part of a Doorward is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Gateway,
+    Admin,
+}
+
 /// How a Doorward is to be started.
 #[derive(Debug, Clone)]
 pub struct Builder {
+    part: Part,
     dir: Arc<TempDir>,
     data_dir: Option<PathBuf>,
     config: Option<String>,
@@ -50,6 +59,7 @@ impl Builder {
     pub(super) fn new() -> Self {
         let environment = [("DOORWARD_ADMIN_PASSWORD", ADMIN_PASSWORD), ("JWT_SECRET_KEY", SECRET)];
         Self {
+            part: Part::Whole,
             dir: Arc::new(free_dir()),
             data_dir: None,
             config: None,
@@ -62,11 +72,30 @@ impl Builder {
         }
     }
 
+    /// Only the gateway.
+    #[must_use]
+    pub fn gateway(mut self) -> Self {
+        self.part = Part::Gateway;
+        self
+    }
+
+    /// Only the admin API; its public address is the one for gateways.
+    #[must_use]
+    pub fn admin(mut self) -> Self {
+        self.part = Part::Admin;
+        self
+    }
+
     /// The configuration file; without one, Doorward runs without.
     #[must_use]
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());
         self
+    }
+
+    /// The text of the configuration file; empty where there is none.
+    pub fn config_text(&self) -> String {
+        self.config.clone().unwrap_or_default()
     }
 
     /// The only upstream, by command line.
@@ -97,7 +126,7 @@ impl Builder {
         self
     }
 
-    /// Adds an argument to `doorward run`.
+    /// Adds an argument to `doorward run`, or what is run in its place.
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
@@ -145,6 +174,18 @@ impl Builder {
         }
     }
 
+    /// Starts it and waits until it has said where it listens, ready or not.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn start_unready(self) -> Doorward {
+        match self.try_start_until(|_| true) {
+            Ok(doorward) => doorward,
+            Err((status, log)) => panic!("doorward did not start: {status:?}\n{log}"),
+        }
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Errors
@@ -153,12 +194,26 @@ impl Builder {
     /// # Panics
     /// When the program was not built.
     pub fn try_start(self) -> Result<Doorward, (Option<ExitStatus>, String)> {
+        self.try_start_until(is_ready)
+    }
+
+    /// Starts it and waits until it has written down where it listens, and `is_there` says so of its
+    /// ops listener.
+    fn try_start_until(
+        self,
+        is_there: impl Fn(SocketAddr) -> bool,
+    ) -> Result<Doorward, (Option<ExitStatus>, String)> {
         let facts = self.data_dir().join("run.json");
         // That of the start before.
         let _ = fs::remove_file(&facts);
         let mut command = tied_command(&program("doorward", "doorward"), Signal::KILL, None);
-        command.args(["run", "--ops-listen", "127.0.0.1:0"]);
-        command.args(["--listen", &format!("127.0.0.1:{}", self.public_port)]);
+        let (part, listen) = match self.part {
+            Part::Whole => ("run", "--listen"),
+            Part::Gateway => ("gateway", "--listen"),
+            Part::Admin => ("admin", "--fleet-listen"),
+        };
+        command.args([part, "--ops-listen", "127.0.0.1:0"]);
+        command.args([listen, &format!("127.0.0.1:{}", self.public_port)]);
         self.place(&mut command);
         if let Some(url) = &self.upstream {
             command.args(["--upstream", url]);
@@ -172,10 +227,10 @@ impl Builder {
         holds_within(START_MAX, || {
             ended = process.ended();
             addresses = addresses.or_else(|| addresses_in(&facts));
-            ended.is_some() || addresses.is_some_and(|(_, ops)| is_ready(ops))
+            ended.is_some() || addresses.is_some_and(|(_, ops)| is_there(ops))
         });
         match addresses {
-            Some((public, ops)) if ended.is_none() && is_ready(ops) => {
+            Some((public, ops)) if ended.is_none() && is_there(ops) => {
                 Ok(Doorward { process, builder: self, public, ops })
             }
             _ => Err((ended, self.log())),
@@ -264,5 +319,6 @@ fn succeeded(arguments: &[&str], output: &Output) -> String {
 /// The public and the ops address that a running Doorward wrote down.
 fn addresses_in(facts: &Path) -> Option<(SocketAddr, SocketAddr)> {
     let facts: Value = serde_json::from_slice(&fs::read(facts).ok()?).ok()?;
-    Some((facts["public"][0].as_str()?.parse().ok()?, facts["ops"].as_str()?.parse().ok()?))
+    let public = facts["public"][0].as_str().or(facts["fleet"].as_str())?;
+    Some((public.parse().ok()?, facts["ops"].as_str()?.parse().ok()?))
 }

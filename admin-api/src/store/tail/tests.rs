@@ -1,5 +1,6 @@
 //! The table as a feed: against the kernel's suite, and what is its own.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 

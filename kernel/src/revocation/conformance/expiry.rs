@@ -10,7 +10,6 @@ use super::entries::session;
 use super::entries::session_until;
 use super::entries::strangers;
 use crate::revocation::Entry;
-use crate::revocation::Row;
 use crate::revocation::feed::ROWS_READ_MAX;
 use crate::time::Timestamp;
 
@@ -31,8 +30,9 @@ pub async fn expired_rows_may_be_missing_but_live_ones_never_are(truth: &impl Tr
     let mut edge = Edge::new(truth.feed());
     for now in [START, START.plus(a_millisecond), LATER.minus(a_millisecond), LATER] {
         let (arrived, _) = edge.all_rows_after(0, now).await;
-        let live: Vec<&Row> = rows.iter().filter(|row| is_live(row, now)).collect();
-        let arrived: Vec<&Row> = arrived.iter().filter(|row| is_live(row, now)).collect();
+        let live: Vec<_> = rows.iter().filter(|(_, entry)| is_live(entry, now)).collect();
+        let arrived: Vec<_> = arrived.into_iter().map(|row| (row.seq, row.entry)).collect();
+        let arrived: Vec<_> = arrived.iter().filter(|(_, entry)| is_live(entry, now)).collect();
         assert_eq!(arrived, live);
     }
     edge.catch_up(START).await;
@@ -58,12 +58,12 @@ pub async fn a_thousand_expired_rows_hide_no_live_one(truth: &impl Truth) {
     assert!(edge.set.is_ready() && edge.set.is_empty());
 }
 
-fn numbered(entries: &[Entry]) -> Vec<Row> {
-    entries.iter().zip(1..).map(|(entry, seq)| Row { seq, entry: entry.clone() }).collect()
+fn numbered(entries: &[Entry]) -> Vec<(u64, Entry)> {
+    (1..).zip(entries.iter().cloned()).collect()
 }
 
-fn is_live(row: &Row, now: Timestamp) -> bool {
-    row.entry.until().is_none_or(|until| until > now)
+fn is_live(entry: &Entry, now: Timestamp) -> bool {
+    entry.until().is_none_or(|until| until > now)
 }
 
 /// An edge whose clock was ahead left out what seemed expired, and takes it in when the clock is

@@ -43,7 +43,7 @@ pub async fn following_at_random_moments_ends_with_the_answers_of_all_rows(truth
                 0..5 => {
                     let entry = any_entry(&mut dice, now);
                     let seq = truth.write(entry.clone()).await;
-                    all.apply(&[Row { seq, entry }], now);
+                    all.apply(&[Row { seq, at: now, entry }], now);
                 }
                 5..7 => edge.catch_up(now).await,
                 7 => {

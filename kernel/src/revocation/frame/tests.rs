@@ -4,7 +4,7 @@ use super::*;
 use crate::revocation::Entry;
 
 fn row(seq: u64, kid: &str) -> Row {
-    Row { seq, entry: Entry::Key { kid: kid.to_owned() } }
+    Row { seq, at: Timestamp::default(), entry: Entry::Key { kid: kid.to_owned() } }
 }
 
 fn rows(seqs: impl IntoIterator<Item = u64>) -> Vec<Row> {

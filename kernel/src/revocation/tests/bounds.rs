@@ -26,16 +26,16 @@ fn outcome(set: &RevocationSet) -> Result<(), RevocationError> {
 
 fn session(seq: u64) -> Row {
     let id = format!("session {seq}");
-    Row { seq, entry: Entry::Session { id, until: SOON } }
+    Row { seq, at: NOW, entry: Entry::Session { id, until: SOON } }
 }
 
 fn epoch(seq: u64) -> Row {
     let user_id = format!("user {seq}");
-    Row { seq, entry: Entry::UserEpoch { user_id, min_epoch: 1, until: SOON } }
+    Row { seq, at: NOW, entry: Entry::UserEpoch { user_id, min_epoch: 1, until: SOON } }
 }
 
 fn key(seq: u64) -> Row {
-    Row { seq, entry: Entry::Key { kid: format!("key {seq}") } }
+    Row { seq, at: NOW, entry: Entry::Key { kid: format!("key {seq}") } }
 }
 
 fn check_bound(entries_max: usize, bound: usize, row: fn(u64) -> Row) {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::memory::MemoryLog;
 use super::memory::to_its_end;
 use crate::revocation::Entry;
 use crate::revocation::RevocationSet;
 use crate::revocation::Row;
+use crate::revocation::conformance::Truth;
 use crate::revocation::feed::FeedLost;
 use crate::revocation::feed::Position;
 use crate::revocation::feed::RevocationFeed;
@@ -18,7 +20,7 @@ const SOON: Timestamp = NOW.plus(Duration::from_secs(10));
 
 fn session(seq: u64) -> Row {
     let id = format!("session {seq}");
-    Row { seq, entry: Entry::Session { id, until: SOON } }
+    Row { seq, at: NOW, entry: Entry::Session { id, until: SOON } }
 }
 
 /// Gives pages of two rows, notes what it was asked for, and grows by a row at each read.
@@ -128,4 +130,48 @@ fn after_a_set_was_over_its_bound_everything_is_read_anew() {
     assert!(set.is_ready());
     feed.catch_up(&mut follower, later).unwrap();
     assert_eq!(feed.asked, [0, 2], "once is enough");
+}
+
+#[test]
+fn a_witness_is_told_how_long_new_rows_took_and_of_no_old_one() {
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let witness = Arc::clone(&told);
+    let mut follower = Follower::new(Arc::default())
+        .witnessed_by(Arc::new(move |lag| witness.lock().push(lag.as_millis())));
+    let mut log = MemoryLog::default();
+    let mut look = |log: &mut MemoryLog, millis: u64| {
+        let now = NOW.plus(Duration::from_millis(millis));
+        to_its_end(follower.catch_up(log, now)).unwrap();
+        std::mem::take(&mut *told.lock())
+    };
+    let write = |log: &MemoryLog| to_its_end(log.write(session(0).entry));
+    // Rows are written at `NOW`.
+    write(&log);
+    assert_eq!(look(&mut log, 20), [0; 0], "it was there before we were");
+    write(&log);
+    write(&log);
+    assert_eq!(look(&mut log, 30), [30, 30]);
+    assert_eq!(look(&mut log, 40), [0; 0]);
+    write(&log);
+    assert_eq!(look(&mut log, 5_001), [5_001]);
+    to_its_end(log.restore("another", vec![session(0).entry]));
+    assert_eq!(look(&mut log, 5_002), [0; 0], "another log's past");
+    write(&log);
+    assert_eq!(look(&mut log, 5_003), [5_003]);
+    // Its clock was ahead, so that it may have left out what is not expired: everything is read anew.
+    assert_eq!(look(&mut log, 5_000), [0; 0]);
+}
+
+#[test]
+fn an_empty_logs_first_row_is_new_and_a_clock_that_is_behind_makes_no_lag() {
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let witness = Arc::clone(&told);
+    let mut follower = Follower::new(Arc::default())
+        .witnessed_by(Arc::new(move |lag: Duration| witness.lock().push(lag)));
+    let mut log = MemoryLog::default();
+    let behind = NOW.minus(Duration::from_secs(3));
+    to_its_end(follower.catch_up(&mut log, behind)).unwrap();
+    to_its_end(log.write(session(0).entry));
+    to_its_end(follower.catch_up(&mut log, behind)).unwrap();
+    assert_eq!(*told.lock(), [Duration::ZERO]);
 }

@@ -47,7 +47,7 @@ fn an_entry_is_kept_until_the_last_millisecond_and_then_forgotten() {
     let until = Timestamp::from_millis(NOW_S * 1000 + 4_500);
     for entry in refusals(until) {
         let set = ready();
-        set.apply(&[Row { seq: 1, entry: entry.clone() }], NOW);
+        set.apply(&[Row { seq: 1, at: NOW, entry: entry.clone() }], NOW);
         set.forget_expired(until.minus(Duration::from_millis(1)));
         assert!(is_refused(&set, &claims()), "{entry:?}");
         assert_eq!(set.len(), 1, "{entry:?}");
@@ -63,7 +63,13 @@ fn an_entry_given_twice_is_kept_until_the_later_time() {
     for (one, other) in [(sooner, later), (later, sooner)] {
         for (first, second) in refusals(one).into_iter().zip(refusals(other)) {
             let set = ready();
-            set.apply(&[Row { seq: 1, entry: first }, Row { seq: 2, entry: second.clone() }], NOW);
+            set.apply(
+                &[
+                    Row { seq: 1, at: NOW, entry: first },
+                    Row { seq: 2, at: NOW, entry: second.clone() },
+                ],
+                NOW,
+            );
             set.forget_expired(later.minus(Duration::from_millis(1)));
             assert!(is_refused(&set, &claims()), "{second:?}");
         }
@@ -75,7 +81,7 @@ fn an_entry_that_is_past_already_is_not_taken_up() {
     for until in [Timestamp::default(), NOW.minus(Duration::from_millis(1)), NOW] {
         for entry in refusals(until) {
             let set = ready();
-            set.apply(&[Row { seq: 1, entry: entry.clone() }], NOW);
+            set.apply(&[Row { seq: 1, at: NOW, entry: entry.clone() }], NOW);
             assert!(set.is_empty(), "{entry:?}");
             assert_eq!(set.applied(), 1);
         }
@@ -88,7 +94,7 @@ fn an_old_override_that_comes_again_does_not_stand_where_a_later_one_was_forgott
         let user_id = "u1".to_owned();
         let until = Timestamp::from_secs(NOW_S + until_s);
         let entry = Entry::UserOverride { user_id, tier: None, scopes: None, active, until };
-        [Row { seq, entry }]
+        [Row { seq, at: NOW, entry }]
     };
     let set = ready();
     set.apply(&act(1, false, 10), NOW);
@@ -106,7 +112,7 @@ fn an_old_override_that_comes_again_does_not_stand_where_a_later_one_was_forgott
 fn an_entry_past_the_year_2106_is_kept_as_long_as_can_be_told() {
     let set = ready();
     let until = Timestamp::from_millis(u64::MAX);
-    set.apply(&[Row { seq: 1, entry: session("s1", until) }], NOW);
+    set.apply(&[Row { seq: 1, at: NOW, entry: session("s1", until) }], NOW);
     set.forget_expired(Timestamp::from_secs(u64::from(u32::MAX) - 1));
     assert!(is_refused(&set, &claims()));
 }
@@ -125,13 +131,13 @@ proptest! {
         let set = ready();
         let [token, session_, epoch, override_] = refusals(until);
         let entry = [token, session_, epoch, override_][kind].clone();
-        set.apply(&[Row { seq: 1, entry }], NOW);
+        set.apply(&[Row { seq: 1, at: NOW, entry }], NOW);
         let mut now = NOW;
         for (seq, (advance_s, until_ms, forgets)) in (2..).zip(noise) {
             now = now.plus(Duration::from_millis(advance_s * 700));
             let until_other = NOW.plus(Duration::from_millis(until_ms));
             let other = session(&format!("other {seq}"), until_other);
-            set.apply(&[Row { seq, entry: other }], now);
+            set.apply(&[Row { seq, at: NOW, entry: other }], now);
             if forgets {
                 set.forget_expired(now);
             }
@@ -153,7 +159,7 @@ proptest! {
         let until = |life_ms: u64| NOW.plus(Duration::from_millis(life_ms));
         let rows: Vec<Row> = (1..)
             .zip(&lives_ms)
-            .map(|(seq, life)| Row { seq, entry: session(&seq.to_string(), until(*life)) })
+            .map(|(seq, life)| Row { seq, at: NOW, entry: session(&seq.to_string(), until(*life)) })
             .collect();
         set.apply(&rows, NOW);
         let now = until(after_ms);

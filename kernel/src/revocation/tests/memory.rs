@@ -16,6 +16,7 @@ use crate::revocation::feed::FeedLost;
 use crate::revocation::feed::Position;
 use crate::revocation::feed::ROWS_READ_MAX;
 use crate::revocation::feed::RevocationFeed;
+use crate::specimen::NOW;
 use crate::time::Timestamp;
 
 crate::revocation_feed_conformance!(MemoryLog::default(), to_its_end);
@@ -33,12 +34,12 @@ impl Truth for MemoryLog {
     async fn write(&self, entry: Entry) -> u64 {
         let (_, rows) = &mut *self.0.lock();
         let seq = rows.len() as u64 + 1;
-        rows.push(Row { seq, entry });
+        rows.push(Row { seq, at: NOW, entry });
         seq
     }
 
     async fn restore(&self, log_id: &str, entries: Vec<Entry>) {
-        let rows = entries.into_iter().zip(1..).map(|(entry, seq)| Row { seq, entry });
+        let rows = entries.into_iter().zip(1..).map(|(entry, seq)| Row { seq, at: NOW, entry });
         *self.0.lock() = (log_id.to_owned(), rows.collect());
     }
 }

@@ -167,7 +167,7 @@ proptest! {
         (last, order) in (any::<Index>(), any::<u64>()),
     ) {
         let rows: Vec<Row> =
-            (1..).zip(entries).map(|(seq, entry)| Row { seq, entry }).collect();
+            (1..).zip(entries).map(|(seq, entry)| Row { seq, at: NOW, entry }).collect();
         let set = RevocationSet::default();
         set.apply_snapshot(0, &[], NOW);
         let mut arrived = vec![false; rows.len()];

@@ -15,7 +15,7 @@ use crate::specimen::claims;
 use crate::specimen::verified;
 
 fn session(seq: u64, life: Duration) -> Row {
-    Row { seq, entry: Entry::Session { id: format!("s{seq}"), until: NOW.plus(life) } }
+    Row { seq, at: NOW, entry: Entry::Session { id: format!("s{seq}"), until: NOW.plus(life) } }
 }
 
 #[test]

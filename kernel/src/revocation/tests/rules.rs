@@ -29,7 +29,7 @@ fn is_refused(set: &RevocationSet, claims: &Claims) -> bool {
 }
 
 fn row(seq: u64, entry: Entry) -> Row {
-    Row { seq, entry }
+    Row { seq, at: NOW, entry }
 }
 
 fn override_of(seq: u64, tier: &str, active: bool) -> Row {

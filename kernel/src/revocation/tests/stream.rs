@@ -131,6 +131,22 @@ fn after_the_clock_was_put_back_a_frame_asks_for_everything_anew() {
 }
 
 #[test]
+fn a_witness_is_told_how_long_each_row_of_a_frame_took_once() {
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let witness = Arc::clone(&told);
+    let mut edge = Edge::of(vec![key("a")]);
+    edge.follower = Follower::new(Arc::clone(&edge.set))
+        .witnessed_by(Arc::new(move |lag| witness.lock().push(lag.as_secs())));
+    edge.repair(NOW);
+    (0..2).for_each(|_| edge.write(key("b")));
+    // Rows are written at `NOW`.
+    let (one, both) = (edge.rows(1), edge.rows(0));
+    edge.follower.take(&Frame::of(LOG, 1, 2, one[..1].to_vec())[0], seconds(1));
+    edge.follower.take(&Frame::of(LOG, 0, 3, both)[0], seconds(2));
+    assert_eq!(*told.lock(), [1, 2]);
+}
+
+#[test]
 fn a_feed_has_nothing_new_only_where_it_knows_the_same_log_no_further_and_no_shorter() {
     let at = |log_id: &str, seq| Position { log_id: log_id.to_owned(), seq };
     let mut edge = Edge::of(vec![key("a"), key("b")]);

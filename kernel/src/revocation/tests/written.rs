@@ -53,9 +53,9 @@ fn an_entry_is_written_as_ever() {
 }
 
 #[test]
-fn a_row_is_its_number_and_its_entry() {
-    let row = Row { seq: 9, entry: Entry::Key { kid: "k1".to_owned() } };
-    let json = r#"{"seq":9,"entry":{"kind":"key","kid":"k1"}}"#;
+fn a_row_is_its_number_its_time_and_its_entry() {
+    let row = Row { seq: 9, at: UNTIL, entry: Entry::Key { kid: "k1".to_owned() } };
+    let json = r#"{"seq":9,"at":1800000000123,"entry":{"kind":"key","kid":"k1"}}"#;
     assert_eq!(serde_json::to_string(&row).unwrap(), json);
     assert_eq!(serde_json::from_str::<Row>(json).unwrap(), row);
 }
@@ -96,7 +96,7 @@ proptest! {
             },
             Entry::Key { kid: id.clone() },
         ] {
-            let row = Row { seq, entry };
+            let row = Row { seq, at: until, entry };
             let json = serde_json::to_string(&row).unwrap();
             prop_assert_eq!(serde_json::from_str::<Row>(&json).unwrap(), row);
         }

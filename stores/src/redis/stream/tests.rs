@@ -102,7 +102,7 @@ impl RevocationFeed for Log {
 
 fn row(seq: u64) -> Row {
     let until = now().plus(Duration::from_secs(3600));
-    Row { seq, entry: Entry::Session { id: format!("session {seq}"), until } }
+    Row { seq, at: now(), entry: Entry::Session { id: format!("session {seq}"), until } }
 }
 
 fn frame(rows: &[Row]) -> Frame {

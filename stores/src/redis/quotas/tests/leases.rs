@@ -75,7 +75,11 @@ async fn what_is_given_back_can_be_had_again() {
     let quotas = [quota(QUOTA, 60)];
     lease(&fleet, &request(1, 0, 50), 1, NOW).await;
     let over = request(1, CAP - 1, 0);
-    fleet.quotas.give_back(ADA, &quotas, &over, NOW).await.expect("answers");
+    fleet
+        .quotas
+        .give_back(&fleet.quotas.name_of(&ADA), &quotas, &over, NOW)
+        .await
+        .expect("answers");
     let other = lease(&fleet, &request(2, 0, 50), 1, NOW).await;
     assert_eq!((other.granted, left(&other)), (CAP, QUOTA - CAP - 1));
 }
@@ -97,7 +101,11 @@ async fn sixteen_hold_leases_and_a_seventeenth_asks_each_time() {
 async fn what_was_let_in_without_asking_is_settled_beyond_the_limit() {
     let fleet = Fleet::by(Clock::OfTheCaller).await;
     let quotas = [quota(QUOTA, 60)];
-    fleet.quotas.settle(ADA, &quotas, units(QUOTA + 50), NOW).await.expect("answers");
+    fleet
+        .quotas
+        .settle(&fleet.quotas.name_of(&ADA), &quotas, units(QUOTA + 50), NOW)
+        .await
+        .expect("answers");
     let take = fleet.quotas.acquire(ADA, &quotas, NonZeroU32::MIN, NOW);
     let refused = take.await.expect("answers");
     assert!(!refused.admitted);

@@ -11,13 +11,13 @@ use gateway::door::Door;
 use tokio::runtime;
 use tokio::sync::watch;
 
-use super::closed;
+use super::post::closed;
 
 /// Starts `workers` of them, which end once `everybody_left`; all accept from all of `public`.
 ///
 /// # Errors
 /// The system gives no more threads or files.
-pub(super) fn start(
+pub(crate) fn start(
     door: &Arc<Door>,
     public: Vec<TcpListener>,
     workers: usize,

@@ -1,0 +1,102 @@
+//! `doorward admin`: the admin API alone; gateways are elsewhere, and come to `fleet.listen`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin_api::AdminApi;
+use admin_api::Clock;
+use admin_api::FleetDoor;
+use config::Config;
+use gateway::metrics::ProcessMetrics;
+use gateway::ops;
+use gateway::ops::Readiness;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::first_admin;
+use super::greeting::of_the_first_administrator;
+use super::house;
+use super::house::office::FleetGate;
+use super::house::office::Office;
+use super::house::post::Posts;
+use super::house::signals::Signals;
+use super::house::stage;
+use super::listeners;
+use crate::arguments::Admin;
+use crate::arguments::Place;
+use crate::data_dir::DataDir;
+use crate::keys;
+use crate::settings;
+
+/// Starts, serves until a signal, and ends in order.
+///
+/// # Errors
+/// One clear text for what keeps it from starting.
+pub(crate) fn admin(place: &Place, admin: &Admin) -> anyhow::Result<ExitCode> {
+    let prepare = |config: &mut Config| {
+        settings::apply_admin(admin, config)?;
+        settings::admin_half(config).map(|_| ())
+    };
+    stage::play(place, prepare, serve)
+}
+
+async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode> {
+    keys::provide_seal(&mut config, &data_dir)?;
+    let (fleet, half) = settings::admin_half(&config)?;
+    let keys = keys::ring(&config, &data_dir)?;
+    let door = FleetDoor::of(half)?;
+    // All that can fail for want of a place comes first.
+    let listener = tokio::net::TcpListener::from_std(listeners::tcp(half.listen)?)?;
+    let address = listener.local_addr()?;
+    let ops_listener = listeners::tcp(config.listen.ops)?;
+    let api = Arc::new(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()).await?);
+    // With the key that signs now, wherever it is kept.
+    keys::test(&keys)?;
+    let password = first_admin::ensure(&api, &data_dir).await?;
+
+    let (close_office, office_closes) = watch::channel(false);
+    let posts = Posts::new(office_closes);
+    let office = Office { api: Arc::clone(&api), posts: posts.clone() };
+    let gate = FleetGate { door, token: fleet.token.clone(), listener };
+    let office = tokio::spawn(office.work_for_the_fleet(gate));
+
+    let readiness =
+        Arc::new(Readiness::new(vec![("admin api", Box::new(move || posts.are_held()))]));
+    let metrics = ProcessMetrics::new()?;
+    let meter = Arc::new(move || metrics.render());
+    let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
+    let ops_address = house::ops::serve(ops_listener, routes)?;
+
+    let mut signals = Signals::listen()?;
+    stage::announce(&config);
+    readiness.started();
+    data_dir.publish(&[], Some(address), ops_address)?;
+    of_the_first_administrator(&password);
+    tracing::info!(
+        "an admin API for gateways at {address}{}; probes and management at {ops_address}",
+        if half.proof.is_some() { "" } else { ", in the clear" },
+    );
+
+    signals.next().await;
+    tracing::info!("ending: nothing new is taken, the requests under way are finished");
+    readiness.closing();
+    close_office.send_replace(true);
+    Ok(ended(office, signals, config.listen.drain_timeout).await)
+}
+
+/// Waits for the office to close, but no longer than `drain_timeout` or until a second signal.
+async fn ended(office: JoinHandle<()>, mut signals: Signals, drain_timeout: Duration) -> ExitCode {
+    tokio::select! {
+        biased;
+        _ = office => ExitCode::SUCCESS,
+        () = tokio::time::sleep(drain_timeout) => {
+            tracing::warn!("requests were cut: they took too long");
+            ExitCode::SUCCESS
+        }
+        () = signals.next() => {
+            tracing::warn!("a second signal: requests are cut");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `doorward gateway`: the gateway alone; the admin API is elsewhere.
+//!
+//! No database is touched. Until the admin API has told revocations and keys, nothing may be sent
+//! here; once it has, this gateway goes on without it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use config::Config;
+use gateway::fleet::follow;
+use gateway::fleet::line::Line;
+use gateway::ops;
+use gateway::ops::Readiness;
+use gateway::snapshot::AdminEnd;
+use kernel::random;
+use kernel::revocation::RevocationSet;
+use tokio::sync::watch;
+
+use super::house;
+use super::house::edge;
+use super::house::edge::Edge;
+use super::house::edge::Means;
+use super::house::post::Posts;
+use super::house::signals::Signals;
+use super::house::stage;
+use super::listeners;
+use crate::arguments::Gateway;
+use crate::arguments::Place;
+use crate::data_dir::DataDir;
+use crate::keys;
+use crate::settings;
+
+/// Starts, serves until a signal, and ends in order.
+///
+/// # Errors
+/// One clear text for what keeps it from starting.
+pub(crate) fn gateway(place: &Place, gateway: &Gateway) -> anyhow::Result<ExitCode> {
+    let workers = gateway.front.workers.map_or_else(edge::cores, usize::from);
+    let prepare = |config: &mut Config| {
+        settings::apply_front(&gateway.front, config);
+        settings::gateway_half(config).map(|_| ())
+    };
+    stage::play(place, prepare, |config, data_dir| serve(config, data_dir, workers))
+}
+
+async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow::Result<ExitCode> {
+    edge::make_room(&mut config);
+    let (fleet, half) = settings::gateway_half(&config)?;
+    let keys = keys::ring_at_the_edge(&config)?;
+    let line = Line::new(fleet, half)?;
+    // All that can fail for want of a place comes first.
+    let public = edge::listen(&config)?;
+    let ops_listener = listeners::tcp(config.listen.ops)?;
+
+    let revocations = Arc::new(RevocationSet::default());
+    let means = Means {
+        keys: Arc::clone(&keys),
+        revocations: Arc::clone(&revocations),
+        admin: AdminEnd::Apart(fleet, half),
+    };
+    let edge = Edge::open(&config, public, workers, means).await?;
+    let (close_posts, closes) = watch::channel(false);
+    let posts = Posts::new(closes);
+    let wait = follow::wait_within(config.auth.revocation_stale_after);
+    let keys_known = Arc::new(AtomicBool::new(false));
+    let (held, follower, known) = (posts.clone(), edge.follower(), Arc::clone(&keys_known));
+    let posted = tokio::spawn(async move {
+        let revocations = follow::revocations(line.clone(), follower, wait, jitter);
+        let keys = follow::keys(line, keys, known, wait, jitter);
+        tokio::join!(
+            held.hold_for_ever("the feed of revocations", revocations),
+            held.hold_for_ever("the feed of keys", keys),
+        );
+    });
+
+    let readiness = Readiness::new(vec![
+        ("revocations", Box::new(move || revocations.is_ready())),
+        ("signing keys", Box::new(move || keys_known.load(Ordering::Acquire))),
+        ("feeds", Box::new(move || posts.are_held())),
+    ]);
+    let readiness = Arc::new(readiness.with_remark(edge.remark()));
+    let snapshot = Arc::clone(&edge.snapshot);
+    let meter = Arc::new(move || snapshot.render_metrics());
+    let routes = ops::routes(Arc::clone(&readiness), meter);
+    let ops_address = house::ops::serve(ops_listener, routes)?;
+
+    let signals = Signals::listen()?;
+    stage::announce(&config);
+    readiness.started();
+    data_dir.publish(&edge.addresses, None, ops_address)?;
+    tracing::info!(
+        "a gateway at {}, of the admin API at {}; probes and metrics at {ops_address}",
+        edge::list(&edge.addresses),
+        half.admin_url,
+    );
+
+    let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout).await;
+    close_posts.send_replace(true);
+    let _ = posted.await;
+    Ok(code)
+}
+
+/// Another number each time; any number does where there is none.
+fn jitter() -> u32 {
+    random::bytes().map_or(u32::MAX / 2, u32::from_le_bytes)
+}

@@ -1,0 +1,181 @@
+//! The edge: the public listeners, and the gateway behind them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use config::Config;
+use gateway::access_log::AccessLog;
+use gateway::door::Bounds;
+use gateway::door::Door;
+use gateway::ops::Readiness;
+use gateway::ops::Remark;
+use gateway::snapshot::AdminEnd;
+use gateway::snapshot::Snapshot;
+use kernel::keys::LiveKeys;
+use kernel::revocation::RevocationSet;
+use kernel::revocation::follower::Follower;
+use tokio::sync::watch;
+
+use super::counters;
+use super::counters::Share;
+use super::signals::Signals;
+use super::workers;
+use crate::commands::listeners;
+use crate::open_files;
+
+/// How often it is looked whether the last client has left.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What the gateway goes by.
+pub(crate) struct Means<'a> {
+    pub(crate) keys: Arc<LiveKeys>,
+    pub(crate) revocations: Arc<RevocationSet>,
+    pub(crate) admin: AdminEnd<'a>,
+}
+
+/// The gateway at work.
+pub(crate) struct Edge {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    door: Arc<Door>,
+    workers: Vec<JoinHandle<()>>,
+    share: Option<Share>,
+    access_log: AccessLog,
+    close_door: watch::Sender<bool>,
+    all_left: watch::Sender<bool>,
+}
+
+/// How many threads serve clients where nobody says.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Makes room for the connections of `config`, or has it allow fewer.
+pub(crate) fn make_room(config: &mut Config) {
+    let connections_max = open_files::make_room(config.listen.connections_max);
+    if connections_max < config.listen.connections_max {
+        tracing::warn!(
+            "there is room for {connections_max} of {} connections: raise the limit of open files \
+             (`ulimit -n`), or lower `listen.connections_max`",
+            config.listen.connections_max
+        );
+        config.listen.connections_max = connections_max;
+    }
+}
+
+/// Listens at all public addresses; nobody is let in yet.
+///
+/// # Errors
+/// An address that cannot be had.
+pub(crate) fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
+    config.listen.public.iter().map(|address| listeners::tcp(*address)).collect()
+}
+
+impl Edge {
+    /// Lets clients in from `public`, on `workers` threads.
+    ///
+    /// # Errors
+    /// One clear text for what keeps it from being done.
+    pub(crate) async fn open(
+        config: &Config,
+        public: Vec<TcpListener>,
+        workers: usize,
+        means: Means<'_>,
+    ) -> anyhow::Result<Self> {
+        let access_log = AccessLog::start(io::stderr());
+        let Means { keys, revocations, admin } = means;
+        let (counters, share) = counters::open(config)?;
+        let snapshot =
+            Snapshot::new(config, keys, revocations, admin, access_log.clone(), counters)?;
+        let snapshot = Arc::new(snapshot);
+        let (close_door, door_closes) = watch::channel(false);
+        let (all_left, everybody_left) = watch::channel(false);
+        let bounds = Bounds::from(&config.listen);
+        let door = Arc::new(Door::new(Arc::clone(&snapshot), bounds, door_closes));
+        let addresses = public.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let workers = workers::start(&door, public, workers, &everybody_left)?;
+        tokio::spawn(Arc::clone(&snapshot).keep_fresh());
+        Arc::clone(&snapshot)
+            .keep_issuers()
+            .await
+            .context("other issuers cannot be reached from here")?;
+        let keeper = Arc::clone(&door);
+        tokio::spawn(async move { keeper.keep_moving().await });
+        Ok(Self { snapshot, addresses, door, workers, share, access_log, close_door, all_left })
+    }
+
+    /// A follower that fills the gateway's set, and whose lag the metrics show.
+    pub(crate) fn follower(&self) -> Follower {
+        let snapshot = Arc::clone(&self.snapshot);
+        let set = Arc::clone(&snapshot.gatekeeper.revocations);
+        let witness = move |lag| snapshot.metrics.revocation_applied(lag);
+        Follower::new(set).witnessed_by(Arc::new(witness))
+    }
+
+    /// What is worth telling of the gateway, though it is ready.
+    pub(crate) fn remark(&self) -> Remark {
+        let snapshot = Arc::clone(&self.snapshot);
+        Box::new(move || {
+            let age = snapshot.stale_for(kernel::time::now())?;
+            let is_ready = snapshot.gatekeeper.revocations.is_ready();
+            is_ready.then(|| {
+                let seconds = age.as_secs();
+                format!("revocations are stale: known to be complete {seconds} s ago")
+            })
+        })
+    }
+
+    /// Serves until a signal, then lets nobody in any more, and waits until everybody has left, but
+    /// no longer than `drain_timeout` or until a second signal.
+    pub(crate) async fn serve_until_told(
+        self,
+        mut signals: Signals,
+        readiness: &Readiness,
+        drain_timeout: Duration,
+    ) -> ExitCode {
+        signals.next().await;
+        tracing::info!("ending: no new connections, the requests under way are finished");
+        readiness.closing();
+        self.close_door.send_replace(true);
+        self.door.close().await;
+        let drained = async {
+            while self.door.inside() > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let code = tokio::select! {
+            biased;
+            () = drained => ExitCode::SUCCESS,
+            () = tokio::time::sleep(drain_timeout) => {
+                tracing::warn!("{} connections were cut: they took too long", self.door.inside());
+                ExitCode::SUCCESS
+            }
+            () = signals.next() => {
+                tracing::warn!("a second signal: {} connections are cut", self.door.inside());
+                ExitCode::FAILURE
+            }
+        };
+        self.all_left.send_replace(true);
+        for worker in self.workers {
+            // One that panicked has nothing left to end.
+            let _ = worker.join();
+        }
+        if let Some(share) = self.share {
+            share.close().await;
+        }
+        self.access_log.close();
+        code
+    }
+}
+
+/// Addresses, for people.
+pub(crate) fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
+}

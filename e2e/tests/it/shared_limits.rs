@@ -1,0 +1,285 @@
+//! Limits that several gateways hold together, on a real Redis: while it works, while it does not,
+//! and after.
+
+use std::time::Duration;
+
+use serde_json::json;
+use test_support::http1::Answer;
+use test_support::http1::Request;
+use test_support::link::Link;
+use test_support::redis::RedisServer;
+use test_support::redis::Reply;
+use test_support::wait::START_MAX;
+use test_support::wait::wait_until;
+
+use crate::scene::Scene;
+use crate::scene::assert_problem;
+use crate::scene::in_parallel;
+use crate::tokens::Forged;
+
+/// Longer than any answer takes on a busy machine; a test of an outage says less.
+const PATIENT: &str = "5s";
+
+/// A gateway of a fleet on the Redis at `url`; `more` follows the usual routes, `limits` stands in
+/// `[limits]`.
+fn gateway(url: &str, call_timeout: &str, limits: &str, more: &str) -> Scene {
+    let redis = format!("[redis]\nurl = \"{url}\"\ncall_timeout = \"{call_timeout}\"\n");
+    let usual = crate::scene::USUAL.replace("[limits]\n", &format!("[limits]\n{limits}\n"));
+    Scene::of(&format!("environment = \"dev\"\n{redis}{usual}\n{more}"))
+}
+
+fn fleet(server: &RedisServer, limits: &str, more: &str) -> [Scene; 3] {
+    [1, 2, 3].map(|_| gateway(&server.url(), PATIENT, limits, more))
+}
+
+fn kim_of(tier: &str) -> String {
+    Forged::new("u-7", "kim").tier(tier).sign()
+}
+
+#[track_caller]
+fn left(answer: &Answer) -> u64 {
+    answer.number("x-ratelimit-remaining")
+}
+
+fn statuses(
+    fleet: &[Scene],
+    requests: usize,
+    ask: impl Fn(&Scene) -> Answer + Sync,
+) -> (usize, usize) {
+    let statuses = in_parallel(requests, |index| ask(&fleet[index % fleet.len()]).status);
+    let count = |status: u16| statuses.iter().filter(|&&s| s == status).count();
+    assert_eq!(count(200) + count(429), requests, "{statuses:?}");
+    (count(200), count(429))
+}
+
+#[test]
+fn of_two_hundred_requests_at_three_gateways_exactly_a_hundred_are_admitted() {
+    let server = RedisServer::start();
+    let fleet = fleet(&server, "mode = \"exact\"", "");
+    let token = kim_of("free");
+    assert_eq!(statuses(&fleet, 200, |scene| scene.call(&token)), (100, 100));
+    assert_eq!(fleet.iter().map(Scene::reached).sum::<u64>(), 100);
+}
+
+#[test]
+fn a_strict_route_is_exact_though_others_take_tokens_ahead() {
+    let server = RedisServer::start();
+    let strict =
+        "[[routes]]\nname = \"strict\"\npath = \"/strict\"\nupstream = \"echo\"\nstrict = true";
+    let fleet = fleet(&server, "", strict);
+    let token = kim_of("free");
+    let ask = |scene: &Scene| scene.ask(&Request::get("/strict").bearer(&token));
+    assert_eq!(statuses(&fleet, 200, ask), (100, 100));
+}
+
+#[test]
+fn with_tokens_taken_ahead_a_flood_at_three_gateways_gets_a_tenth_more_or_less_at_most() {
+    let server = RedisServer::start();
+    let fleet = fleet(&server, "", "");
+    let token = kim_of("free");
+    let (admitted, _) = statuses(&fleet, 240, |scene| scene.call(&token));
+    assert!((90..=110).contains(&admitted), "{admitted}");
+}
+
+#[test]
+fn a_caller_is_told_alike_by_each_gateway_how_many_are_left() {
+    let server = RedisServer::start();
+    let fleet = fleet(&server, "mode = \"exact\"", "");
+    let token = kim_of("free");
+    for round in 0..5 {
+        for (at, scene) in fleet.iter().enumerate() {
+            let used = round * 3 + at as u64 + 1;
+            assert_eq!(left(&scene.call(&token)), 100 - used);
+        }
+    }
+    for scene in &fleet {
+        let standing = scene.ask(&Request::get("/auth/rate-limit").bearer(&token)).json();
+        assert_eq!(standing["remaining"], 85, "{standing}");
+        assert_eq!(standing["policies"][0]["name"], "minute", "{standing}");
+    }
+}
+
+#[test]
+fn tokens_taken_ahead_are_there_again_once_a_gateway_has_ended() {
+    let server = RedisServer::start();
+    let [mut one, other, _] = fleet(&server, "", "");
+    let token = kim_of("free");
+    assert_eq!(left(&one.call(&token)), 99);
+    // One holds nine tokens more, which the other cannot see.
+    let seen = other.ask(&Request::get("/auth/rate-limit").bearer(&token)).json();
+    assert_eq!(seen["remaining"], 90, "{seen}");
+    let (status, _) = one.doorward.sigterm_and_wait();
+    assert!(status.success(), "{status}");
+    let seen = other.ask(&Request::get("/auth/rate-limit").bearer(&token)).json();
+    assert_eq!(seen["remaining"], 99, "{seen}");
+}
+
+#[test]
+fn a_caller_at_half_of_a_thousand_a_minute_costs_few_questions() {
+    let server = RedisServer::start();
+    let scene = gateway(&server.url(), PATIENT, "", "");
+    let token = kim_of("premium");
+    let line = scene.line();
+    for _ in 0..500 {
+        assert_eq!(line.ask(&Request::get("/api/x").bearer(&token)).status, 200);
+    }
+    // A lease is a hundred tokens, and asked for when a quarter is left.
+    let asked = scene.metric("doorward_limit_store_calls_total");
+    assert!(asked <= 10, "{asked} questions for 500 requests");
+}
+
+#[test]
+fn hostile_ids_are_one_subject_and_one_key_each() {
+    let server = RedisServer::start();
+    let scene = gateway(&server.url(), PATIENT, "mode = \"exact\"", "");
+    let long = "x".repeat(200);
+    for id in ["a b", "{}", "}{x}", "a:b", "*", "é{", &long] {
+        let token = Forged::new(id, "kim").tier("free").sign();
+        assert_eq!(left(&scene.call(&token)), 99, "{id:?}");
+        assert_eq!(left(&scene.call(&token)), 98, "{id:?}");
+    }
+    let Ok(Reply::Array(keys)) = server.command(&["KEYS", "{doorward:tier:*"]) else {
+        panic!("no keys");
+    };
+    let Ok(Reply::Array(long)) = server.command(&["KEYS", "{doorward:#sha256:*"]) else {
+        panic!("no keys");
+    };
+    assert_eq!((keys.len(), long.len()), (6, 1));
+}
+
+#[test]
+fn a_redis_that_is_away_from_the_start_keeps_nobody_from_starting_or_being_served() {
+    let mut server = RedisServer::start();
+    let url = server.url();
+    server.stop();
+    let scene = gateway(&url, PATIENT, "", "");
+    assert!(scene.doorward.is_ready());
+    assert_eq!(scene.call(&kim_of("free")).status, 200);
+    server.restart();
+    wait_until(START_MAX, || {
+        scene.metric("doorward_limit_store_up") == 1 && scene.call(&kim_of("admin")).status == 200
+    });
+}
+
+/// What a route says happens when Redis is lost, for each way to lose it.
+#[test]
+fn each_route_does_as_it_says_however_redis_is_lost_and_recovers_without_a_restart() {
+    let routes = r#"
+[[routes]]
+name = "local"
+path = "/local"
+upstream = "echo"
+
+[[routes]]
+name = "free-for-all"
+path = "/free-for-all"
+upstream = "echo"
+on_store_loss = "open"
+
+[[routes]]
+name = "closed"
+path = "/closed"
+upstream = "echo"
+on_store_loss = "closed"
+"#;
+    let mut server = RedisServer::start();
+    let link = Link::to(server.addr());
+    let url = server.url_over(&link);
+    let scene = gateway(&url, "100ms", "mode = \"exact\"", routes);
+    let line = scene.line();
+    let mut lost_before = 0;
+    for (n, way) in ["killed", "hung", "refused", "half-open"].into_iter().enumerate() {
+        let id = format!("u-{n}");
+        let token = Forged::new(&id, "kim").tier("free").sign();
+        let ask = |path: &str| line.ask(&Request::get(path).bearer(&token));
+        assert_eq!(left(&ask("/local")), 99, "{way}");
+        match way {
+            "killed" => server.stop(),
+            "hung" => server.pause(),
+            "refused" => link.cut(),
+            _ => link.stall(),
+        }
+        // Whoever finds out waits no longer than the budget; whoever comes later does not wait.
+        wait_until(START_MAX, || {
+            ask("/free-for-all");
+            scene.metric("doorward_limit_store_up") == 0
+        });
+        let closed = ask("/closed");
+        assert_problem(&closed, 503, "SERVICE_UNAVAILABLE", "Limits cannot be checked just now");
+        for _ in 0..150 {
+            assert_eq!(ask("/free-for-all").status, 200, "{way}");
+        }
+        assert_eq!(ask("/local").status, 429, "{way}: what was let in elsewhere counts");
+        let other = Forged::new(&format!("other-{n}"), "kim").tier("free").sign();
+        let admitted = (0..150)
+            .filter(|_| line.ask(&Request::get("/local").bearer(&other)).status == 200)
+            .count();
+        assert_eq!(admitted, 100, "{way}: one gateway alone has the whole limit");
+        let lost = scene.metric("doorward_limit_store_losses_total");
+        assert!(lost > lost_before, "{way}");
+        lost_before = lost;
+
+        match way {
+            "killed" => server.restart(),
+            "hung" => server.resume(),
+            _ => link.mend(),
+        }
+        wait_until(START_MAX, || scene.metric("doorward_limit_store_up") == 1);
+        // What was let in meanwhile is counted there.
+        wait_until(START_MAX, || {
+            let standing = line.ask(&Request::get("/auth/rate-limit").bearer(&other)).json();
+            standing["remaining"] == json!(0)
+        });
+        let fresh = Forged::new(&format!("fresh-{n}"), "kim").tier("free").sign();
+        let answer = line.ask(&Request::get("/closed").bearer(&fresh));
+        assert_eq!((answer.status, left(&answer)), (200, 99), "{way}");
+    }
+}
+
+#[test]
+fn a_lost_redis_is_said_once_and_its_password_never() {
+    let mut server = RedisServer::setup().password("hunter2-of-redis").start();
+    let url = server.url();
+    assert!(url.contains("hunter2"), "{url}");
+    let scene = gateway(&url, "100ms", "mode = \"exact\"", "");
+    let token = kim_of("free");
+    assert_eq!(left(&scene.call(&token)), 99);
+    server.stop();
+    for _ in 0..20 {
+        assert_eq!(scene.call(&token).status, 200);
+    }
+    scene.doorward.wait_for_log("the limit store is lost");
+    server.restart();
+    scene.doorward.wait_for_log("the limit store works again");
+    let log = scene.doorward.log();
+    assert!(!log.contains("hunter2"), "{log}");
+    assert_eq!(log.matches("the limit store is lost").count(), 1, "{log}");
+}
+
+#[test]
+fn redis_is_reached_by_a_user_of_its_access_control_list_and_through_tls() {
+    let authority = test_support::authority::Authority::new();
+    let identity = authority.certifies(&["127.0.0.1"]);
+    let tls = RedisServer::start_with_tls(&identity);
+    let usual = crate::scene::USUAL;
+    let config = format!(
+        "environment = \"dev\"\n[redis]\nurl = \"{}\"\nca = {{ env = \"CA\" }}\n\
+         call_timeout = \"5s\"\n{usual}\n",
+        tls.url()
+    )
+    .replace("[limits]\n", "[limits]\nmode = \"exact\"\n");
+    let root = std::fs::read_to_string(authority.root()).expect("a certificate");
+    let scene = Scene::built(&config, |builder| builder.env("CA", &root));
+    assert_eq!(left(&scene.call(&kim_of("free"))), 99);
+    wait_until(Duration::from_secs(20), || {
+        scene.call(&kim_of("free"));
+        tls.command(&["EXISTS", "{doorward:tier:user:u-7}"]).is_ok_and(|r| r == Reply::Integer(1))
+    });
+
+    let rules = ["~{doorward:*", "+@all", "-@dangerous"];
+    let server = RedisServer::setup().user("doorward", "seven-herons", &rules.join(" ")).start();
+    let scene = gateway(&server.url(), PATIENT, "mode = \"exact\"", "");
+    assert_eq!(left(&scene.call(&kim_of("free"))), 99);
+    let counted = server.command(&["EXISTS", "{doorward:tier:user:u-7}"]).expect("Redis answers");
+    assert_eq!(counted, Reply::Integer(1));
+}

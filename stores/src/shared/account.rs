@@ -1,0 +1,216 @@
+//! What this gateway has of one subject's quota, and what it last heard of the rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::limit::Outcome;
+use kernel::limit::QUOTAS_MAX;
+use kernel::limit::Quota;
+use kernel::limit::WindowState;
+
+use crate::key::KeptKey;
+use crate::shared::terms::Terms;
+
+/// One subject, as this gateway knows it. Moments are of a clock that only goes forward.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) name: KeptKey,
+    /// Tokens taken ahead and not spent yet.
+    balance: u32,
+    /// What the balance was when last tokens came.
+    full: u32,
+    spend_until: Duration,
+    /// Whether tokens are being asked for. Never twice at a time: the store would take the second
+    /// question for one from somebody who has spent everything.
+    asking: bool,
+    ask_again_at: Duration,
+    refusal: Option<Box<Refusal>>,
+    /// What others had counted in each window when the store last answered.
+    others: [u32; QUOTAS_MAX],
+    /// What this gateway had, its tokens included.
+    ours: [u32; QUOTAS_MAX],
+    /// Of which quotas the tokens are.
+    quotas: Option<Arc<[Quota]>>,
+    used_at: Duration,
+}
+
+/// What the store refused, and goes on refusing until it says otherwise.
+#[derive(Debug)]
+struct Refusal {
+    outcome: Outcome,
+    cost: u32,
+    at: Duration,
+    until: Duration,
+}
+
+/// What can be said of a call without asking.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It is paid out of the balance. `ask` says whether more tokens should be asked for, beside it.
+    Paid { ask: bool, others: [u32; QUOTAS_MAX] },
+    /// It is refused, as the store said before.
+    Refused(Outcome),
+    /// The store must be asked; `lease` says whether for tokens, too.
+    Ask { lease: bool },
+}
+
+impl Account {
+    pub(super) fn new(name: KeptKey) -> Self {
+        Self {
+            name,
+            balance: 0,
+            full: 0,
+            spend_until: Duration::ZERO,
+            asking: false,
+            ask_again_at: Duration::ZERO,
+            refusal: None,
+            others: [0; QUOTAS_MAX],
+            ours: [0; QUOTAS_MAX],
+            quotas: None,
+            used_at: Duration::ZERO,
+        }
+    }
+
+    /// Pays `cost`, or says whom to ask.
+    pub(super) fn pay(
+        &mut self,
+        quotas: &[Quota],
+        cost: u32,
+        terms: &Terms,
+        up: Duration,
+    ) -> Answer {
+        self.used_at = up;
+        if let Some(outcome) = self.refused(quotas, cost, up) {
+            return Answer::Refused(outcome);
+        }
+        let leased = terms.cap > 0;
+        self.forget_expired(up);
+        if leased && cost <= self.balance {
+            self.balance -= cost;
+            let low = self.balance <= self.full / 4;
+            return Answer::Paid { ask: low && self.may_ask(up), others: self.others };
+        }
+        // A call that no lease could pay is counted by itself.
+        let lease = leased && cost <= terms.cap && self.may_ask(up);
+        Answer::Ask { lease }
+    }
+
+    /// What a refusal from before says of a call, without changing anything.
+    pub(super) fn refused(&self, quotas: &[Quota], cost: u32, up: Duration) -> Option<Outcome> {
+        let refusal = self.refusal.as_deref()?;
+        let windows = refusal.outcome.windows();
+        let same = windows.len() == quotas.len()
+            && windows.iter().zip(quotas).all(|(window, quota)| window.limit == quota.requests());
+        if up >= refusal.until || cost < refusal.cost || !same {
+            return None;
+        }
+        let since = up.saturating_sub(refusal.at).as_millis() as u64;
+        let elapsed = |ms: u64| if ms == 0 { 0 } else { ms.saturating_sub(since).max(1) };
+        Some(refusal.outcome.map(|_, window| WindowState {
+            retry_ms: window.retry_ms.map(elapsed),
+            reset_ms: elapsed(window.reset_ms),
+            ..window
+        }))
+    }
+
+    /// Notes that tokens are being asked for: [`Account::answered`] or [`Account::unanswered`] must
+    /// follow.
+    pub(super) fn begin_to_ask(&mut self) {
+        self.asking = true;
+    }
+
+    /// Whether tokens are being asked for.
+    #[cfg(test)]
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking
+    }
+
+    /// Remembers which quotas its tokens are of.
+    pub(super) fn keep_for(&mut self, quotas: &Arc<[Quota]>) {
+        self.quotas = Some(Arc::clone(quotas));
+    }
+
+    /// How many tokens may be spent.
+    pub(super) fn spendable(&self, up: Duration) -> u32 {
+        if up < self.spend_until { self.balance } else { 0 }
+    }
+
+    /// The store has given `granted` tokens, of which `paid` are spent at once.
+    pub(super) fn answered(&mut self, granted: u32, paid: u32, asked_at: Duration, terms: &Terms) {
+        self.asking = false;
+        if granted == 0 {
+            // There is no room, or others have it; at the next tick there may be.
+            self.ask_again_at = asked_at + terms.tick;
+            return;
+        }
+        self.balance = (self.balance + granted).saturating_sub(paid);
+        self.full = self.balance.max(1);
+        self.spend_until = asked_at + terms.spendable;
+    }
+
+    /// The store has not answered; what it may have given is nobody's.
+    pub(super) fn unanswered(&mut self, asked_at: Duration, terms: &Terms) {
+        self.asking = false;
+        self.ask_again_at = asked_at + terms.tick;
+    }
+
+    /// Notes how the subject stands by the store; `here` is what this gateway itself has counted.
+    pub(super) fn heard(&mut self, outcome: &Outcome, here: &Outcome, cost: u32, up: Duration) {
+        for (i, (all, here)) in outcome.windows().iter().zip(here.windows()).enumerate() {
+            let used = all.limit.saturating_sub(all.remaining);
+            let ours = here.limit.saturating_sub(here.remaining).saturating_add(self.balance);
+            self.ours[i] = ours.min(used);
+            self.others[i] = used - self.ours[i];
+        }
+        self.refusal = None;
+        if !outcome.admitted
+            && let Some(retry_ms) = outcome.retry_ms()
+        {
+            let until = up + Duration::from_millis(retry_ms);
+            self.refusal = Some(Box::new(Refusal { outcome: *outcome, cost, at: up, until }));
+        }
+    }
+
+    /// Of `limit` the part that this gateway had counted when the store last answered; 0 where it
+    /// never has. It stays what it was: what is let in without the store gives no claim to more.
+    pub(super) fn share(&self, limit: u32, window: usize) -> u32 {
+        let ours = u64::from(self.ours[window]);
+        let all = ours + u64::from(self.others[window]);
+        // At most `limit`.
+        (u64::from(limit) * ours).checked_div(all).unwrap_or_default() as u32
+    }
+
+    /// Takes back what a call has paid and not used, if the store knows that so many tokens may be here;
+    /// says whether it did.
+    pub(super) fn repay(&mut self, cost: u32, terms: &Terms, up: Duration) -> bool {
+        self.refusal = None;
+        if terms.cap == 0 || up >= self.spend_until || self.balance + cost > self.full {
+            return false;
+        }
+        self.balance += cost;
+        true
+    }
+
+    /// Takes all tokens out, to give them back to the store.
+    pub(super) fn close(&mut self, up: Duration) -> Option<(Arc<[Quota]>, u32)> {
+        self.forget_expired(up);
+        let left = std::mem::take(&mut self.balance);
+        self.quotas.take().filter(|_| left > 0).map(|quotas| (quotas, left))
+    }
+
+    /// Whether nothing is lost with it.
+    pub(super) fn is_idle(&self, up: Duration, after: Duration) -> bool {
+        let spent = self.balance == 0 || up >= self.spend_until;
+        spent && !self.asking && up.saturating_sub(self.used_at) >= after
+    }
+
+    fn may_ask(&self, up: Duration) -> bool {
+        !self.asking && up >= self.ask_again_at
+    }
+
+    fn forget_expired(&mut self, up: Duration) {
+        if up >= self.spend_until {
+            self.balance = 0;
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Gateways of one fleet, on a real Redis, with a clock that the test holds.
+
+use std::cell::Cell;
+
+use config::Redis;
+use kernel::limit::SubjectKind;
+use kernel::limit::conformance::Dice;
+use kernel::secret::Secret;
+use test_support::redis::RedisServer;
+
+use super::*;
+use crate::redis::connection::Connection;
+use crate::redis::quotas::Clock;
+
+const ADA: Subject<'static> = Subject { policy: "tier", kind: SubjectKind::User, id: "ada" };
+
+const START_MS: u64 = 1_700_000_123_457;
+
+const ONE: NonZeroU32 = NonZeroU32::MIN;
+
+thread_local! {
+    /// Milliseconds since the test began.
+    static SINCE_MS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn uptime() -> Duration {
+    Duration::from_millis(SINCE_MS.get()) + Duration::from_secs(1000)
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(START_MS + SINCE_MS.get())
+}
+
+fn pass(ms: u64) {
+    SINCE_MS.set(SINCE_MS.get() + ms);
+}
+
+/// One more gateway of the fleet in `server`.
+async fn gateway(server: &RedisServer, name: u8) -> Arc<SharedQuotas> {
+    let redis =
+        Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(server.url())) };
+    let connection = Connection::open(&redis, None).expect("a URL");
+    connection.connected().await.expect("Redis is there");
+    let store = RedisQuotas::new(connection, "doorward", Clock::OfTheCaller);
+    let keys_max = NonZeroUsize::new(10_000).expect("not zero");
+    Arc::new(SharedQuotas::new(store, keys_max, [name; HOLDER_BYTES], uptime))
+}
+
+fn quotas(windows: &[(u32, u64)]) -> Arc<[Quota]> {
+    let quota = |(requests, secs): &(u32, u64)| {
+        Quota::new("q", (*requests).into(), Duration::from_secs(*secs)).expect("within bounds")
+    };
+    windows.iter().map(quota).collect()
+}
+
+async fn take(gateway: &Arc<SharedQuotas>, quotas: &Arc<[Quota]>, leasing: Leasing) -> Outcome {
+    gateway.acquire(ADA, quotas, ONE, leasing, now()).await.expect("the store answers")
+}
+
+/// How many of `calls` are admitted, one after the other; tokens asked for beside are waited for.
+async fn flood(
+    gateway: &Arc<SharedQuotas>,
+    quotas: &Arc<[Quota]>,
+    leasing: Leasing,
+    calls: u32,
+) -> u32 {
+    let mut admitted = 0;
+    for _ in 0..calls {
+        admitted += u32::from(take(gateway, quotas, leasing).await.admitted);
+        settled(gateway).await;
+    }
+    admitted
+}
+
+/// Waits until nobody asks for tokens.
+async fn settled(gateway: &Arc<SharedQuotas>) {
+    while gateway.ledger.read(&ADA, account::Account::is_asking) == Some(true) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn three_gateways_that_ask_each_time_admit_exactly_the_limit() {
+    let server = RedisServer::start();
+    let mut racing = tokio::task::JoinSet::new();
+    let limit = quotas(&[(100, 60), (150, 3600)]);
+    for name in 1..=3 {
+        let gateway = gateway(&server, name).await;
+        for _ in 0..70 {
+            let (gateway, limit) = (Arc::clone(&gateway), Arc::clone(&limit));
+            racing.spawn(async move { take(&gateway, &limit, Leasing::Never).await });
+        }
+    }
+    let admitted = racing.join_all().await.iter().filter(|outcome| outcome.admitted).count();
+    assert_eq!(admitted, 100);
+}
+
+#[tokio::test]
+async fn a_steady_caller_at_half_of_1000_a_minute_costs_one_question_in_fifty_requests() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(1000, 60)]);
+    for call in 0..1500 {
+        let outcome = take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+        assert!(outcome.admitted, "call {call}");
+        settled(&gateway).await;
+        pass(120);
+    }
+    let asked = gateway.figures().asked;
+    assert!(asked <= 1500 / 50, "{asked} questions");
+}
+
+#[tokio::test]
+async fn headers_count_each_call_whether_it_was_paid_ahead_or_not() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(100, 60), (1000, 3600)]);
+    for used in 1..=100 {
+        let outcome = take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+        let left: Vec<_> = outcome.windows().iter().map(|window| window.remaining).collect();
+        assert_eq!(left, [100 - used, 1000 - used], "call {used}");
+        assert!(outcome.admitted && outcome.retry_ms() == Some(0), "call {used}");
+        settled(&gateway).await;
+        let peeked = gateway.peek(ADA, &limit, now()).await.expect("the store answers");
+        assert_eq!(peeked.windows()[0].remaining, 100 - used, "after call {used}");
+    }
+    let refused = take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+    assert!(!refused.admitted && refused.windows()[0].remaining == 0);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_refused_without_a_question_until_the_moment_that_was_named() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(5, 60)]);
+    assert_eq!(flood(&gateway, &limit, Leasing::Never, 6).await, 5);
+    let (asked, begin) = (gateway.figures().asked, SINCE_MS.get());
+    let refused = take(&gateway, &limit, Leasing::Never).await;
+    let retry_ms = refused.retry_ms().expect("it will fit");
+    pass(retry_ms - 1);
+    let early = take(&gateway, &limit, Leasing::Never).await;
+    assert_eq!((early.admitted, early.retry_ms()), (false, Some(1)));
+    assert!(gateway.is_refused(ADA, &limit, ONE));
+    assert_eq!(gateway.figures().asked, asked, "nobody was asked for {retry_ms} ms");
+    pass(1);
+    assert!(!gateway.is_refused(ADA, &limit, ONE));
+    assert!(take(&gateway, &limit, Leasing::Never).await.admitted);
+    assert_eq!(SINCE_MS.get() - begin, retry_ms);
+}
+
+#[tokio::test]
+async fn a_refusal_of_one_tier_says_nothing_of_another() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let (free, premium) = (quotas(&[(5, 60)]), quotas(&[(50, 60)]));
+    assert_eq!(flood(&gateway, &free, Leasing::Never, 6).await, 5);
+    let outcome = take(&gateway, &premium, Leasing::Never).await;
+    assert!(outcome.admitted);
+    assert_eq!(outcome.windows()[0].remaining, 44);
+}
+
+/// In no window more than L + ⌊L / 10⌋, whoever floods, asks, is killed or comes back.
+#[tokio::test]
+async fn a_flood_over_gateways_that_are_killed_and_started_stays_within_the_bound() {
+    for seed in 0..12 {
+        let server = RedisServer::start();
+        let mut dice = Dice(seed);
+        let limit = quotas(&[(40, 1), (100, 3)]);
+        let mut fleet = Vec::new();
+        for name in 1..=3 {
+            fleet.push(gateway(&server, name).await);
+        }
+        let mut next_name = 4;
+        let mut admitted: Vec<u64> = Vec::new();
+        for _ in 0..600 {
+            let which = dice.below(3) as usize;
+            match dice.below(60) {
+                0 => {
+                    // Killed: its tokens are nobody's.
+                    fleet[which] = gateway(&server, next_name).await;
+                    next_name += 1;
+                }
+                1 => {
+                    fleet[which].close(now()).await;
+                }
+                _ => {
+                    let calls = 1 + dice.below(6);
+                    for _ in 0..calls {
+                        let gateway = &fleet[which];
+                        if take(gateway, &limit, Leasing::WherePossible).await.admitted {
+                            admitted.push(SINCE_MS.get());
+                        }
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+            pass(*dice.pick(&[0, 0, 0, 3, 17, 50, 120, 400]));
+        }
+        for gateway in &fleet {
+            settled(gateway).await;
+        }
+        for (ms, bound) in [(1000, 44), (3000, 104)] {
+            for (i, end) in admitted.iter().enumerate() {
+                let within = admitted[..=i].iter().rev().take_while(|at| **at + ms >= *end);
+                let count = within.count();
+                assert!(count <= bound, "seed {seed}: {count} within {ms} ms");
+            }
+        }
+        assert!(admitted.len() > 100, "seed {seed}: {} admitted", admitted.len());
+    }
+}
+
+#[tokio::test]
+async fn a_flood_gets_no_less_than_the_limit_less_a_tenth() {
+    let server = RedisServer::start();
+    let (one, other) = (gateway(&server, 1).await, gateway(&server, 2).await);
+    let limit = quotas(&[(100, 60)]);
+    // The other takes what it can, and is killed.
+    assert_eq!(flood(&other, &limit, Leasing::WhereWorthwhile, 1).await, 1);
+    let admitted = flood(&one, &limit, Leasing::WhereWorthwhile, 200).await;
+    assert!((90..=99).contains(&admitted), "{admitted}");
+}
+
+#[tokio::test]
+async fn tokens_of_a_gateway_that_ends_are_there_for_others() {
+    let server = RedisServer::start();
+    let (one, other) = (gateway(&server, 1).await, gateway(&server, 2).await);
+    let limit = quotas(&[(100, 60)]);
+    assert_eq!(flood(&other, &limit, Leasing::WhereWorthwhile, 3).await, 3);
+    other.close(now()).await;
+    assert_eq!(flood(&one, &limit, Leasing::WhereWorthwhile, 200).await, 97);
+}
+
+#[tokio::test]
+async fn tokens_are_not_spent_when_their_time_is_over() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(100, 60)]);
+    take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+    assert_eq!(gateway.figures().asked, 1);
+    pass(13_499);
+    take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+    assert_eq!(gateway.figures().asked, 1, "a lease of 15 s is spent for 13.5 s");
+    pass(1);
+    take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+    assert_eq!(gateway.figures().asked, 2);
+}
+
+#[tokio::test]
+async fn a_request_given_up_while_it_asks_keeps_nobody_from_asking() {
+    let mut server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(100, 60)]);
+    server.pause();
+    {
+        let asking = take(&gateway, &limit, Leasing::WhereWorthwhile);
+        tokio::select! {
+            biased;
+            _ = asking => unreachable!("Redis stands still"),
+            () = async {
+                while gateway.ledger.read(&ADA, account::Account::is_asking) != Some(true) {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
+        }
+    }
+    server.resume();
+    assert_eq!(gateway.ledger.read(&ADA, account::Account::is_asking), Some(false));
+    pass(1000);
+    assert!(take(&gateway, &limit, Leasing::WhereWorthwhile).await.admitted);
+    assert!(gateway.ledger.read(&ADA, |account| account.spendable(uptime())) > Some(0));
+}
+
+#[tokio::test]
+async fn without_the_store_a_gateway_goes_by_its_share_and_what_it_let_in_is_counted_afterwards() {
+    let mut server = RedisServer::start();
+    let (one, other) = (gateway(&server, 1).await, gateway(&server, 2).await);
+    let limit = quotas(&[(100, 3600)]);
+    // Three of four calls come to this gateway.
+    for _ in 0..5 {
+        take(&other, &limit, Leasing::Never).await;
+    }
+    for _ in 0..15 {
+        take(&one, &limit, Leasing::Never).await;
+    }
+    server.stop();
+    while !one.figures().rests {
+        one.acquire(ADA, &limit, ONE, Leasing::Never, now()).await.expect_err("nobody is there");
+    }
+    let let_in = |gateway: &Arc<SharedQuotas>, subject| {
+        let limit = Arc::clone(&limit);
+        let gateway = Arc::clone(gateway);
+        (0..200).filter(move |_| gateway.acquire_here(subject, &limit, ONE, now()).admitted).count()
+    };
+    one.gateways.store(4, Ordering::Relaxed);
+    let outcome = one.peek_here(ADA, &limit, now());
+    assert_eq!((outcome.windows()[0].limit, outcome.windows()[0].remaining), (100, 75 - 15));
+    assert_eq!(let_in(&one, ADA), 75 - 15, "its share, less what it has counted already");
+    let bob = Subject { id: "bob", ..ADA };
+    assert_eq!(let_in(&one, bob), 100 / 4, "of one it never saw, an equal part");
+
+    server.restart();
+    let counted = async {
+        loop {
+            let ada = one.peek(ADA, &limit, now()).await;
+            let bob = one.peek(bob, &limit, now()).await;
+            if let (Ok(ada), Ok(bob)) = (ada, bob) {
+                let left = (ada.windows()[0].remaining, bob.windows()[0].remaining);
+                // Redis has lost what it knew; what was let in since is counted.
+                if left == (100 - 60, 100 - 25) {
+                    return;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = one.keep(now) => unreachable!("it is kept for ever"),
+        counted = tokio::time::timeout(Duration::from_secs(60), counted) => {
+            counted.expect("what was let in is counted");
+        }
+    }
+}
+
+#[tokio::test]
+async fn gateways_hear_how_many_there_are() {
+    let server = RedisServer::start();
+    let mut fleet = Vec::new();
+    for name in 1..=3 {
+        fleet.push(gateway(&server, name).await);
+    }
+    for (gateway, heard) in fleet.iter().zip(1..) {
+        assert_eq!(gateway.store.announce(&gateway.holder).await.expect("answers"), heard);
+    }
+    assert_eq!(fleet[0].store.announce(&fleet[0].holder).await.expect("answers"), 3);
+    fleet[1].close(now()).await;
+    assert_eq!(fleet[0].store.announce(&fleet[0].holder).await.expect("answers"), 2);
+}

@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use kernel::keys::LiveKeys;
+use kernel::random::NoRandomness;
 use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
+use rustls::ClientConfig;
 use stores::memory::MemoryQuotas;
+use stores::redis::connection::ConnectionError;
+use stores::redis::stream::publisher::StreamPublisher;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
@@ -49,11 +53,13 @@ use crate::store::database::Database;
 use crate::store::fault::DbError;
 use crate::store::lookout::Lookout;
 use crate::store::open::OpenError;
+use crate::store::publish::publish;
 use crate::store::refresh_keys::RefreshKeys;
 use crate::store::secrets::secret_for;
 use crate::store::tail::Progress;
 use crate::store::tail::follow;
 use crate::store::users;
+use crate::store::values::hex;
 
 /// Everything opened: the database, the hashing threads, the keys.
 pub struct AdminApi {
@@ -63,6 +69,17 @@ pub struct AdminApi {
     lookout: Arc<Lookout>,
     router: Router,
     management: Router,
+}
+
+/// Why revocations cannot be carried to Redis at all.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No connection can be made as configured.
+    #[error(transparent)]
+    Redis(#[from] ConnectionError),
+    /// There is no name for this process.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
 }
 
 impl AdminApi {
@@ -234,6 +251,26 @@ impl AdminApi {
     /// move; what another process writes is seen within a tenth of a second. After it nobody waits.
     pub async fn look_out(&self, shutdown: impl Future<Output = ()>) {
         self.lookout.keep(&self.desk.database, shutdown).await;
+    }
+
+    /// Carries revocations to the gateways of a fleet by the Redis at `redis` until `shutdown`, whenever
+    /// no other process on the same database does; servers prove who they are by `tls`, where the URL
+    /// asks for it. What is committed is on its way within a hundredth of a second, or two.
+    ///
+    /// A Redis or a database that is away is waited for. Gateways see what they missed.
+    ///
+    /// # Errors
+    /// [`PublishError`]: only what no waiting would mend.
+    pub async fn publish_revocations(
+        &self,
+        redis: &config::Redis,
+        tls: Option<ClientConfig>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), PublishError> {
+        let holder = hex(&kernel::random::bytes::<16>()?);
+        let stream = StreamPublisher::open(redis, tls)?;
+        publish(&self.desk.database, &self.desk.clock, &stream, &holder, shutdown).await;
+        Ok(())
     }
 
     /// How many passwords were hashed or checked since the start.

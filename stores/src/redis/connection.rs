@@ -223,6 +223,21 @@ impl Connection {
         Ok(policy.unwrap_or_default().trim().to_owned())
     }
 
+    /// Has Redis carry out one command: its name, then `words`, of which those that are keys are `key`.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn ask<R: FromValue>(
+        &self,
+        command: &'static str,
+        key: &str,
+        words: Vec<Value>,
+    ) -> Result<R, Lost> {
+        let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
+        let command = CustomCommand::new_static(command, slot, false);
+        self.bounded.custom(command, words).await.map_err(|error| self.lost(error))
+    }
+
     /// What an error of a call means.
     fn lost(&self, error: Error) -> Lost {
         match error.kind() {

@@ -1,7 +1,8 @@
 //! What a fleet shares, in Redis or Valkey, single or as a cluster.
 //!
 //! [`connection`] carries calls that are never waited for beyond a budget; [`breaker`] gives a store
-//! that has failed a rest, so that an outage costs nothing; [`quotas`] keeps counters by one script.
+//! that has failed a rest, so that an outage costs nothing; [`quotas`] keeps counters by one script;
+//! [`stream`] carries the tail of the revocation log.
 //!
 //! Architecture Invariant: nothing here is asked on a request's path without a budget, and nothing
 //! here decides what happens to a request when there is no answer.
@@ -13,3 +14,5 @@ pub mod breaker;
 mod key;
 
 pub mod quotas;
+
+pub mod stream;

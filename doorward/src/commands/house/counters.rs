@@ -10,6 +10,7 @@ use gateway::limit::counters::Counters;
 use gateway::limit::counters::keys_max;
 use kernel::random;
 use kernel::time;
+use rustls::ClientConfig;
 use stores::redis::connection::Connection;
 use stores::redis::quotas::Clock;
 use stores::redis::quotas::RedisQuotas;
@@ -52,16 +53,21 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<(Counters, Option<Sh
 }
 
 /// A connection to the Redis of a fleet.
+fn connect(redis: &Redis) -> anyhow::Result<Connection> {
+    Ok(Connection::open(redis, tls_of(redis)?)?)
+}
+
+/// How the Redis of a fleet proves who it is; none where it is spoken to in the clear.
 ///
 /// # Errors
-/// What no waiting would mend.
-pub(crate) fn connect(redis: &Redis) -> anyhow::Result<Connection> {
+/// Certificates that cannot be used.
+pub(crate) fn tls_of(redis: &Redis) -> anyhow::Result<Option<ClientConfig>> {
     let roots = match &redis.ca {
         _ if !redis.uses_tls() => None,
         Some(pem) => Some(outbound::roots_in(pem.expose()).context("`redis.ca`")?),
         None => Some(outbound::roots_of_the_system()),
     };
-    Ok(Connection::open(redis, roots.map(outbound::tls_trusting))?)
+    Ok(roots.map(outbound::tls_trusting))
 }
 
 impl Share {

@@ -1,7 +1,8 @@
 //! What a fleet shares, in Redis or Valkey, single or as a cluster.
 //!
 //! [`connection`] carries calls that are never waited for beyond a budget; [`breaker`] gives a store
-//! that has failed a rest, so that an outage costs nothing; [`quotas`] keeps counters by one script.
+//! that has failed a rest, so that an outage costs nothing; [`quotas`] keeps counters by one script;
+//! [`old_service`] shares revocations with the service that Doorward replaces.
 //!
 //! Architecture Invariant: nothing here is asked on a request's path without a budget, and nothing
 //! here decides what happens to a request when there is no answer.
@@ -11,5 +12,7 @@ pub mod connection;
 pub mod breaker;
 
 mod key;
+
+pub mod old_service;
 
 pub mod quotas;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use config::Config;
-use config::Redis;
 use gateway::limit::counters::Counters;
 use gateway::limit::counters::keys_max;
 use kernel::random;
@@ -24,15 +23,18 @@ pub(crate) struct Share {
     shared: Arc<SharedQuotas>,
 }
 
-/// Opens the counters of `config`, and what is to be closed at the end. Redis need not be there.
+/// Opens the counters of `config`, and what is to be closed at the end; `connection` is that to its
+/// Redis, which need not be there.
 ///
 /// # Errors
 /// What no waiting would mend.
-pub(crate) fn open(config: &Config) -> anyhow::Result<(Counters, Option<Share>)> {
-    let Some(redis) = &config.redis else {
+pub(crate) fn open(
+    config: &Config,
+    connection: Option<Connection>,
+) -> anyhow::Result<(Counters, Option<Share>)> {
+    let (Some(redis), Some(connection)) = (&config.redis, connection) else {
         return Ok((Counters::here(config), None));
     };
-    let connection = connect(redis)?;
     let store = RedisQuotas::new(connection, &redis.namespace, Clock::OfTheServer);
     let holder = random::bytes().context("the system has no random numbers")?;
     let shared = SharedQuotas::new(store, keys_max(config), holder, time::uptime);
@@ -40,19 +42,6 @@ pub(crate) fn open(config: &Config) -> anyhow::Result<(Counters, Option<Share>)>
     let keeper = Arc::clone(&shared);
     tokio::spawn(async move { keeper.keep(time::now).await });
     Ok((Counters::Shared(Arc::clone(&shared)), Some(Share { shared })))
-}
-
-/// A connection to the Redis of a fleet.
-///
-/// # Errors
-/// What no waiting would mend.
-pub(crate) fn connect(redis: &Redis) -> anyhow::Result<Connection> {
-    let roots = match &redis.ca {
-        _ if !redis.uses_tls() => None,
-        Some(pem) => Some(outbound::roots_in(pem.expose()).context("`redis.ca`")?),
-        None => Some(outbound::roots_of_the_system()),
-    };
-    Ok(Connection::open(redis, roots.map(outbound::tls_trusting))?)
 }
 
 impl Share {

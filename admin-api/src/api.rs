@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use axum::Router;
 use kernel::keys::LiveKeys;
+use kernel::random::NoRandomness;
 use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
+use rustls::ClientConfig;
 use stores::memory::MemoryQuotas;
+use stores::redis::connection::ConnectionError;
 use stores::redis::old_service::OldService;
+use stores::redis::stream::publisher::StreamPublisher;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
@@ -52,11 +56,13 @@ use crate::store::database::Database;
 use crate::store::fault::DbError;
 use crate::store::lookout::Lookout;
 use crate::store::open::OpenError;
+use crate::store::publish::publish;
 use crate::store::refresh_keys::RefreshKeys;
 use crate::store::secrets::secret_for;
 use crate::store::tail::Progress;
 use crate::store::tail::follow;
 use crate::store::users;
+use crate::store::values::hex;
 
 /// Everything opened: the database, the hashing threads, the keys.
 pub struct AdminApi {
@@ -66,6 +72,17 @@ pub struct AdminApi {
     lookout: Arc<Lookout>,
     router: Router,
     management: Router,
+}
+
+/// Why revocations cannot be carried to Redis at all.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No connection can be made as configured.
+    #[error(transparent)]
+    Redis(#[from] ConnectionError),
+    /// There is no name for this process.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
 }
 
 impl AdminApi {
@@ -139,22 +156,25 @@ impl AdminApi {
         let loaded = signing_keys.load().await;
         loaded.map_err(|error| OpenError::SigningKeys(Box::new(error)))?;
         let users = Users::new(Arc::clone(&desk), config);
-        let staff = Staff { desk, users };
         let registration = Registration {
-            users: staff.users.clone(),
+            users: users.clone(),
             tier: config.limits.default_tier.clone(),
             is_open: config.auth.registration,
         };
-        let exposed = config.listen.expose_management;
-        let cookie = DeviceCookie::of(config);
-        let router = routes(&staff, cookie, FrontEnd::of(&config.auth), registration, exposed);
+        let staff = Staff {
+            desk,
+            users,
+            cookie: DeviceCookie::of(config),
+            front_end: Arc::new(FrontEnd::of(&config.auth)),
+            registration: Arc::new(registration),
+        };
         Ok(Self {
+            router: routes(&staff, config.listen.expose_management),
             management: management(&staff),
             desk: staff.desk,
             users: staff.users,
             signing_keys,
             lookout: Arc::new(Lookout::new()),
-            router,
         })
     }
 
@@ -263,6 +283,26 @@ impl AdminApi {
             Some(beside) => beside.is_told(within).await,
             None => true,
         }
+    }
+
+    /// Carries revocations to the gateways of a fleet by the Redis at `redis` until `shutdown`, whenever
+    /// no other process on the same database does; servers prove who they are by `tls`, where the URL
+    /// asks for it. What is committed is on its way within a hundredth of a second, or two.
+    ///
+    /// A Redis or a database that is away is waited for. Gateways see what they missed.
+    ///
+    /// # Errors
+    /// [`PublishError`]: only what no waiting would mend.
+    pub async fn publish_revocations(
+        &self,
+        redis: &config::Redis,
+        tls: Option<ClientConfig>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), PublishError> {
+        let holder = hex(&kernel::random::bytes::<16>()?);
+        let stream = StreamPublisher::open(redis, tls)?;
+        publish(&self.desk.database, &self.desk.clock, &stream, &holder, shutdown).await;
+        Ok(())
     }
 
     /// How many passwords were hashed or checked since the start.

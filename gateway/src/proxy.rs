@@ -17,6 +17,7 @@ use http::header::CACHE_CONTROL;
 use http::header::CONTENT_TYPE;
 use http::header::EXPECT;
 use http::header::HOST;
+use http::header::WWW_AUTHENTICATE;
 use kernel::front;
 use kernel::problem::MEDIA_TYPE;
 use pingora::ErrorSource;
@@ -245,6 +246,10 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         visit: &mut Self::CTX,
     ) -> Result<()> {
+        // It is this gateway that is not known there, not the client.
+        if matches!(visit.way, Way::Mount) && is_for_the_fleet(response) {
+            return Err(Error::new_up(ErrorType::ConnectRefused));
+        }
         visit.sign(response)
     }
 
@@ -396,6 +401,12 @@ fn refusal_of(error: &Error) -> Option<Refusal> {
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
     }
+}
+
+/// Whether it is an admin API's answer to a gateway without its token.
+fn is_for_the_fleet(response: &ResponseHeader) -> bool {
+    response.status == StatusCode::UNAUTHORIZED
+        && response.headers.get(WWW_AUTHENTICATE).is_some_and(|it| it == front::FLEET_CHALLENGE)
 }
 
 /// Whether nothing was sent to the other side, since there was no connection to it.

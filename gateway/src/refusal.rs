@@ -93,7 +93,7 @@ pub enum UpstreamFault {
     #[error("the back end cannot be reached")]
     Unreachable,
     /// No connection to the admin API, which may be back in a moment.
-    #[error("signing in is not possible just now")]
+    #[error("the admin API cannot be reached just now")]
     AdminAway,
     /// No answer in time.
     #[error("the back end did not answer in time")]

@@ -83,7 +83,17 @@ pub fn check_age(
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+    use kernel::keys::Key;
+    use kernel::keys::KeyRing;
+    use kernel::keys::LiveKeys;
+    use kernel::keys::SigningKey;
+    use kernel::secret::Secret;
+    use kernel::token::Profile;
+
     use super::*;
+    use crate::auth::Authenticator;
+    use crate::auth::Needs;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
     const BOUND: Duration = Duration::from_secs(30);
@@ -96,6 +106,40 @@ mod tests {
         assert!(!is_stale(NOW.plus(BOUND), BOUND, NOW));
         // Never heard of.
         assert!(is_stale(Timestamp::default(), BOUND, NOW));
+    }
+
+    /// Somebody with a token, and the set that let them in.
+    async fn somebody() -> (RevocationSet, Visitor) {
+        let key = SigningKey::hs256("k1", &Secret::new("k".repeat(32))).expect("a key");
+        let ring = KeyRing::new(vec![Key::Signing(Box::new(key))]).expect("a ring");
+        let profile = Profile {
+            issuer: "doorward".into(),
+            audience: None,
+            leeway: Duration::ZERO,
+            lifetime_max: Duration::from_secs(3600),
+            accept_legacy: false,
+        };
+        let keys = Arc::new(LiveKeys::new(ring));
+        let authenticator = Authenticator::new(keys, Arc::default(), profile, 0, true);
+        let identity = authenticator.identify(Needs::Token, &HeaderMap::new(), NOW).await;
+        let set = RevocationSet::default();
+        set.apply_snapshot(0, &[], NOW);
+        let visitor = check(&set, identity.expect("the test user")).expect("nothing is revoked");
+        (set, visitor)
+    }
+
+    #[tokio::test]
+    async fn a_route_that_denies_lets_a_caller_in_at_the_bound_and_not_past_it() {
+        let (set, visitor) = somebody().await;
+        let [at, past] = [BOUND, BOUND + Duration::from_millis(1)].map(|age| NOW.plus(age));
+        let deny = |now| check_age(&set, &visitor, OnStaleRevocations::Deny, BOUND, now);
+        assert_eq!(deny(at), Ok(()));
+        assert_eq!(deny(past), Err(Stale));
+        let allow = check_age(&set, &visitor, OnStaleRevocations::Allow, BOUND, past);
+        assert_eq!(allow, Ok(()));
+        // Heard of again.
+        set.apply_snapshot(0, &[], past);
+        assert_eq!(deny(past), Ok(()));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub const CLIENT_ADDRESS: &str = "x-doorward-client";
 /// The header in which a gateway that runs apart shows the admin API the fleet's token.
 pub const FLEET_TOKEN: &str = "x-doorward-fleet-token";
 
+/// The challenge of an admin API to whoever does not show that token: it is for no client.
+pub const FLEET_CHALLENGE: &str = "Doorward-Fleet";
+
 /// Below it the halves speak to each other alone: the gateway has no place of that name, whatever
 /// is configured, and no mount lies there.
 pub const BETWEEN_HALVES: &str = "/.doorward";

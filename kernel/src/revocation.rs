@@ -10,6 +10,8 @@ mod marks;
 
 pub mod feed;
 
+pub mod frame;
+
 pub mod follower;
 
 #[doc(hidden)]
@@ -166,6 +168,11 @@ impl RevocationSet {
     /// When the set was last known to be complete; the epoch itself before the first snapshot.
     pub fn heard_at(&self) -> Timestamp {
         Timestamp::from_millis(self.heard_ms.load(Ordering::Acquire))
+    }
+
+    /// Notes that the set was complete at `at`, if that is news.
+    pub(crate) fn was_complete(&self, at: Timestamp) {
+        self.heard_ms.fetch_max(at.as_millis(), Ordering::AcqRel);
     }
 
     /// Whether a first snapshot was taken in and the bound holds.

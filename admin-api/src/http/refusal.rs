@@ -10,6 +10,7 @@ use http::header::ALLOW;
 use http::header::CONTENT_TYPE;
 use http::header::RETRY_AFTER;
 use http::header::WWW_AUTHENTICATE;
+use kernel::front::FLEET_CHALLENGE;
 use kernel::problem::ErrorCode;
 use kernel::problem::FieldFault;
 use kernel::problem::MEDIA_TYPE;
@@ -190,7 +191,7 @@ impl Refusal {
     fn challenge(&self) -> Option<&'static str> {
         match self {
             // RFC 9110 §11.6.1 wants a challenge with every 401; this one is for no client.
-            Self::NotOfTheFleet => Some("Doorward-Fleet"),
+            Self::NotOfTheFleet => Some(FLEET_CHALLENGE),
             Self::NotAuthenticated | Self::WrongPassword => Some("Bearer"),
             Self::NotLetIn(_) => (self.status() == StatusCode::UNAUTHORIZED).then_some("Bearer"),
             Self::InvalidToken

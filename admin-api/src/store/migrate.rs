@@ -63,6 +63,7 @@ pub(crate) const STEPS: Steps = both!(
     8 "0008_devices.sql",
     9 "0009_email_verifications.sql",
     10 "0010_removed.sql",
+    11 "0011_revocation_publisher.sql",
 );
 
 /// A database that this program must not touch.

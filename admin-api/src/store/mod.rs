@@ -59,3 +59,7 @@ pub(crate) mod watched;
 pub(crate) mod tail;
 
 pub(crate) mod lookout;
+
+pub(crate) mod publisher_lease;
+
+pub(crate) mod publish;

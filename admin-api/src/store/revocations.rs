@@ -10,6 +10,7 @@ use kernel::token::TokenKey;
 use super::fault::DbError;
 use super::sql::Sql;
 use super::sql::Tx;
+use super::values::hex;
 use super::values::params;
 
 /// Adds `entry` to the log, within the transaction of the act that calls for it.
@@ -50,6 +51,17 @@ pub(crate) fn position(sql: &Sql<'_>) -> Result<Position, DbError> {
         Ok(Position { log_id: row.text("log_id")?, seq: row.number("seq")? })
     })?;
     at.ok_or(DbError::Row("the counter of revocations"))
+}
+
+/// Calls the log another one, if it is still called `log_id` and has come less far than `carried`;
+/// says whether it did.
+///
+/// # Errors
+/// [`DbError`].
+pub(crate) fn begin_another_log(tx: &Tx<'_>, log_id: &str, carried: u64) -> Result<bool, DbError> {
+    let another = hex(&kernel::random::bytes::<16>()?);
+    let rename = "UPDATE revocation_log SET log_id = ?1 WHERE log_id = ?2 AND seq < ?3";
+    Ok(tx.execute(rename, params![another, log_id, carried])? > 0)
 }
 
 /// Rows after number `after` that can still refuse something at `now`, in order, at most

@@ -48,7 +48,7 @@ fn the_annotated_file_loads_with_every_key_taken_up() {
     fs::write(directory.path().join("private"), PRIVATE_PEM).unwrap();
     let certificate = directory.path().join("certificate");
     fs::write(&certificate, CERTIFICATE_PEM).unwrap();
-    let text = ["fleet.pem", "fleet-ca.pem"].iter().fold(text, |text, name| {
+    let text = ["fleet.pem", "fleet-ca.pem", "redis-ca.pem"].iter().fold(text, |text, name| {
         text.replace(&format!("/etc/doorward/{name}"), &certificate.display().to_string())
     });
     let private = directory.path().join("private").display().to_string();

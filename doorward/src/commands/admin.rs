@@ -17,9 +17,11 @@ use tokio::task::JoinHandle;
 use super::first_admin;
 use super::greeting::of_the_first_administrator;
 use super::house;
+use super::house::office::Carrier;
 use super::house::office::FleetGate;
 use super::house::office::Office;
 use super::house::post::Posts;
+use super::house::redis::tls_of;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -65,7 +67,11 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let posts = Posts::new(office_closes);
     let office = Office { api: Arc::clone(&api), posts: posts.clone() };
     let gate = FleetGate { door, token: fleet.token.clone(), listener };
-    let office = tokio::spawn(office.work_for_the_fleet(gate));
+    let carrier = match config.redis.clone() {
+        Some(redis) => Some(Carrier { tls: tls_of(&redis)?, redis }),
+        None => None,
+    };
+    let office = tokio::spawn(office.work_for_the_fleet(gate, carrier));
 
     let readiness =
         Arc::new(Readiness::new(vec![("admin api", Box::new(move || posts.are_held()))]));

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use config::Config;
+use gateway::fleet::feed::HttpFeed;
 use gateway::fleet::follow;
 use gateway::fleet::line::Line;
 use gateway::ops;
@@ -16,6 +17,8 @@ use gateway::ops::Readiness;
 use gateway::snapshot::AdminEnd;
 use kernel::random;
 use kernel::revocation::RevocationSet;
+use stores::redis::stream;
+use stores::redis::stream::reader::StreamReader;
 use tokio::sync::watch;
 
 use super::house;
@@ -23,6 +26,7 @@ use super::house::edge;
 use super::house::edge::Edge;
 use super::house::edge::Means;
 use super::house::post::Posts;
+use super::house::redis::tls_of;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -69,8 +73,23 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
     let wait = follow::wait_within(config.auth.revocation_stale_after);
     let keys_known = Arc::new(AtomicBool::new(false));
     let (held, follower, known) = (posts.clone(), edge.follower(), Arc::clone(&keys_known));
+    let stream = stream_of(&config)?;
     let posted = tokio::spawn(async move {
-        let revocations = follow::revocations(line.clone(), follower, wait, jitter);
+        let feed = line.clone();
+        let revocations = async move {
+            match stream {
+                Some(stream) => {
+                    stream::follow::follow(
+                        stream,
+                        follower,
+                        HttpFeed::new(feed),
+                        kernel::time::now,
+                    )
+                    .await;
+                }
+                None => follow::revocations(feed, follower, wait, jitter).await,
+            }
+        };
         let keys = follow::keys(line, keys, known, wait, jitter);
         tokio::join!(
             held.hold_for_ever("the feed of revocations", revocations),
@@ -103,6 +122,12 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
     close_posts.send_replace(true);
     let _ = posted.await;
     Ok(code)
+}
+
+/// The stream of revocations in the Redis of the fleet, where there is one.
+fn stream_of(config: &Config) -> anyhow::Result<Option<StreamReader>> {
+    let Some(redis) = &config.redis else { return Ok(None) };
+    Ok(Some(StreamReader::open(redis, tls_of(redis)?)?))
 }
 
 /// Another number each time; any number does where there is none.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::Value;
+use test_support::authority::Authority;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 
@@ -166,7 +167,14 @@ fn files_we_ship() -> Vec<PathBuf> {
 
 #[test]
 fn the_files_we_ship_are_good() {
+    let authority = Authority::new();
+    let identity = authority.certifies(&["admin.internal"]);
     let builder = Doorward::builder()
+        .env("FLEET_TOKEN", "Qe8Rt2Yw5Ui9Op3As6Df1Gh7Jk4Lz0Xc")
+        .env("FLEET_CERTIFICATE", &identity.certificate)
+        .env("FLEET_PRIVATE_KEY", &identity.key)
+        .env("FLEET_CA", &fs::read_to_string(authority.root()).unwrap())
+        .env("KEY_ENCRYPTION_KEY", "Nm4Bv8Cx2Za6Sd0Fg5Hj9Kl3Qw7Er1Ty")
         .env("DOORWARD_SIGNING_SECRET", "Zr0Tn5VbM3cYh8sJd1FgPa4kX9w2Lq7e")
         .env("DOORWARD_PREVIOUS_SECRET", "Vb7Mq3Xc9Lk2Zp5Tn8Rw1Yd6Hg4Js0Fa")
         .env("POSTGRES_PASSWORD", "p@ss:word!");

@@ -14,6 +14,7 @@ use test_support::http1::Answer;
 use test_support::http1::Connection;
 use test_support::http1::Request;
 use test_support::postgres::PostgresDatabase;
+use test_support::postgres::PostgresServer;
 use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
@@ -149,6 +150,13 @@ fn log_out(gateway: &Doorward, tokens: &Tokens) {
 fn wait_until_refused(gateway: &Doorward, access: &str) {
     wait_until(SOON, || call(gateway, access).status == 401);
     assert_revoked(&call(gateway, access));
+}
+
+/// Checks an answer of a gateway that cannot reach its admin API.
+#[track_caller]
+fn assert_away(answer: &Answer) {
+    let detail = "the admin API cannot be reached just now";
+    assert_problem(answer, 503, "UPSTREAM_UNAVAILABLE", detail);
 }
 
 /// The value of a metric without labels.
@@ -349,7 +357,9 @@ fn a_gateway_with_another_token_lets_nobody_in_and_says_why() {
     let gateway = fleet.one_more().env("FLEET_TOKEN", &TOKEN.replace('t', "T")).start_unready();
     gateway.wait_for_log("is `fleet.token` the same there and here?");
     assert_unready(&gateway);
-    assert_eq!(sign_in(&gateway).status, 401);
+    // It is not the client who is not known.
+    let login = sign_in(&gateway);
+    assert_away(&login);
 }
 
 #[test]
@@ -360,7 +370,7 @@ fn a_gateway_that_cannot_know_its_admin_api_tells_it_nothing_and_lets_nobody_in(
     gateway.wait_for_log("UnknownIssuer");
     assert_unready(&gateway);
     let login = sign_in(&gateway);
-    assert_problem(&login, 503, "UPSTREAM_UNAVAILABLE", "signing in is not possible just now");
+    assert_away(&login);
 }
 
 /// Nothing is let in that would have to be checked.
@@ -386,7 +396,7 @@ fn a_gateway_that_was_there_first_is_ready_once_the_admin_api_is() {
     gateway.wait_for_log("the admin API does not tell revocations");
     assert_unready(&gateway);
     let login = sign_in(&gateway);
-    assert_problem(&login, 503, "UPSTREAM_UNAVAILABLE", "signing in is not possible just now");
+    assert_away(&login);
     assert_eq!(login.header("retry-after"), Some("1"), "{login}");
     let _admin = admin.start();
     wait_until(SOON, || gateway.is_ready());
@@ -408,7 +418,7 @@ fn while_the_admin_api_is_away_tokens_are_taken_and_nobody_signs_in_until_it_is_
     for gateway in &rest.gateways {
         wait_until(SOON, || sign_in(gateway).status == 503);
         let login = sign_in(gateway);
-        assert_problem(&login, 503, "UPSTREAM_UNAVAILABLE", "signing in is not possible just now");
+        assert_away(&login);
         assert!(gateway.is_ready(), "it goes on by what it knows");
         assert_eq!(call(gateway, &ann.access).status, 200);
         assert_revoked(&call(gateway, &gone.access));
@@ -422,6 +432,30 @@ fn while_the_admin_api_is_away_tokens_are_taken_and_nobody_signs_in_until_it_is_
         assert_eq!(call(gateway, &ann.access).status, 200);
         gateway.wait_for_log("revocations are followed again");
     }
+}
+
+#[test]
+fn while_the_database_is_away_tokens_are_taken_by_what_is_known_and_the_rest_comes_afterwards() {
+    let (authority, upstream) = (Authority::new(), Upstream::start());
+    let mut server = PostgresServer::start();
+    let place = format!("[database]\nurl = \"{}\"", server.url());
+    let admin = admin(&authority, None, &place).start();
+    let gateway = gateway(&admin, &authority, &upstream, "").start();
+    admin.create_user("ann", "free", PASSWORD);
+    let [gone, next] = [(); 2].map(|()| gateway.login("ann", PASSWORD));
+    log_out(&gateway, &gone);
+    wait_until_refused(&gateway, &gone.access);
+    server.stop();
+    gateway.wait_for_log("the admin API does not tell revocations");
+    assert_fault(&sign_in(&gateway), 503, "SERVICE_UNAVAILABLE");
+    assert_revoked(&call(&gateway, &gone.access));
+    assert_eq!(call(&gateway, &next.access).status, 200);
+    assert!(gateway.is_ready());
+    server.start_again();
+    wait_until(SOON, || sign_in(&gateway).status == 200);
+    log_out(&gateway, &next);
+    wait_until_refused(&gateway, &next.access);
+    assert_revoked(&call(&gateway, &gone.access));
 }
 
 #[test]

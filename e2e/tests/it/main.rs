@@ -30,6 +30,7 @@ mod limit_keys;
 
 mod sessions;
 mod shared_limits;
+mod shared_revocations;
 
 mod openapi;
 mod passwords;

@@ -9,6 +9,9 @@ use crate::revocation::Row;
 use crate::revocation::feed::FeedLost;
 use crate::revocation::feed::Position;
 use crate::revocation::feed::RevocationFeed;
+use crate::revocation::frame::Frame;
+use crate::revocation::frame::Heartbeat;
+use crate::revocation::frame::Verdict;
 use crate::time::Timestamp;
 
 /// Is told how long after the commit of its act a row was applied.
@@ -85,6 +88,74 @@ impl Follower {
         self.at = Some(target);
         self.is_at_the_tail = true;
         Ok(())
+    }
+
+    /// Takes in a frame of the tail. After [`Verdict::Repair`] it has to [catch up](Self::catch_up).
+    ///
+    /// The rows of a frame behind a gap are in force at once as well, since their order does not
+    /// matter; but the position stays before the gap, so that what is missing is not forgotten.
+    pub fn take(&mut self, frame: &Frame, now: Timestamp) -> Verdict {
+        let Some(at) = self.at.as_mut().filter(|at| at.log_id == frame.log_id) else {
+            return Verdict::Repair;
+        };
+        let verdict = frame.verdict(at);
+        if verdict == Verdict::NothingNew {
+            return verdict;
+        }
+        self.set.apply(&frame.rows, now);
+        if !self.set.has_snapshot() || now < self.expired_by {
+            return Verdict::Repair;
+        }
+        self.expired_by = now;
+        if verdict == Verdict::Apply {
+            if let Some(witness) = self.witness.as_ref().filter(|_| self.is_at_the_tail) {
+                let news = frame.rows.iter().filter(|row| row.seq > at.seq);
+                news.for_each(|row| witness(now.since(row.at)));
+            }
+            at.seq = frame.last;
+        }
+        verdict
+    }
+
+    /// Hears how far the log has come: what is complete up to there was so when that was read off
+    /// the log. After [`Verdict::Repair`] it has to [catch up](Self::catch_up).
+    ///
+    /// A publisher whose clock is ahead makes nothing newer than `now`.
+    pub fn hear(&mut self, heartbeat: &Heartbeat, now: Timestamp) -> Verdict {
+        let Some(at) = self.at.as_ref().filter(|_| self.set.has_snapshot()) else {
+            return Verdict::Repair;
+        };
+        let verdict = heartbeat.verdict(at);
+        // A set over its bound is not complete, and no reading helps.
+        if verdict == Verdict::NothingNew && self.set.is_ready() {
+            self.set.was_complete(heartbeat.at().min(now));
+        }
+        verdict
+    }
+
+    /// Whether a feed that was asked where the log is, and said `told`, has nothing that is not in the
+    /// set at `now`. `before` was the [position](Self::position) when it was asked, at `asked_at`:
+    /// what came since may be more than the feed knew.
+    ///
+    /// Where it has nothing, the set was complete at `asked_at`.
+    pub fn has_all_of(
+        &self,
+        told: &Position,
+        before: &Position,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let has_all = self.at.as_ref().is_some_and(|at| {
+            at.log_id == told.log_id
+                && before.log_id == told.log_id
+                // A log that is shorter than it was has to be read from the beginning.
+                && (before.seq..=at.seq).contains(&told.seq)
+        });
+        let has_all = has_all && self.set.has_snapshot() && now >= self.expired_by;
+        if has_all && self.set.is_ready() {
+            self.set.was_complete(asked_at.min(now));
+        }
+        has_all
     }
 
     /// Forgets what has expired. Run it now and then.

@@ -14,7 +14,6 @@ use fred::types::ClusterHash;
 use fred::types::CustomCommand;
 use fred::types::Expiration;
 use fred::types::FromValue;
-use fred::types::InfoKind;
 use fred::types::Value;
 use fred::types::config::Config;
 use fred::types::config::Options;
@@ -113,6 +112,16 @@ pub enum Lost {
 }
 
 impl Lost {
+    /// Whether another server, behind the same name, may be the one that works now.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Refused(error) => {
+                ["READONLY", "MASTERDOWN"].iter().any(|why| error.details().starts_with(why))
+            }
+            Self::Late(_) | Self::Unreachable(_) | Self::Answer(_) => false,
+        }
+    }
+
     /// Whether the next call would fare no better, whatever it asks.
     pub fn concerns_all(&self) -> bool {
         match self {
@@ -237,12 +246,32 @@ impl Connection {
         put.await.map_err(|error| self.lost(error))
     }
 
-    /// What the server reports of its memory, in lines of `name:value`.
+    /// What Redis does when it is full, such as `noeviction`; empty where it does not say.
     ///
     /// # Errors
     /// [`Lost`].
-    pub(crate) async fn memory(&self) -> Result<String, Lost> {
-        self.bounded.info(Some(InfoKind::Memory)).await.map_err(|error| self.lost(error))
+    pub async fn eviction_policy(&self) -> Result<String, Lost> {
+        let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
+        let memory = vec![Value::from_static_str("memory")];
+        let info: String =
+            self.bounded.custom(info, memory).await.map_err(|error| self.lost(error))?;
+        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        Ok(policy.unwrap_or_default().trim().to_owned())
+    }
+
+    /// Has Redis carry out one command: its name, then `words`, of which those that are keys are `key`.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn ask<R: FromValue>(
+        &self,
+        command: &'static str,
+        key: &str,
+        words: Vec<Value>,
+    ) -> Result<R, Lost> {
+        let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
+        let command = CustomCommand::new_static(command, slot, false);
+        self.bounded.custom(command, words).await.map_err(|error| self.lost(error))
     }
 
     /// What an error of a call means.

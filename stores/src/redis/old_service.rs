@@ -107,16 +107,13 @@ impl OldService {
         if self.connection.connected().await.is_err() {
             return;
         }
-        match self.connection.memory().await {
-            Ok(report) => {
-                if let Some(policy) = forgets_by(&report) {
-                    tracing::warn!(
-                        policy,
-                        "Redis drops keys when it is full, and revocations of the old service with \
-                         them: set `maxmemory-policy noeviction` there"
-                    );
-                }
-            }
+        match self.connection.eviction_policy().await {
+            Ok(policy) if policy.is_empty() || policy == KEEPS_ALL => {}
+            Ok(policy) => tracing::warn!(
+                policy,
+                "Redis drops keys when it is full, and revocations of the old service with them: set \
+                 `maxmemory-policy noeviction` there"
+            ),
             // A user of an access control list may often not ask.
             Err(lost) => tracing::debug!(
                 error = lost.in_short(),
@@ -128,16 +125,6 @@ impl OldService {
 
 fn key_of(token: &str) -> String {
     format!("{PREFIX}{token}")
-}
-
-/// The policy by which a Redis that reports this of its memory drops keys that it was to keep, if it
-/// ever does.
-fn forgets_by(report: &str) -> Option<&str> {
-    let field = |name: &str| {
-        report.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
-    };
-    let bounded = field("maxmemory").is_some_and(|bytes| bytes != "0");
-    field("maxmemory_policy").filter(|policy| bounded && *policy != KEEPS_ALL)
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl Edge {
     ) -> anyhow::Result<Self> {
         let access_log = AccessLog::start(io::stderr());
         let Means { keys, revocations, admin, redis, old_service } = means;
-        let (counters, share) = counters::open(config, redis)?;
+        let (counters, share) = counters::open(config, redis).await?;
         let line = old_service.map(|service| Line::new(service, kernel::time::uptime));
         let log = access_log.clone();
         let snapshot = Snapshot::new(config, keys, revocations, admin, log, counters, line)?;

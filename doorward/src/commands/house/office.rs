@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use admin_api::AdminApi;
 use admin_api::FleetDoor;
+use config::Redis;
 use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
+use rustls::ClientConfig;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
@@ -22,6 +24,12 @@ pub(crate) struct FleetGate {
     pub(crate) door: FleetDoor,
     pub(crate) token: Secret,
     pub(crate) listener: TcpListener,
+}
+
+/// What carries revocations to gateways.
+pub(crate) struct Carrier {
+    pub(crate) redis: Redis,
+    pub(crate) tls: Option<ClientConfig>,
 }
 
 impl Office {
@@ -44,7 +52,9 @@ impl Office {
     }
 
     /// Works for the gateways that come by `gate`, in the same way.
-    pub(crate) async fn work_for_the_fleet(self, gate: FleetGate) {
+    ///
+    /// Revocations go to them by Redis, too, where there is one.
+    pub(crate) async fn work_for_the_fleet(self, gate: FleetGate, redis: Option<Carrier>) {
         let Self { api, posts } = &self;
         let FleetGate { door, token, listener } = gate;
         let served = Arc::clone(api).serve_fleet(door, token, listener, posts.closed());
@@ -52,6 +62,14 @@ impl Office {
             posts.hold("the lookout for revocations", api.look_out(posts.closed())),
             posts.hold("the feed of keys", api.tail_signing_keys(posts.closed())),
             posts.hold("the admin API", served),
+            async {
+                let Some(Carrier { redis, tls }) = redis else { return };
+                let published = api.publish_revocations(&redis, tls, posts.closed());
+                // Without it gateways ask the admin API each second.
+                if let Err(error) = posts.hold("the stream of revocations", published).await {
+                    tracing::error!(%error, "revocations cannot be carried by Redis");
+                }
+            }
         );
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use admin_api::AdminApi;
 use anyhow::Context;
 use config::Config;
+use config::Redis;
+use rustls::ClientConfig;
 use stores::redis::connection::CONNECT_TIMEOUT;
 use stores::redis::connection::Connection;
 use stores::redis::old_service::OldService;
@@ -20,12 +22,20 @@ pub(crate) const TELL_WITHIN: Duration = Duration::from_secs(2);
 /// What no waiting would mend.
 pub(crate) fn connect(config: &Config) -> anyhow::Result<Option<Connection>> {
     let Some(redis) = &config.redis else { return Ok(None) };
+    Ok(Some(Connection::open(redis, tls_of(redis)?)?))
+}
+
+/// How the Redis of a fleet proves who it is; none where it is spoken to in the clear.
+///
+/// # Errors
+/// Certificates that cannot be used.
+pub(crate) fn tls_of(redis: &Redis) -> anyhow::Result<Option<ClientConfig>> {
     let roots = match &redis.ca {
         _ if !redis.uses_tls() => None,
         Some(pem) => Some(outbound::roots_in(pem.expose()).context("`redis.ca`")?),
         None => Some(outbound::roots_of_the_system()),
     };
-    Ok(Some(Connection::open(redis, roots.map(outbound::tls_trusting))?))
+    Ok(roots.map(outbound::tls_trusting))
 }
 
 /// Whether the service that Doorward replaces runs beside.

@@ -30,7 +30,7 @@ use crate::token::TokenKey;
 use crate::token::verify;
 
 /// What a check says: refused, or the tier and the scopes that count.
-type Answer = Result<(String, Vec<String>), RevocationError>;
+pub(super) type Answer = Result<(String, Vec<String>), RevocationError>;
 
 const USERS: [&str; 2] = ["u1", "u2"];
 const SESSIONS: [&str; 3] = ["s1", "s2", "s3"];
@@ -54,7 +54,7 @@ fn token(user: &str, sid: &str, jti: &str, kid: &str, epoch: Option<u64>) -> InF
 }
 
 /// Every token that the rows below can tell apart.
-static ALL_TOKENS: LazyLock<Vec<InForce>> = LazyLock::new(|| {
+pub(super) static ALL_TOKENS: LazyLock<Vec<InForce>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for user in USERS {
         for sid in SESSIONS {
@@ -68,7 +68,7 @@ static ALL_TOKENS: LazyLock<Vec<InForce>> = LazyLock::new(|| {
     all
 });
 
-fn naive(rows: &[&Row], token: &InForce) -> Answer {
+pub(super) fn naive(rows: &[&Row], token: &InForce) -> Answer {
     let claims = token.claims();
     let mut over: Option<&Row> = None;
     for row in rows {
@@ -104,14 +104,14 @@ fn naive(rows: &[&Row], token: &InForce) -> Answer {
     }
 }
 
-fn answer(set: &RevocationSet, token: &InForce) -> Answer {
+pub(super) fn answer(set: &RevocationSet, token: &InForce) -> Answer {
     set.check(token.clone()).map(|caller| {
         let scopes = caller.scopes().iter().map(|scope| scope.to_string()).collect();
         (caller.tier().unwrap().to_owned(), scopes)
     })
 }
 
-fn any_entry() -> impl Strategy<Value = Entry> {
+pub(super) fn any_entry() -> impl Strategy<Value = Entry> {
     let name = |names: &'static [&str]| prop::sample::select(names).prop_map(str::to_owned);
     let until = (1_u64..1800).prop_map(|s| Timestamp::from_secs(NOW_S + s));
     let tier = prop::sample::select(&["free", "premium"][..]).prop_map(|t| Tier::parse(t).unwrap());

@@ -92,7 +92,7 @@ async fn a_user_of_the_access_control_list_needs_three_commands_beside_those_of_
     let ours = in_no_hurry(server.url()).await;
     ours.revoke("a.b.c", Duration::from_secs(60)).await.unwrap();
     assert!(ours.has_revoked("a.b.c").await.unwrap());
-    assert!(ours.connection.memory().await.unwrap().contains("maxmemory_policy"));
+    assert_eq!(ours.connection.eviction_policy().await.unwrap(), KEEPS_ALL);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,23 +141,4 @@ async fn what_went_wrong_is_said_without_the_token_that_redis_repeats() {
     // As Redis has it, it is there.
     assert!(format!("{lost:?}").contains("header.claims"), "{lost:?}");
     assert_eq!(lost.in_short(), "Redis gave an answer that makes no sense (ERR)");
-}
-
-#[test]
-fn a_redis_forgets_where_it_has_a_bound_and_a_policy_that_drops() {
-    let report = |bytes: &str, policy: &str| {
-        format!(
-            "# Memory\r\nmaxmemory:{bytes}\r\nmaxmemory_human:x\r\nmaxmemory_policy:{policy}\r\n"
-        )
-    };
-    for (bytes, policy, forgets) in [
-        ("1048576", "allkeys-lru", true),
-        ("1048576", "volatile-ttl", true),
-        ("1048576", "noeviction", false),
-        ("0", "allkeys-lru", false),
-    ] {
-        let report = report(bytes, policy);
-        assert_eq!(forgets_by(&report), forgets.then_some(policy), "{bytes} {policy}");
-    }
-    assert_eq!(forgets_by(""), None);
 }

@@ -1,0 +1,170 @@
+//! Revocations that reach the gateways of a fleet by a Redis Stream: at once, each of them, and also
+//! when Redis is away, emptied, or comes back without what it had.
+
+use test_support::doorward::Builder;
+use test_support::doorward::Doorward;
+use test_support::doorward::Tokens;
+use test_support::http1::Request;
+use test_support::postgres::PostgresDatabase;
+use test_support::redis::RedisServer;
+use test_support::redis::Reply;
+use test_support::upstream::Upstream;
+use test_support::wait::START_MAX;
+use test_support::wait::wait_until;
+
+use crate::scene::PASSWORD;
+use crate::scene::USUAL;
+use crate::scene::assert_revoked;
+
+const TOKEN: &str = "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E";
+
+const HEARD: &str = "revocations are heard of by Redis";
+
+const NOT_HEARD: &str = "the admin API is asked instead";
+
+/// Two admin APIs on one Postgres, three gateways, all on one Redis.
+struct Fleet {
+    gateways: Vec<Doorward>,
+    admins: Vec<Doorward>,
+    redis: RedisServer,
+    _upstream: Upstream,
+    _database: PostgresDatabase,
+}
+
+impl Fleet {
+    fn start() -> Self {
+        let (redis, database) = (RedisServer::start(), PostgresDatabase::new());
+        let upstream = Upstream::start();
+        let admins: Vec<_> = (0..2).map(|_| admin(&database, &redis).start()).collect();
+        let gateway = |admin: &Doorward| gateway(admin, &redis, &upstream).start();
+        let gateways: Vec<_> =
+            [&admins[0], &admins[1], &admins[0]].into_iter().map(gateway).collect();
+        for gateway in &gateways {
+            gateway.wait_for_log(HEARD);
+        }
+        Self { gateways, admins, redis, _upstream: upstream, _database: database }
+    }
+
+    fn sign_in(&self) -> Tokens {
+        self.gateways[0].login("ann", PASSWORD)
+    }
+
+    /// Logs out at one gateway, and waits until all refuse what was good before.
+    #[track_caller]
+    fn log_out_everywhere(&self, ann: &Tokens) {
+        for gateway in &self.gateways {
+            assert_eq!(call(gateway, ann).status, 200);
+        }
+        let answer = self.gateways[1].ask(&Request::post("/auth/logout").bearer(&ann.access));
+        assert_eq!(answer.status, 200, "{answer}");
+        self.wait_until_refused(ann);
+    }
+
+    #[track_caller]
+    fn wait_until_refused(&self, ann: &Tokens) {
+        for gateway in &self.gateways {
+            wait_until(START_MAX, || call(gateway, ann).status == 401);
+            assert_revoked(&call(gateway, ann));
+        }
+    }
+}
+
+fn admin(database: &PostgresDatabase, redis: &RedisServer) -> Builder {
+    let config = format!(
+        "environment = \"dev\"\n[database]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n\
+         [fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\nlisten = \"127.0.0.1:0\"\n{USUAL}",
+        database.url(),
+        redis.url(),
+    );
+    let config = config.replace("UPSTREAM", "http://127.0.0.1:1");
+    Doorward::builder().admin().config(config).env("FLEET_TOKEN", TOKEN)
+}
+
+fn gateway(admin: &Doorward, redis: &RedisServer, upstream: &Upstream) -> Builder {
+    let config = format!(
+        "environment = \"dev\"\n[redis]\nurl = \"{}\"\ncall_timeout = \"1s\"\n\
+         [fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\nadmin_url = \"http://{}\"\n{USUAL}",
+        redis.url(),
+        admin.public(),
+    );
+    let config = config.replace("UPSTREAM", &upstream.url());
+    Doorward::builder().gateway().config(config).env("FLEET_TOKEN", TOKEN)
+}
+
+fn call(gateway: &Doorward, ann: &Tokens) -> test_support::http1::Answer {
+    gateway.ask(&Request::get("/api/x").bearer(&ann.access))
+}
+
+#[test]
+fn who_logs_out_at_one_gateway_is_refused_at_all_and_stays_so_whatever_becomes_of_redis() {
+    let mut fleet = Fleet::start();
+    fleet.admins[0].create_user("ann", "admin", PASSWORD);
+    let first = fleet.sign_in();
+    fleet.log_out_everywhere(&first);
+
+    // Emptied: nobody forgets anything, and what follows arrives.
+    assert_eq!(fleet.redis.command(&["FLUSHALL"]).expect("Redis answers"), Reply::text("OK"));
+    let second = fleet.sign_in();
+    fleet.log_out_everywhere(&second);
+    fleet.wait_until_refused(&first);
+
+    // Away: the admin API is asked.
+    fleet.redis.stop();
+    for gateway in &fleet.gateways {
+        gateway.wait_for_log(NOT_HEARD);
+    }
+    let third = fleet.sign_in();
+    fleet.log_out_everywhere(&third);
+
+    // Back, and empty.
+    fleet.redis.restart();
+    let heard_again = |gateway: &Doorward| gateway.log().matches(HEARD).count() == 2;
+    wait_until(START_MAX, || fleet.gateways.iter().all(heard_again));
+    let fourth = fleet.sign_in();
+    fleet.log_out_everywhere(&fourth);
+    for ann in [&first, &second, &third] {
+        fleet.wait_until_refused(ann);
+    }
+    for gateway in &fleet.gateways {
+        assert!(gateway.is_ready());
+    }
+}
+
+#[test]
+fn an_admin_api_that_is_killed_is_followed_by_the_other_as_the_one_that_tells() {
+    let mut fleet = Fleet::start();
+    fleet.admins[0].create_user("ann", "admin", PASSWORD);
+    let [first, second] = [fleet.sign_in(), fleet.sign_in()];
+    fleet.log_out_everywhere(&first);
+    // Whichever of them told so far: one of the two kills ends it.
+    let killed = fleet.admins.remove(0).kill();
+    let mut other = fleet.gateways.remove(1);
+    let answer = other.ask(&Request::post("/auth/logout").bearer(&second.access));
+    assert_eq!(answer.status, 200, "{answer}");
+    fleet.wait_until_refused(&second);
+    fleet.wait_until_refused(&first);
+    drop(killed);
+    let (status, _) = other.sigterm_and_wait();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_fleet_counts_a_revocations_way_and_nobody_waits_long() {
+    let fleet = Fleet::start();
+    fleet.admins[0].create_user("ann", "admin", PASSWORD);
+    for _ in 0..5 {
+        let ann = fleet.sign_in();
+        fleet.log_out_everywhere(&ann);
+    }
+    for gateway in &fleet.gateways {
+        let metrics = gateway.metrics();
+        let counted = |line: &str| {
+            line.strip_prefix("doorward_revocation_lag_seconds_count ")?.parse::<u64>().ok()
+        };
+        assert!(metrics.lines().find_map(counted) >= Some(5), "{metrics}");
+    }
+    // The stream is bounded, and kept where nothing is evicted.
+    let keys = fleet.redis.command(&["KEYS", "{doorward:revocations*"]).expect("Redis answers");
+    let Reply::Array(keys) = keys else { panic!("{keys:?}") };
+    assert_eq!(keys.len(), 1, "{keys:?}");
+}

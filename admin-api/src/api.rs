@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use kernel::keys::LiveKeys;
@@ -13,6 +14,7 @@ use kernel::secret::Secret;
 use rustls::ClientConfig;
 use stores::memory::MemoryQuotas;
 use stores::redis::connection::ConnectionError;
+use stores::redis::old_service::OldService;
 use stores::redis::stream::publisher::StreamPublisher;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
@@ -40,6 +42,7 @@ use crate::people::inspect::Inspection;
 use crate::people::issue::Issuer;
 use crate::people::mint::Mint;
 use crate::people::mint::MintError;
+use crate::people::old_service::Beside;
 use crate::people::post::Post;
 use crate::people::post::office;
 use crate::people::roles::Roles;
@@ -93,6 +96,20 @@ impl AdminApi {
         keys: Arc<LiveKeys>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
+        Self::open_beside(config, keys, clock, None).await
+    }
+
+    /// The same, beside the service that is replaced, where that still runs: it is told of access tokens
+    /// that are shown here to be revoked, and asked about those that are shown for anything else.
+    ///
+    /// # Errors
+    /// [`OpenError`]: one clear text for the operator.
+    pub async fn open_beside(
+        config: &config::Config,
+        keys: Arc<LiveKeys>,
+        clock: Clock,
+        old_service: Option<Arc<OldService>>,
+    ) -> Result<Self, OpenError> {
         let now = clock.now();
         let policy = Policy { chars_min: config.auth.password_chars_min };
         let passwords = Passwords::start(config.auth.hashing, policy).map_err(OpenError::Hash)?;
@@ -113,7 +130,13 @@ impl AdminApi {
             Providers::new(&config.auth.oauth, &config.listen).map_err(OpenError::Tls)?;
         let (notes, waiting) = Notes::new();
         tokio::spawn(write_notes(database.clone(), waiting));
+        let old_service = old_service.map(|service| {
+            let (beside, waiting) = Beside::new(service);
+            tokio::spawn(waiting.tell(clock.clone()));
+            beside
+        });
         let desk = Arc::new(Desk {
+            old_service,
             post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
             devices,
@@ -251,6 +274,15 @@ impl AdminApi {
     /// move; what another process writes is seen within a tenth of a second. After it nobody waits.
     pub async fn look_out(&self, shutdown: impl Future<Output = ()>) {
         self.lookout.keep(&self.desk.database, shutdown).await;
+    }
+
+    /// Waits until the service that is replaced, where it runs beside, was told of all tokens that were
+    /// revoked by now, but no longer than `within`; says whether it was.
+    pub async fn has_told_old_service(&self, within: Duration) -> bool {
+        match &self.desk.old_service {
+            Some(beside) => beside.is_told(within).await,
+            None => true,
+        }
     }
 
     /// Carries revocations to the gateways of a fleet by the Redis at `redis` until `shutdown`, whenever

@@ -134,6 +134,8 @@ section! {
         namespace: Name = Means(r#""doorward""#),
         /// How long one call may take before the server counts as lost.
         call_timeout: Period<1, CALL_MS_MAX> = Means(r#""25ms""#),
+        /// Whether revocations are shared with the Python service that is replaced, in this database.
+        beside_old_service: bool = Means("false"),
     }
 }
 

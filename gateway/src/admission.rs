@@ -14,6 +14,7 @@ use http::header::COOKIE;
 use http::header::ORIGIN;
 use http::header::TRANSFER_ENCODING;
 use http::header::UPGRADE;
+use kernel::revocation::RevocationError;
 use kernel::revocation::RevocationSet;
 use kernel::time::Timestamp;
 
@@ -22,6 +23,8 @@ use crate::auth::Identity;
 use crate::auth::Needs;
 use crate::limit::Grant;
 use crate::limit::Limiter;
+use crate::old_service::Heard;
+use crate::old_service::Line;
 use crate::refusal::Refusal;
 use crate::revocation;
 use crate::revocation::Visitor;
@@ -80,6 +83,8 @@ pub struct Gatekeeper {
     pub authenticator: Authenticator,
     /// Who no longer may.
     pub revocations: Arc<RevocationSet>,
+    /// Who else is asked about that: the service that Doorward replaces, where it runs beside.
+    pub old_service: Option<Line>,
     /// How old what is known of that may be, where a route says so.
     pub stale_after: Duration,
     /// How many.
@@ -112,9 +117,10 @@ impl Gatekeeper {
             }
         };
         let visitor = revocation::check(&self.revocations, identity)?;
+        let heard = self.hear(&visitor, request.headers).await?;
         let route = open_to(place, &visitor)?;
         let (set, on_stale) = (&self.revocations, route.on_stale_revocations);
-        revocation::check_age(set, &visitor, on_stale, self.stale_after, now)?;
+        revocation::check_age(set, heard, &visitor, on_stale, self.stale_after, now)?;
         let grant = self.limiter.take(route, &visitor, request.client, now).await?;
         Ok(Admission::Route { route, visitor, grant })
     }
@@ -131,9 +137,18 @@ impl Gatekeeper {
         }
         let identity = self.authenticator.identify(Needs::Token, request.headers, now).await?;
         let visitor = revocation::check(&self.revocations, identity)?;
+        self.hear(&visitor, request.headers).await?;
         let peeked = self.limiter.peek(&visitor, request.client, now).await;
         let grant = peeked.map_err(crate::limit::LimitError::from)?;
         Ok(Admission::Quota { visitor, grant })
+    }
+
+    /// What the service that Doorward replaces says of a visitor, where it runs beside.
+    async fn hear(&self, visitor: &Visitor, headers: &HeaderMap) -> Result<Heard, RevocationError> {
+        match (&self.old_service, visitor) {
+            (Some(line), Visitor::Caller(_, known)) => line.hear(&known.word, headers).await,
+            (None, _) | (_, Visitor::Anonymous) => Ok(Heard::Lately),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use kernel::verified::VerifiedTokens;
 use parking_lot::Mutex;
 
 use crate::issuers::Issuers;
+use crate::old_service::Word;
 
 /// How long a made-up identity of test mode lasts, in seconds.
 const TEST_IDENTITY_S: u64 = 600;
@@ -70,6 +71,8 @@ pub struct Known {
     pub scopes: HeaderValue,
     /// `X-Session-Id`.
     pub session: Option<HeaderValue>,
+    /// What the service that Doorward replaces said of it last, where it runs beside.
+    pub word: Word,
     /// Whose keys vouch for it: another issuer's, by its place, or ours.
     issuer: Option<usize>,
     /// The version of these keys.
@@ -84,6 +87,7 @@ impl Known {
             username: header_text(&claims.username),
             scopes: header_text(&claims.scopes.join(" ")),
             session: claims.session.as_deref().map(header_text),
+            word: Word::default(),
             token: Arc::new(token),
             issuer,
             version,

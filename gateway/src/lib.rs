@@ -24,6 +24,8 @@ pub mod fleet;
 
 pub mod issuers;
 
+pub mod old_service;
+
 pub mod auth;
 
 pub mod revocation;

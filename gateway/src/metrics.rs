@@ -21,6 +21,7 @@ use prometheus::process_collector::ProcessCollector;
 use stores::shared::Figures;
 
 use crate::issuers::IssuerStanding;
+use crate::old_service;
 use crate::refusal::Refusal;
 use crate::routing::RouteTable;
 
@@ -70,6 +71,9 @@ pub struct Metrics {
     store_losses: IntCounter,
     unsettled: IntCounter,
     gateways: IntGauge,
+    old_service_up: IntGauge,
+    old_service_questions: IntCounter,
+    old_service_unanswered: IntCounter,
     issuer_fetches: IntCounterVec,
     noting_totals: Mutex<()>,
     issuer_keys: IntGaugeVec,
@@ -220,6 +224,20 @@ impl Metrics {
                 "doorward_gateways",
                 "Gateways that the fleet's store of counters has heard of within a minute",
             )?,
+            old_service_up: gauge(
+                "doorward_old_service_up",
+                "Whether the service that is replaced is asked about tokens: 0 where it is not beside, \
+                 and while it is given a rest",
+            )?,
+            old_service_questions: counter(
+                "doorward_old_service_questions_total",
+                "Questions to the service that is replaced whether it has revoked a token",
+            )?,
+            old_service_unanswered: counter(
+                "doorward_old_service_unanswered_total",
+                "Requests for which the service that is replaced should have been asked and gave no \
+                 answer, or was given a rest",
+            )?,
             refusals,
             issuer_fetches,
             noting_totals: Mutex::default(),
@@ -308,6 +326,19 @@ impl Metrics {
         }
         self.store_up.set(i64::from(!figures.rests));
         self.gateways.set(figures.gateways.into());
+    }
+
+    /// Notes how the service that is replaced does; called when somebody reads the metrics.
+    pub fn note_old_service(&self, figures: &old_service::Figures) {
+        // Of two that read at once, the second must see what the first has added.
+        let _alone = self.noting_totals.lock();
+        for (counter, total) in [
+            (&self.old_service_questions, figures.asked),
+            (&self.old_service_unanswered, figures.unanswered),
+        ] {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+        self.old_service_up.set(i64::from(!figures.rests));
     }
 
     /// Notes how another issuer stands; called when somebody reads the metrics.

@@ -12,6 +12,7 @@ use kernel::time::Timestamp;
 
 use crate::auth::Identity;
 use crate::auth::Known;
+use crate::old_service::Heard;
 
 /// Who is calling, with nothing left to ask.
 ///
@@ -40,18 +41,31 @@ pub fn check(set: &RevocationSet, identity: Identity) -> Result<Visitor, Revocat
 #[error("revocations were not heard of for too long")]
 pub struct Stale;
 
+/// Whether what is known of revocations is older than `stale_after`: those of ours, or what was
+/// [`Heard`] of the service that Doorward replaces.
+fn is_any_stale(set: &RevocationSet, heard: Heard, stale_after: Duration, now: Timestamp) -> bool {
+    let theirs = match heard {
+        Heard::Lately => false,
+        Heard::Before(None) => true,
+        Heard::Before(Some(age)) => age > stale_after,
+    };
+    theirs || is_stale(set.heard_at(), stale_after, now)
+}
+
 /// Whether what was complete at `heard_at` is older than `stale_after`.
 pub fn is_stale(heard_at: Timestamp, stale_after: Duration, now: Timestamp) -> bool {
     now.since(heard_at) > stale_after
 }
 
-/// Checks that `set` was known to be complete no longer ago than `stale_after`, where the route that
-/// `visitor` goes to asks for it. Nobody in particular has nothing that could be revoked.
+/// Checks that `set` was known to be complete no longer ago than `stale_after`, and the old service
+/// heard of, where the route that `visitor` goes to asks for it. Nobody in particular has nothing that
+/// could be revoked.
 ///
 /// # Errors
 /// [`Stale`].
 pub fn check_age(
     set: &RevocationSet,
+    heard: Heard,
     visitor: &Visitor,
     on_stale: OnStaleRevocations,
     stale_after: Duration,
@@ -59,7 +73,7 @@ pub fn check_age(
 ) -> Result<(), Stale> {
     match (on_stale, visitor) {
         (OnStaleRevocations::Deny, Visitor::Caller(..))
-            if is_stale(set.heard_at(), stale_after, now) =>
+            if is_any_stale(set, heard, stale_after, now) =>
         {
             Err(Stale)
         }
@@ -132,6 +146,23 @@ mod tests {
     fn nobody_in_particular_is_held_to_no_age() {
         let set = RevocationSet::default();
         let deny = OnStaleRevocations::Deny;
-        assert_eq!(check_age(&set, &Visitor::Anonymous, deny, BOUND, NOW), Ok(()));
+        let heard = Heard::Before(None);
+        assert_eq!(check_age(&set, heard, &Visitor::Anonymous, deny, BOUND, NOW), Ok(()));
+    }
+
+    #[test]
+    fn an_old_service_that_is_not_heard_of_is_stale_past_the_bound_or_if_it_never_was() {
+        let set = RevocationSet::default();
+        set.apply_snapshot(0, &[], NOW);
+        let past = BOUND + Duration::from_millis(1);
+        for (heard, stale) in [
+            (Heard::Lately, false),
+            (Heard::Before(Some(BOUND)), false),
+            (Heard::Before(Some(past)), true),
+            (Heard::Before(None), true),
+        ] {
+            assert_eq!(is_any_stale(&set, heard, BOUND, NOW), stale, "{heard:?}");
+        }
+        assert!(is_any_stale(&set, Heard::Lately, BOUND, NOW.plus(past)));
     }
 }

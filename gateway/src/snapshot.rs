@@ -25,6 +25,7 @@ use crate::issuers::Issuers;
 use crate::limit::Limiter;
 use crate::limit::counters::Counters;
 use crate::metrics::Metrics;
+use crate::old_service::Line;
 use crate::revocation::is_stale;
 use crate::routing::RouteTable;
 
@@ -79,8 +80,8 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes `config` ready; `admin` is where the admin API listens, and `counters` where requests
-    /// are counted.
+    /// Makes `config` ready; `admin` is where the admin API listens, `counters` is where requests are
+    /// counted, and `old_service` is asked about tokens where the replaced system runs beside.
     ///
     /// # Errors
     /// [`SnapshotError`], the first that applies.
@@ -91,6 +92,7 @@ impl Snapshot {
         admin: AdminEnd<'_>,
         access_log: AccessLog,
         counters: Counters,
+        old_service: Option<Line>,
     ) -> Result<Self, SnapshotError> {
         let routes = RouteTable::new(config);
         let metrics = Metrics::new(&routes, config.test_mode)?;
@@ -120,6 +122,7 @@ impl Snapshot {
                     config.test_mode,
                 ),
                 revocations,
+                old_service,
                 stale_after: auth.revocation_stale_after,
                 limiter: Limiter::new(config, counters),
             },
@@ -196,6 +199,9 @@ impl Snapshot {
         self.metrics.note_revocations_age(age, self.stale_for(now).is_some());
         if let Some(figures) = gatekeeper.limiter.fleet() {
             self.metrics.note_fleet(&figures);
+        }
+        if let Some(line) = &gatekeeper.old_service {
+            self.metrics.note_old_service(&line.figures());
         }
         for issuer in gatekeeper.authenticator.issuers().all() {
             self.metrics.note_issuer(&issuer.standing());

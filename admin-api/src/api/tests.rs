@@ -104,7 +104,7 @@ async fn whoever_waited_for_a_slow_look_at_the_health_does_not_look_again() {
         let reading = read.fetch_add(1, Ordering::SeqCst) as usize;
         // The first is that of the start.
         let ms = readings_ms[reading.saturating_sub(1).min(readings_ms.len() - 1)];
-        Timestamp::from_secs(1_800_000_000).plus(std::time::Duration::from_millis(ms))
+        Timestamp::from_secs(1_800_000_000).plus(Duration::from_millis(ms))
     };
     let api = open_at("", Clock::new(now)).await;
     let health = async || {

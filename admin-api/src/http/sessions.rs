@@ -101,9 +101,10 @@ pub(crate) async fn end(
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let (parts, _) = request.into_parts();
-    let asker = desk.asker(&bearer::required(&parts.headers)?).await?;
+    let access = bearer::required(&parts.headers)?;
+    let asker = desk.asker(&access).await?;
     let origin = origin_of(&parts.extensions, Some(Actor::from(&asker.user)));
-    match desk.end_session_of(&asker.user, id, origin).await? {
+    match desk.end_own_session(&asker, &access, id, origin).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Refusal::NotFound),
     }

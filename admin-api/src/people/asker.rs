@@ -71,6 +71,7 @@ impl Desk {
         match standing.user {
             _ if is_revoked => Err(AskerError::Revoked),
             None => Err(AskerError::Gone),
+            Some(_) if self.is_revoked_beside(access).await => Err(AskerError::Revoked),
             Some(user) => Ok(Asker { user, token }),
         }
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use kernel::keys::KeyError;
 use kernel::limit::StoreLost;
+use kernel::secret::Secret;
 use kernel::tier::Tier;
 use stores::memory::MemoryQuotas;
 
 use super::audit::Notes;
 use super::devices::Devices;
 use super::issue::Issuer;
+use super::old_service::Beside;
 use super::post::Post;
 use super::roles::Roles;
 use super::throttle::Throttle;
@@ -42,6 +44,8 @@ pub(crate) struct Desk {
     /// Issuers of tokens other than we.
     pub(crate) other_issuers: Vec<String>,
     pub(crate) notes: Notes,
+    /// The service that is replaced, where it runs beside.
+    pub(crate) old_service: Option<Beside>,
 }
 
 impl Desk {
@@ -61,6 +65,26 @@ impl Desk {
         let (done, seq) = self.database.write(act).await?;
         self.progress.reaches(seq).await;
         Ok(done)
+    }
+
+    /// Has the service that is replaced, where it runs beside, refuse an access token that is refused
+    /// here from now on; `expires_at_s` is its `exp`. Nobody waits for it.
+    pub(super) fn tell_old_service(&self, token: &Secret, expires_at_s: u64) {
+        let until = self.issuer.refused_from(expires_at_s);
+        let Some(beside) = self.old_service.as_ref().filter(|_| self.clock.now() < until) else {
+            return;
+        };
+        if let Err(error) = beside.revoked(token.clone(), until) {
+            tracing::error!("the old service goes on taking a revoked token: {error}");
+        }
+    }
+
+    /// Whether the service that is replaced, where it runs beside, has revoked an access token.
+    pub(super) async fn is_revoked_beside(&self, token: &Secret) -> bool {
+        match &self.old_service {
+            Some(beside) => beside.has_revoked(token).await,
+            None => false,
+        }
     }
 }
 

@@ -66,7 +66,8 @@ impl Desk {
             let fault = self.database.read(move |sql| fault_of_refresh(sql, &shown)).await?;
             return Ok(Look::Refresh(claims, fault));
         }
-        let token = match self.issuer.read_access(token) {
+        let shown = token;
+        let token = match self.issuer.read_access(shown) {
             Ok(token) => token,
             Err(error) => return Ok(Look::Other(error)),
         };
@@ -81,9 +82,13 @@ impl Desk {
                 None => Err(NotInForce::Gone),
                 Some(user) => Ok(Box::new(user)),
             };
-            Ok(Look::Access(Box::new(token), owner))
+            Ok((Box::new(token), owner))
         });
-        looked.await
+        let (token, mut owner) = looked.await?;
+        if owner.is_ok() && self.is_revoked_beside(shown).await {
+            owner = Err(NotInForce::Revoked);
+        }
+        Ok(Look::Access(token, owner))
     }
 
     /// Lays a token open.

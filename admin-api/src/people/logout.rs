@@ -57,6 +57,7 @@ impl Desk {
     ) -> Result<(), LogoutError> {
         let now = self.clock.now();
         let token = self.read(access)?;
+        let expires_at_s = token.claims().expires_at_s;
         // A refresh token that does not hold has nothing left to end.
         let other = refresh
             .and_then(|refresh| self.issuer.read_refresh(refresh, now).ok())
@@ -80,7 +81,9 @@ impl Desk {
             };
             Ok::<_, LogoutError>(((), others.or(seq)))
         };
-        self.write_seen(act).await
+        self.write_seen(act).await?;
+        self.tell_old_service(access, expires_at_s);
+        Ok(())
     }
 
     /// Ends all sessions of the user of `access`, which may have expired but not been revoked.
@@ -94,6 +97,10 @@ impl Desk {
     ) -> Result<(), LogoutError> {
         let now = self.clock.now();
         let token = self.read(access)?;
+        let expires_at_s = token.claims().expires_at_s;
+        if self.is_revoked_beside(access).await {
+            return Err(LogoutError::Revoked);
+        }
         let issuer = Arc::clone(&self.issuer);
         let act = move |tx: &Tx<'_>| {
             let standing = Standing::of(tx, &token)?;
@@ -112,7 +119,9 @@ impl Desk {
             let seq = end_everything(tx, &mut user, End::LogoutEverywhere, now, until)?;
             Ok(((), Some(seq)))
         };
-        self.write_seen(act).await
+        self.write_seen(act).await?;
+        self.tell_old_service(access, expires_at_s);
+        Ok(())
     }
 
     fn read(&self, access: &Secret) -> Result<VerifiedToken, LogoutError> {

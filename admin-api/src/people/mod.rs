@@ -20,6 +20,8 @@ pub(crate) mod audit;
 
 pub(crate) mod issue;
 
+pub(crate) mod old_service;
+
 pub(crate) mod desk;
 
 pub(crate) mod person;

@@ -117,6 +117,7 @@ impl Desk {
         self.throttle.forgive(counted, now).await;
         let hashed = hashed?;
         let claims = token.claims();
+        let expires_at_s = claims.expires_at_s;
         let session = claims.session.as_deref().map(str::to_owned);
         let scopes = claims.scopes.iter().map(ToString::to_string).collect();
         let issuer = Arc::clone(&self.issuer);
@@ -137,6 +138,7 @@ impl Desk {
             Ok::<_, PasswordError>(((user, session), Some(seq)))
         };
         let (user, session) = self.write_seen(act).await?;
+        self.tell_old_service(&change.access, expires_at_s);
         let pair = self.pair_of(&user, &session)?;
         tracing::info!(user.id = %user.id, "{} changed the password", user.username);
         Ok(SignedIn { pair, device })

@@ -1,5 +1,8 @@
 //! The sessions of one person: seen, and ended one by one.
 
+use kernel::secret::Secret;
+
+use super::asker::Asker;
 use super::audit::Actor;
 use super::audit::Deed;
 use super::audit::Origin;
@@ -28,6 +31,27 @@ impl Desk {
         let now = self.clock.now();
         let most = SESSIONS_LISTED_MAX;
         self.database.read(move |sql| sessions::alive(sql, &user_id, now, most)).await
+    }
+
+    /// Ends the session `id` of whoever asks and shows `access`, if it is theirs and alive; gives whether
+    /// it was.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub(crate) async fn end_own_session(
+        &self,
+        asker: &Asker,
+        access: &Secret,
+        id: String,
+        origin: Origin,
+    ) -> Result<bool, DbError> {
+        let claims = asker.token.claims();
+        let is_this_one = claims.session.as_deref() == Some(&id);
+        let has_ended = self.end_session_of(&asker.user, id, origin).await?;
+        if has_ended && is_this_one {
+            self.tell_old_service(access, claims.expires_at_s);
+        }
+        Ok(has_ended)
     }
 
     /// Ends the session `id`, if it is `user`'s and alive; gives whether it was.

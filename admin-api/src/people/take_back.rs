@@ -65,13 +65,15 @@ impl Desk {
             self.write_seen::<_, DbError>(end).await?;
             return Ok(TakenBack::Session);
         }
-        let token = match self.issuer.read_access(token) {
+        let shown = token;
+        let token = match self.issuer.read_access(shown) {
             Ok(token) => token,
             Err(error) => return Ok(TakenBack::NotOurs(error.to_string())),
         };
         if token.check_in_force(self.issuer.profile(), now).is_err() {
             return Ok(TakenBack::Expired);
         }
+        let expires_at_s = token.claims().expires_at_s;
         let issuer = Arc::clone(&self.issuer);
         let revoke = move |tx: &Tx<'_>| {
             if Standing::of(tx, &token)?.is_revoked(&token) {
@@ -82,7 +84,9 @@ impl Desk {
             let seq = revocations::record(tx, &issuer.refusal(&token), now)?;
             Ok::<_, DbError>((TakenBack::Token, Some(seq)))
         };
-        self.write_seen(revoke).await
+        let taken = self.write_seen(revoke).await?;
+        self.tell_old_service(shown, expires_at_s);
+        Ok(taken)
     }
 
     /// The same for an operator, who may take back tokens of the other issuers as well.

@@ -163,6 +163,7 @@ pub(super) fn redis(
         ca,
         namespace: file.namespace.value?.0,
         call_timeout: file.call_timeout.value?.0,
+        beside_old_service: file.beside_old_service.value?,
     })
 }
 

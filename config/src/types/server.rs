@@ -147,6 +147,8 @@ pub struct Redis {
     pub namespace: String,
     /// How long one call may take before the server counts as lost.
     pub call_timeout: Duration,
+    /// Whether revocations are shared there with the Python service that is replaced, while both run.
+    pub beside_old_service: bool,
 }
 
 impl Redis {
@@ -157,6 +159,7 @@ impl Redis {
             ca: None,
             namespace: "doorward".to_owned(),
             call_timeout: Duration::from_millis(25),
+            beside_old_service: false,
         }
     }
 

@@ -502,3 +502,17 @@ fn what_is_of_no_use_to_a_redis_is_said() {
         assert!(timeout(past).is_err(), "{past}");
     }
 }
+
+#[test]
+fn revocations_are_shared_with_the_old_service_only_where_it_is_said_and_there_is_a_redis() {
+    let beside = |text: &str, variables| {
+        parse_with(text, variables).unwrap().redis.map(|redis| redis.beside_old_service)
+    };
+    let said = "redis = { url = \"redis://r/2\", beside_old_service = true }";
+    assert_eq!(beside(said, &[]), Some(true));
+    assert_eq!(beside("redis.url = \"redis://r/2\"", &[]), Some(false));
+    assert_eq!(beside("", &[("REDIS_HOST", "r")]), Some(false));
+    let by_variable = "redis.beside_old_service = true";
+    assert_eq!(beside(by_variable, &[("REDIS_HOST", "r")]), Some(true));
+    one_fault(by_variable, "the key `url` is missing");
+}

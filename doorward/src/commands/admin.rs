@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 use super::first_admin;
 use super::greeting::of_the_first_administrator;
 use super::house;
-use super::house::counters::tls_of;
 use super::house::office::Carrier;
 use super::house::office::FleetGate;
 use super::house::office::Office;
 use super::house::post::Posts;
+use super::house::redis::tls_of;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -52,7 +52,13 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let listener = tokio::net::TcpListener::from_std(listeners::tcp(half.listen)?)?;
     let address = listener.local_addr()?;
     let ops_listener = listeners::tcp(config.listen.ops)?;
-    let api = Arc::new(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()).await?);
+    let redis = house::redis::is_beside_old_service(&config)
+        .then(|| house::redis::connect(&config))
+        .transpose()?
+        .flatten();
+    let beside = house::redis::old_service(&config, redis.as_ref());
+    let ring = Arc::clone(&keys);
+    let api = Arc::new(AdminApi::open_beside(&config, ring, Clock::wall(), beside).await?);
     // With the key that signs now, wherever it is kept.
     keys::test(&keys)?;
     let password = first_admin::ensure(&api, &data_dir).await?;
@@ -88,7 +94,9 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     tracing::info!("ending: nothing new is taken, the requests under way are finished");
     readiness.closing();
     close_office.send_replace(true);
-    Ok(ended(office, signals, config.listen.drain_timeout).await)
+    let code = ended(office, signals, config.listen.drain_timeout).await;
+    house::redis::tell_what_waits(&api).await;
+    Ok(code)
 }
 
 /// Waits for the office to close, but no longer than `drain_timeout` or until a second signal.

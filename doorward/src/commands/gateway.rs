@@ -22,11 +22,11 @@ use stores::redis::stream::reader::StreamReader;
 use tokio::sync::watch;
 
 use super::house;
-use super::house::counters::tls_of;
 use super::house::edge;
 use super::house::edge::Edge;
 use super::house::edge::Means;
 use super::house::post::Posts;
+use super::house::redis::tls_of;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -59,10 +59,13 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
     let ops_listener = listeners::tcp(config.listen.ops)?;
 
     let revocations = Arc::new(RevocationSet::default());
+    let redis = house::redis::connect(&config)?;
     let means = Means {
         keys: Arc::clone(&keys),
         revocations: Arc::clone(&revocations),
         admin: AdminEnd::Apart(fleet, half),
+        old_service: house::redis::old_service(&config, redis.as_ref()),
+        redis,
     };
     let edge = Edge::open(&config, public, workers, means).await?;
     let (close_posts, closes) = watch::channel(false);

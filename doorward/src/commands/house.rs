@@ -16,6 +16,8 @@ pub(crate) mod office;
 
 pub(crate) mod workers;
 
+pub(crate) mod redis;
+
 pub(crate) mod counters;
 
 pub(crate) mod edge;

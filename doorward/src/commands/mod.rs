@@ -38,7 +38,9 @@ use std::sync::Arc;
 use admin_api::AdminApi;
 use admin_api::Clock;
 use anyhow::Context;
+use config::Config;
 use kernel::tier::Tier;
+use stores::redis::old_service::OldService;
 use tokio::runtime;
 use tokio::runtime::Runtime;
 
@@ -82,12 +84,28 @@ struct Office {
 
 impl Office {
     fn open(place: &Place) -> anyhow::Result<Self> {
+        Self::open_with(place, async |_| Ok(None))
+    }
+
+    /// The same, beside the service that is replaced, where that still runs.
+    fn open_beside(place: &Place) -> anyhow::Result<Self> {
+        Self::open_with(place, house::redis::reach_old_service)
+    }
+
+    fn open_with(
+        place: &Place,
+        reach: impl AsyncFnOnce(&Config) -> anyhow::Result<Option<Arc<OldService>>>,
+    ) -> anyhow::Result<Self> {
         let mut config = settings::load(place)?;
         let data_dir = DataDir::open(&config.data_dir)?;
         keys::provide_seal(&mut config, &data_dir)?;
         let keys = keys::ring(&config, &data_dir)?;
         let runtime = runtime()?;
-        let api = runtime.block_on(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()))?;
+        let api = runtime.block_on(async {
+            let beside = reach(&config).await?;
+            let api = AdminApi::open_beside(&config, Arc::clone(&keys), Clock::wall(), beside);
+            anyhow::Ok(api.await?)
+        })?;
         Ok(Self { runtime, api, default_tier: config.limits.default_tier })
     }
 }

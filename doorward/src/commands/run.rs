@@ -68,14 +68,22 @@ async fn serve(
             upstream.endpoints = vec![Endpoint::Unix(socket.clone())];
         }
     }
-    let api = Arc::new(AdminApi::open(&config, Arc::clone(&keys), Clock::wall()).await?);
+    let redis = house::redis::connect(&config)?;
+    let old_service = house::redis::old_service(&config, redis.as_ref());
+    let (ring, beside) = (Arc::clone(&keys), old_service.clone());
+    let api = Arc::new(AdminApi::open_beside(&config, ring, Clock::wall(), beside).await?);
     // With the key that signs now, wherever it is kept.
     keys::test(&keys)?;
     let password = first_admin::ensure(&api, &data_dir).await?;
 
     let revocations = Arc::new(RevocationSet::default());
-    let means =
-        Means { keys, revocations: Arc::clone(&revocations), admin: AdminEnd::Here(&admin_socket) };
+    let means = Means {
+        keys,
+        revocations: Arc::clone(&revocations),
+        admin: AdminEnd::Here(&admin_socket),
+        redis,
+        old_service,
+    };
     let edge = Edge::open(&config, public, workers, means).await?;
     let (close_office, office_closes) = watch::channel(false);
     let posts = Posts::new(office_closes);
@@ -118,6 +126,7 @@ async fn serve(
     let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout).await;
     close_office.send_replace(true);
     let _ = office.await;
+    house::redis::tell_what_waits(&api).await;
     Ok(code)
 }
 

@@ -11,6 +11,7 @@ use kernel::secret::Secret;
 use serde_json::json;
 
 use super::Office;
+use super::house::redis::TELL_WITHIN;
 use crate::arguments::Place;
 use crate::arguments::Token;
 
@@ -53,7 +54,7 @@ fn shown(token: Option<String>) -> anyhow::Result<Secret> {
 
 /// Exit 0 for a token that is in force, else 1.
 fn inspect(place: &Place, token: &Secret) -> anyhow::Result<ExitCode> {
-    let office = Office::open(place)?;
+    let office = Office::open_beside(place)?;
     let found = office.runtime.block_on(office.api.inspect_token(token))?;
     let shown = json!({
         "kind": found.kind,
@@ -68,7 +69,7 @@ fn inspect(place: &Place, token: &Secret) -> anyhow::Result<ExitCode> {
 
 /// Exit 0 for a token that nobody takes from now on.
 fn revoke(place: &Place, token: &Secret) -> anyhow::Result<ExitCode> {
-    let office = Office::open(place)?;
+    let office = Office::open_beside(place)?;
     match office.runtime.block_on(office.api.revoke_token(token))? {
         TakenBack::Token => println!("the token is revoked"),
         TakenBack::Session => println!("the session of the refresh token is over"),
@@ -84,6 +85,13 @@ fn revoke(place: &Place, token: &Secret) -> anyhow::Result<ExitCode> {
             );
             return Ok(ExitCode::FAILURE);
         }
+    }
+    if !office.runtime.block_on(office.api.has_told_old_service(TELL_WITHIN)) {
+        eprintln!(
+            "doorward: the old service could not be told, and goes on taking the token; repeat this \
+             once Redis is there"
+        );
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,6 +52,8 @@ mod fleet;
 
 mod take_over;
 
+mod beside;
+
 mod management;
 
 mod hostile;

@@ -8,9 +8,11 @@ use fred::clients::WithOptions;
 use fred::error::Error;
 use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
+use fred::interfaces::KeysInterface;
 use fred::types::Builder;
 use fred::types::ClusterHash;
 use fred::types::CustomCommand;
+use fred::types::Expiration;
 use fred::types::FromValue;
 use fred::types::Value;
 use fred::types::config::Config;
@@ -127,6 +129,21 @@ impl Lost {
             Self::Answer(_) => false,
         }
     }
+
+    /// What happened, and at most the first word of what Redis says of it, such as `NOPERM`: the rest
+    /// may repeat what was asked.
+    pub fn in_short(&self) -> String {
+        let word = match self {
+            Self::Late(_) => None,
+            Self::Unreachable(error) | Self::Refused(error) | Self::Answer(error) => {
+                error.details().split_ascii_whitespace().next()
+            }
+        };
+        match word.filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase())) {
+            Some(word) => format!("{self} ({word})"),
+            None => self.to_string(),
+        }
+    }
 }
 
 impl Connection {
@@ -208,6 +225,25 @@ impl Connection {
             answer => answer,
         };
         answer.map_err(|error| self.lost(error))
+    }
+
+    /// Whether there is a key of that name, whatever it holds.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn has(&self, key: &str) -> Result<bool, Lost> {
+        let count: i64 = self.bounded.exists(key).await.map_err(|error| self.lost(error))?;
+        Ok(count > 0)
+    }
+
+    /// Puts a value under a key, in place of any other, for `seconds`, at least one.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn put(&self, key: &str, value: &str, seconds: u64) -> Result<(), Lost> {
+        let expiration = Expiration::EX(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let put = self.bounded.set(key, value, Some(expiration), None, false);
+        put.await.map_err(|error| self.lost(error))
     }
 
     /// What Redis does when it is full, such as `noeviction`; empty where it does not say.

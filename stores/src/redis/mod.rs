@@ -2,7 +2,8 @@
 //!
 //! [`connection`] carries calls that are never waited for beyond a budget; [`breaker`] gives a store
 //! that has failed a rest, so that an outage costs nothing; [`quotas`] keeps counters by one script;
-//! [`stream`] carries the tail of the revocation log.
+//! [`stream`] carries the tail of the revocation log; [`old_service`] shares revocations with the service
+//! that Doorward replaces.
 //!
 //! Architecture Invariant: nothing here is asked on a request's path without a budget, and nothing
 //! here decides what happens to a request when there is no answer.
@@ -12,6 +13,8 @@ pub mod connection;
 pub mod breaker;
 
 mod key;
+
+pub mod old_service;
 
 pub mod quotas;
 

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use config::Config;
-use config::Redis;
 use gateway::limit::counters::Counters;
 use gateway::limit::counters::keys_max;
 use kernel::random;
 use kernel::time;
-use rustls::ClientConfig;
 use stores::redis::connection::Connection;
 use stores::redis::quotas::Clock;
 use stores::redis::quotas::RedisQuotas;
@@ -28,15 +26,18 @@ pub(crate) struct Share {
     shared: Arc<SharedQuotas>,
 }
 
-/// Opens the counters of `config`, and what is to be closed at the end. Redis need not be there.
+/// Opens the counters of `config`, and what is to be closed at the end; `connection` is that to its
+/// Redis, which need not be there.
 ///
 /// # Errors
 /// What no waiting would mend.
-pub(crate) async fn open(config: &Config) -> anyhow::Result<(Counters, Option<Share>)> {
-    let Some(redis) = &config.redis else {
+pub(crate) async fn open(
+    config: &Config,
+    connection: Option<Connection>,
+) -> anyhow::Result<(Counters, Option<Share>)> {
+    let (Some(redis), Some(connection)) = (&config.redis, connection) else {
         return Ok((Counters::here(config), None));
     };
-    let connection = connect(redis)?;
     // Whoever comes first is to be counted with the fleet, too.
     if !matches!(tokio::time::timeout(CONNECT_WITHIN, connection.connected()).await, Ok(Ok(()))) {
         tracing::warn!(
@@ -50,24 +51,6 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<(Counters, Option<Sh
     let keeper = Arc::clone(&shared);
     tokio::spawn(async move { keeper.keep(time::now).await });
     Ok((Counters::Shared(Arc::clone(&shared)), Some(Share { shared })))
-}
-
-/// A connection to the Redis of a fleet.
-fn connect(redis: &Redis) -> anyhow::Result<Connection> {
-    Ok(Connection::open(redis, tls_of(redis)?)?)
-}
-
-/// How the Redis of a fleet proves who it is; none where it is spoken to in the clear.
-///
-/// # Errors
-/// Certificates that cannot be used.
-pub(crate) fn tls_of(redis: &Redis) -> anyhow::Result<Option<ClientConfig>> {
-    let roots = match &redis.ca {
-        _ if !redis.uses_tls() => None,
-        Some(pem) => Some(outbound::roots_in(pem.expose()).context("`redis.ca`")?),
-        None => Some(outbound::roots_of_the_system()),
-    };
-    Ok(roots.map(outbound::tls_trusting))
 }
 
 impl Share {

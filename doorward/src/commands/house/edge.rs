@@ -14,6 +14,7 @@ use config::Config;
 use gateway::access_log::AccessLog;
 use gateway::door::Bounds;
 use gateway::door::Door;
+use gateway::old_service::Line;
 use gateway::ops::Readiness;
 use gateway::ops::Remark;
 use gateway::snapshot::AdminEnd;
@@ -21,6 +22,8 @@ use gateway::snapshot::Snapshot;
 use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use kernel::revocation::follower::Follower;
+use stores::redis::connection::Connection;
+use stores::redis::old_service::OldService;
 use tokio::sync::watch;
 
 use super::counters;
@@ -38,6 +41,10 @@ pub(crate) struct Means<'a> {
     pub(crate) keys: Arc<LiveKeys>,
     pub(crate) revocations: Arc<RevocationSet>,
     pub(crate) admin: AdminEnd<'a>,
+    /// To the Redis of a fleet.
+    pub(crate) redis: Option<Connection>,
+    /// The service that is replaced, where it runs beside.
+    pub(crate) old_service: Option<Arc<OldService>>,
 }
 
 /// The gateway at work.
@@ -90,10 +97,11 @@ impl Edge {
         means: Means<'_>,
     ) -> anyhow::Result<Self> {
         let access_log = AccessLog::start(io::stderr());
-        let Means { keys, revocations, admin } = means;
-        let (counters, share) = counters::open(config).await?;
-        let snapshot =
-            Snapshot::new(config, keys, revocations, admin, access_log.clone(), counters)?;
+        let Means { keys, revocations, admin, redis, old_service } = means;
+        let (counters, share) = counters::open(config, redis).await?;
+        let line = old_service.map(|service| Line::new(service, kernel::time::uptime));
+        let log = access_log.clone();
+        let snapshot = Snapshot::new(config, keys, revocations, admin, log, counters, line)?;
         let snapshot = Arc::new(snapshot);
         let (close_door, door_closes) = watch::channel(false);
         let (all_left, everybody_left) = watch::channel(false);

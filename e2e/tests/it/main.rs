@@ -49,6 +49,8 @@ mod encrypted;
 
 mod fleet;
 
+mod fleet_examples;
+
 mod take_over;
 
 mod management;

@@ -79,4 +79,6 @@ mod leaks;
 
 mod compose;
 
+mod image;
+
 mod tidy;

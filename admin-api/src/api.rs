@@ -116,22 +116,25 @@ impl AdminApi {
         let loaded = signing_keys.load().await;
         loaded.map_err(|error| OpenError::SigningKeys(Box::new(error)))?;
         let users = Users::new(Arc::clone(&desk), config);
-        let staff = Staff { desk, users };
         let registration = Registration {
-            users: staff.users.clone(),
+            users: users.clone(),
             tier: config.limits.default_tier.clone(),
             is_open: config.auth.registration,
         };
-        let exposed = config.listen.expose_management;
-        let cookie = DeviceCookie::of(config);
-        let router = routes(&staff, cookie, FrontEnd::of(&config.auth), registration, exposed);
+        let staff = Staff {
+            desk,
+            users,
+            cookie: DeviceCookie::of(config),
+            front_end: Arc::new(FrontEnd::of(&config.auth)),
+            registration: Arc::new(registration),
+        };
         Ok(Self {
+            router: routes(&staff, config.listen.expose_management),
             management: management(&staff),
             desk: staff.desk,
             users: staff.users,
             signing_keys,
             lookout: Arc::new(Lookout::new()),
-            router,
         })
     }
 

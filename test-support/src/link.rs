@@ -27,7 +27,7 @@ use crate::place::HeldPort;
 #[derive(Debug)]
 pub struct Link {
     port: HeldPort,
-    to: SocketAddr,
+    to: watch::Sender<SocketAddr>,
     conduct: watch::Sender<Conduct>,
     count: Count,
     carrier: Mutex<Option<Carrier>>,
@@ -44,6 +44,7 @@ impl Link {
     pub fn to(to: SocketAddr) -> Self {
         let (conduct, _) = watch::channel(Conduct::default());
         let (count, carrier) = (Count::default(), Mutex::default());
+        let (to, _) = watch::channel(to);
         let link = Self { port: HeldPort::new(), to, conduct, count, carrier };
         link.mend();
         link
@@ -57,6 +58,12 @@ impl Link {
     /// The port of [`Link::addr`].
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// Leads who comes from now on to another server, as a name that is given a new address does;
+    /// connections that are there stay where they are.
+    pub fn lead_to(&self, to: SocketAddr) {
+        self.to.send_replace(to);
     }
 
     /// Closes all connections, to both sides, and listens no more: who comes is refused
@@ -98,7 +105,8 @@ impl Link {
         if carrier.is_none() {
             let listener = TcpListener::bind(self.addr()).expect("the port was held");
             let conduct = self.conduct.subscribe();
-            *carrier = Some(Carrier::start(listener, self.to, conduct, self.count.clone()));
+            *carrier =
+                Some(Carrier::start(listener, self.to.subscribe(), conduct, self.count.clone()));
         }
     }
 
@@ -217,6 +225,20 @@ mod tests {
         assert_eq!(ask(&other, "you").unwrap(), "you");
         assert_eq!(got.iter().take(2).collect::<Vec<_>>(), [5, 3]);
         assert_eq!((link.connections(), link.request_bytes(), link.reply_bytes()), (2, 8, 8));
+    }
+
+    #[test]
+    fn who_comes_after_it_leads_elsewhere_gets_there_and_who_was_there_stays() {
+        let ((old, at_old), (new, at_new)) = (echo(), echo());
+        let link = Link::to(old);
+        let before = client(&link);
+        assert_eq!(ask(&before, "hello").unwrap(), "hello");
+        link.lead_to(new);
+        let after = client(&link);
+        assert_eq!(ask(&after, "you").unwrap(), "you");
+        assert_eq!(ask(&before, "again").unwrap(), "again");
+        assert_eq!(at_new.recv().unwrap(), 3);
+        assert_eq!(at_old.iter().take(2).collect::<Vec<_>>(), [5, 5]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Around every handler: the request's name, its time limit, the panic it may not spread, and the
-//! answer to its refusal.
+//! Around every handler: the request's name, its time limit, the size of its body, the panic it may
+//! not spread, and the answer to its refusal.
 
 use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::middleware::from_fn;
@@ -18,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use super::asked::Asked;
+use super::fields::BODY_BYTES_MAX;
 use super::refusal::Refusal;
 
 /// How long a request may take, its body included.
@@ -25,7 +27,12 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Puts the envelope around `routes`.
 pub(crate) fn enclose(routes: Router) -> Router {
-    routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(envelope))
+    // In one go, the outermost first: each further call of `layer` is paid by every request.
+    routes.layer((
+        from_fn(envelope),
+        CatchPanicLayer::custom(panicked),
+        DefaultBodyLimit::max(BODY_BYTES_MAX),
+    ))
 }
 
 async fn envelope(request: Request, next: Next) -> Response {

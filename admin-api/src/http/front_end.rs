@@ -13,7 +13,7 @@ use crate::people::issue::Pair;
 use crate::providers::messages::with_query;
 
 /// A front end, and what it is told.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct FrontEnd {
     url: Option<String>,
     wants_tokens: bool,

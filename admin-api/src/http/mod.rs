@@ -10,11 +10,11 @@ pub(crate) mod refusal;
 
 pub(crate) mod asked;
 
+pub(crate) mod fields;
+
 pub(crate) mod envelope;
 
 pub(crate) mod bearer;
-
-pub(crate) mod fields;
 
 pub(crate) mod query;
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::Request;
 use axum::extract::State;
@@ -54,7 +53,7 @@ pub(crate) const TOKEN_BYTES_MAX: usize = 256;
 )]
 pub(crate) async fn change(
     State(desk): State<Arc<Desk>>,
-    Extension(cookie): Extension<DeviceCookie>,
+    State(cookie): State<DeviceCookie>,
     request: Request,
 ) -> Result<(HeaderMap, Json<Tokens>), Refusal> {
     let access = bearer::required(request.headers())?;

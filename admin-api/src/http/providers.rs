@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::Path;
 use axum::extract::Request;
@@ -187,7 +186,7 @@ pub(crate) async fn oidc(
 )]
 pub(crate) async fn google_callback(
     desk: State<Arc<Desk>>,
-    front_end: Extension<FrontEnd>,
+    front_end: State<Arc<FrontEnd>>,
     request: Request,
 ) -> Result<Response, Refusal> {
     arrive(Name::Google, desk, front_end, request).await
@@ -204,7 +203,7 @@ pub(crate) async fn google_callback(
 )]
 pub(crate) async fn github_callback(
     desk: State<Arc<Desk>>,
-    front_end: Extension<FrontEnd>,
+    front_end: State<Arc<FrontEnd>>,
     request: Request,
 ) -> Result<Response, Refusal> {
     arrive(Name::Github, desk, front_end, request).await
@@ -222,7 +221,7 @@ pub(crate) async fn github_callback(
 pub(crate) async fn oidc_callback(
     Path(name): Path<String>,
     desk: State<Arc<Desk>>,
-    front_end: Extension<FrontEnd>,
+    front_end: State<Arc<FrontEnd>>,
     request: Request,
 ) -> Result<Response, Refusal> {
     arrive(Name::Oidc(name), desk, front_end, request).await
@@ -265,7 +264,7 @@ async fn depart(
 async fn arrive(
     name: Name,
     State(desk): State<Arc<Desk>>,
-    Extension(front_end): Extension<FrontEnd>,
+    State(front_end): State<Arc<FrontEnd>>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let provider = desk.providers.find(&name);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::Request;
 use axum::extract::State;
@@ -54,7 +53,7 @@ pub(crate) struct Registration {
 )]
 pub(crate) async fn register(
     State(desk): State<Arc<Desk>>,
-    Extension(registration): Extension<Arc<Registration>>,
+    State(registration): State<Arc<Registration>>,
     request: Request,
 ) -> Result<(StatusCode, Json<Me>), Refusal> {
     if !registration.is_open {

@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::extract::DefaultBodyLimit;
 use axum::extract::FromRef;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -27,7 +25,6 @@ use super::audit;
 use super::device_cookie::DeviceCookie;
 use super::email;
 use super::envelope::enclose;
-use super::fields::BODY_BYTES_MAX;
 use super::front_end::FrontEnd;
 use super::health;
 use super::health::Checkup;
@@ -47,11 +44,14 @@ use super::users;
 use crate::people::desk::Desk;
 use crate::people::users::Users;
 
-/// What handlers ask for.
+/// What handlers ask for. A copy is made for each request.
 #[derive(Clone)]
 pub(crate) struct Staff {
     pub(crate) desk: Arc<Desk>,
     pub(crate) users: Users,
+    pub(crate) cookie: DeviceCookie,
+    pub(crate) front_end: Arc<FrontEnd>,
+    pub(crate) registration: Arc<Registration>,
 }
 
 impl FromRef<Staff> for Arc<Desk> {
@@ -66,22 +66,30 @@ impl FromRef<Staff> for Users {
     }
 }
 
+impl FromRef<Staff> for DeviceCookie {
+    fn from_ref(staff: &Staff) -> Self {
+        staff.cookie
+    }
+}
+
+impl FromRef<Staff> for Arc<FrontEnd> {
+    fn from_ref(staff: &Staff) -> Self {
+        Self::clone(&staff.front_end)
+    }
+}
+
+impl FromRef<Staff> for Arc<Registration> {
+    fn from_ref(staff: &Staff) -> Self {
+        Self::clone(&staff.registration)
+    }
+}
+
 /// What clients may ask for, in its envelope; management only where that is `exposed`.
-pub(crate) fn routes(
-    staff: &Staff,
-    cookie: DeviceCookie,
-    front_end: FrontEnd,
-    registration: Registration,
-    exposed: bool,
-) -> Router {
+pub(crate) fn routes(staff: &Staff, exposed: bool) -> Router {
     let mut auth = for_clients();
     if exposed {
         auth = auth.merge(managed());
     }
-    let auth = auth
-        .layer(Extension(cookie))
-        .layer(Extension(Arc::new(registration)))
-        .layer(Extension(front_end));
     let (mut routes, mut api) = mounted(auth, staff);
     let desk = Arc::clone(&staff.desk);
     let published =
@@ -101,7 +109,7 @@ pub(crate) fn routes(
     }
     api.merge(AtTheEdge::openapi());
     let routes = routes.merge(openapi::routes(api));
-    enclosed(routes.fallback(async || Refusal::NotFound))
+    enclose(routes.fallback(async || Refusal::NotFound))
 }
 
 fn for_clients() -> OpenApiRouter<Staff> {
@@ -135,7 +143,7 @@ fn for_clients() -> OpenApiRouter<Staff> {
 /// Management, for the ops listener: its peers are clients, and have no say over who they are.
 pub(crate) fn management(staff: &Staff) -> Router {
     let (routes, api) = mounted(managed(), staff);
-    enclosed(routes.merge(openapi::routes(api))).layer(from_fn(from_its_peer))
+    enclose(routes.merge(openapi::routes(api))).layer(from_fn(from_its_peer))
 }
 
 fn managed() -> OpenApiRouter<Staff> {
@@ -155,10 +163,6 @@ fn mounted(auth: OpenApiRouter<Staff>, staff: &Staff) -> (Router, Document) {
     let auth = Router::from(auth);
     let all = others.iter().fold(paths, |routes, mount| routes.nest(mount, auth.clone()));
     (all.with_state(staff.clone()), said)
-}
-
-fn enclosed(routes: Router) -> Router {
-    enclose(routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
 }
 
 /// Says of the client what the connection says, whatever the client does.

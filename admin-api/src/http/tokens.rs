@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::Request;
 use axum::extract::State;
@@ -92,7 +91,7 @@ impl Message {
 )]
 pub(crate) async fn login(
     State(desk): State<Arc<Desk>>,
-    Extension(cookie): Extension<DeviceCookie>,
+    State(cookie): State<DeviceCookie>,
     request: Request,
 ) -> Result<(HeaderMap, Json<Tokens>), Refusal> {
     let from = asked::from(request.extensions());
@@ -180,7 +179,7 @@ pub(crate) async fn refresh(
     State(desk): State<Arc<Desk>>,
     request: Request,
 ) -> Result<Json<Tokens>, Refusal> {
-    let headers = request.headers().clone();
+    let borne = bearer::optional(request.headers());
     let origin = origin_of(request.extensions(), None);
     let fields = Fields::read(request, Takes::FormOrJson).await?;
     none_but(&fields, &["refresh_token"])?;
@@ -192,7 +191,7 @@ pub(crate) async fn refresh(
     // A client that adds its access token to every request means the one in the body.
     let token = match fields.optional("refresh_token").map_err(field)? {
         Some(token) => Secret::new(token),
-        None => bearer::optional(&headers)
+        None => borne
             .map_err(|_| Refusal::RefreshToken("a malformed credential"))?
             .ok_or_else(|| field(of_field("refresh_token", "Field required", "missing")))?,
     };

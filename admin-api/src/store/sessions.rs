@@ -1,5 +1,7 @@
 //! The table of sessions: one row for each sign-in.
 
+use std::sync::LazyLock;
+
 use kernel::time::Timestamp;
 
 use super::fault::DbError;
@@ -158,13 +160,15 @@ pub(crate) struct Rotation {
 /// # Errors
 /// [`DbError`].
 pub(crate) fn rotate(tx: &Tx<'_>, turn: &Rotation) -> Result<Option<(Identity, Session)>, DbError> {
+    static SWAP: LazyLock<String> = LazyLock::new(|| {
+        turned(
+            "generation = generation + 1, rotated_at = ?3, kid = ?6,
+             expires_at = CASE WHEN absolute_until < ?7 THEN absolute_until ELSE ?7 END,",
+        )
+    });
     let Rotation { session_id, from, epoch, at, expires_at, access_until, kid } = turn;
-    let swap = turned(
-        "generation = generation + 1, rotated_at = ?3, kid = ?6,
-         expires_at = CASE WHEN absolute_until < ?7 THEN absolute_until ELSE ?7 END,",
-    );
     let params = params![session_id, *from, *at, *access_until, *epoch, kid, *expires_at];
-    tx.row(&swap, params, |row| read_with_owner(row, *epoch))
+    tx.row(&SWAP, params, |row| read_with_owner(row, *epoch))
 }
 
 /// The same for a session that stays in its generation: only access tokens go on.
@@ -172,9 +176,10 @@ pub(crate) fn rotate(tx: &Tx<'_>, turn: &Rotation) -> Result<Option<(Identity, S
 /// # Errors
 /// [`DbError`].
 pub(crate) fn stay(tx: &Tx<'_>, turn: &Rotation) -> Result<Option<(Identity, Session)>, DbError> {
+    static STAY: LazyLock<String> = LazyLock::new(|| turned(""));
     let Rotation { session_id, from, epoch, at, access_until, .. } = turn;
     let params = params![session_id, *from, *at, *access_until, *epoch];
-    tx.row(&turned(""), params, |row| read_with_owner(row, *epoch))
+    tx.row(&STAY, params, |row| read_with_owner(row, *epoch))
 }
 
 /// The statement of a refresh that changes `more` than the end of access tokens.

@@ -6,6 +6,7 @@
 
 pub(crate) mod pages;
 
+use std::cell::Cell;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -51,7 +52,8 @@ pub(crate) struct Tx<'a>(Sql<'a>);
 
 /// One row of an answer.
 pub(crate) enum Row<'a> {
-    Sqlite(&'a rusqlite::Row<'a>),
+    /// With the place of the column after the one that was read last.
+    Sqlite(&'a rusqlite::Row<'a>, Cell<usize>),
     Postgres(&'a tokio_postgres::Row),
 }
 
@@ -80,7 +82,7 @@ impl<'a> Sql<'a> {
                 let mut rows = prepared.query(params_from_iter(params))?;
                 let mut all = Vec::new();
                 while let Some(row) = rows.next()? {
-                    all.push(read(&Row::Sqlite(row))?);
+                    all.push(read(&Row::sqlite(row))?);
                 }
                 Ok(all)
             }
@@ -266,7 +268,11 @@ fn numbered(statement: &str) -> String {
     statement.replace('?', "$")
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    fn sqlite(row: &'a rusqlite::Row<'a>) -> Self {
+        Self::Sqlite(row, Cell::new(0))
+    }
+
     /// A text.
     ///
     /// # Errors
@@ -324,12 +330,50 @@ impl Row<'_> {
 
     fn get<T: FromSql + FromSqlOwned>(&self, column: &'static str) -> Result<T, DbError> {
         match self {
-            Self::Sqlite(row) => row.get(column).map_err(|_| DbError::Row(column)),
+            Self::Sqlite(row, next) => {
+                read_in_order(row, next, column).map_err(|_| DbError::Row(column))
+            }
             Self::Postgres(row) => row.try_get(column).map_err(|_| DbError::Row(column)),
         }
     }
 }
 
+/// Reads `column`, looking for it first where it is when columns are read in the order of the
+/// `SELECT`: SQLite compares the names of all that come before one that is asked for by name.
+fn read_in_order<T: FromSql>(
+    row: &rusqlite::Row<'_>,
+    next: &Cell<usize>,
+    column: &str,
+) -> rusqlite::Result<T> {
+    let columns = row.as_ref();
+    let place = match columns.column_name(next.get()) {
+        Ok(name) if name == column => next.get(),
+        _ => columns.column_index(column)?,
+    };
+    next.set(place + 1);
+    row.get(place)
+}
+
 fn words(text: &str) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_read_by_name_in_whatever_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = Sql::sqlite(&connection);
+        for order in [["a", "b", "c"], ["c", "b", "a"], ["b", "b", "a"], ["a", "c", "c"]] {
+            let read = |row: &Row<'_>| order.map(|column| row.int(column).unwrap());
+            let read = sql.row("SELECT 1 AS a, 2 AS b, 3 AS c", &[], |row| Ok(read(row))).unwrap();
+            let meant = order.map(|column| i64::from(column.as_bytes()[0] - b'a') + 1);
+            assert_eq!(read, Some(meant), "{order:?}");
+        }
+        let beyond = |row: &Row<'_>| row.int("a").and_then(|_| row.int("d"));
+        let unknown = sql.row("SELECT 1 AS a", &[], beyond);
+        assert!(matches!(unknown, Err(DbError::Row("d"))), "{unknown:?}");
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use test_support::http1::Answer;
 use test_support::http1::Request;
 use test_support::link::Link;
+use test_support::redis::RedisCluster;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
 use test_support::wait::START_MAX;
@@ -188,7 +189,7 @@ on_store_loss = "closed"
     let scene = gateway(&url, "100ms", "mode = \"exact\"", routes);
     let line = scene.line();
     let mut lost_before = 0;
-    for (n, way) in ["killed", "hung", "refused", "half-open"].into_iter().enumerate() {
+    for (n, way) in ["killed", "hung", "refused", "slow", "half-open"].into_iter().enumerate() {
         let id = format!("u-{n}");
         let token = Forged::new(&id, "kim").tier("free").sign();
         let ask = |path: &str| line.ask(&Request::get(path).bearer(&token));
@@ -197,6 +198,7 @@ on_store_loss = "closed"
             "killed" => server.stop(),
             "hung" => server.pause(),
             "refused" => link.cut(),
+            "slow" => link.delay(Duration::from_secs(1)),
             _ => link.stall(),
         }
         // Whoever finds out waits no longer than the budget; whoever comes later does not wait.
@@ -237,6 +239,28 @@ on_store_loss = "closed"
 }
 
 #[test]
+fn after_a_failover_the_new_master_is_found_behind_the_old_name() {
+    let master = RedisServer::start();
+    let replica = master.start_replica();
+    let link = Link::to(master.addr());
+    let scene = gateway(&master.url_over(&link), "1s", "mode = \"exact\"", "");
+    let token = kim_of("free");
+    assert_eq!(left(&scene.call(&token)), 99);
+    master.fail_over_to(&replica);
+    // The old master is there still, and refuses to write; the name leads elsewhere.
+    link.lead_to(replica.addr());
+    let key = "{doorward:tier:user:u-7}";
+    let counted = || replica.command(&["GET", key]).expect("Redis answers");
+    // Meanwhile this gateway counts for itself.
+    wait_until(START_MAX, || {
+        let before = counted();
+        assert_eq!(scene.call(&token).status, 200);
+        counted() != before
+    });
+    assert!(scene.metric("doorward_limit_store_losses_total") > 0);
+}
+
+#[test]
 fn a_lost_redis_is_said_once_and_its_password_never() {
     let mut server = RedisServer::setup().password("hunter2-of-redis").start();
     let url = server.url();
@@ -254,6 +278,32 @@ fn a_lost_redis_is_said_once_and_its_password_never() {
     let log = scene.doorward.log();
     assert!(!log.contains("hunter2"), "{log}");
     assert_eq!(log.matches("the limit store is lost").count(), 1, "{log}");
+}
+
+#[test]
+fn a_redis_that_forgets_when_it_is_full_is_warned_of() {
+    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
+    let scene = gateway(&server.url(), PATIENT, "", "");
+    scene.doorward.wait_for_log("Redis has `maxmemory-policy allkeys-lru`");
+}
+
+#[test]
+fn a_cluster_of_three_masters_counts_as_one_redis_does() {
+    let cluster = RedisCluster::start();
+    let fleet = [1, 2].map(|_| gateway(&cluster.url(), PATIENT, "mode = \"exact\"", ""));
+    let statuses = |id: &str| {
+        let token = Forged::new(id, "kim").tier("free").sign();
+        statuses(&fleet, 110, |scene| scene.call(&token))
+    };
+    for n in 0..6 {
+        assert_eq!(statuses(&format!("u-{n}")), (100, 10));
+    }
+    let keys = cluster.masters().iter().map(|master| {
+        let Ok(Reply::Integer(keys)) = master.command(&["DBSIZE"]) else { panic!("no size") };
+        keys
+    });
+    let keys: Vec<_> = keys.collect();
+    assert!(keys.iter().filter(|keys| **keys > 0).count() > 1, "they lie apart: {keys:?}");
 }
 
 #[test]

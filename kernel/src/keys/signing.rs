@@ -26,6 +26,8 @@ use crate::signer::Signer;
 pub struct SigningKey {
     signer: Arc<Signer>,
     verifying: VerifyingKey,
+    /// What every token of it begins with: the header, and the point after it.
+    beginning: Arc<str>,
 }
 
 /// The header of a token that we sign, in the order in which it is written.
@@ -83,7 +85,11 @@ impl SigningKey {
             algorithm,
             why: e.to_string(),
         })?;
-        Ok(Self { verifying: verifying(&signer)?, signer: Arc::new(signer) })
+        let verifying = verifying(&signer)?;
+        let header = Header { typ: "JWT", alg: algorithm.as_str(), kid: verifying.kid() };
+        let header = serde_json::to_vec(&header).map_err(|_| KeyError::Signing(kid.to_owned()))?;
+        let beginning = format!("{}.", URL_SAFE_NO_PAD.encode(header)).into();
+        Ok(Self { signer: Arc::new(signer), verifying, beginning })
     }
 
     /// Its id.
@@ -107,11 +113,8 @@ impl SigningKey {
     /// [`KeyError::Signing`] when the claims cannot be written as JSON or ring refuses the key.
     pub fn sign<T: Serialize>(&self, claims: &T) -> Result<String, KeyError> {
         let failed = || KeyError::Signing(self.kid().to_owned());
-        let header = Header { typ: "JWT", alg: self.algorithm().as_str(), kid: self.kid() };
-        let header = serde_json::to_vec(&header).map_err(|_| failed())?;
         let claims = serde_json::to_vec(claims).map_err(|_| failed())?;
-        let mut token = URL_SAFE_NO_PAD.encode(header);
-        token.push('.');
+        let mut token = self.beginning.to_string();
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let signature = self.signer.sign(token.as_bytes()).map_err(|_| failed())?;
         token.push('.');

@@ -38,11 +38,13 @@ pub fn verify_refresh(
         token_type: TokenType,
     }
     let (jws, _) = signed(token, keys).map_err(|_| RefreshError::Invalid)?;
-    let typed: Typed = object(&jws.payload).ok_or(RefreshError::Invalid)?;
-    if typed.token_type != TokenType::Refresh {
-        return Err(RefreshError::WrongType);
-    }
-    let claims: RefreshClaims = object(&jws.payload).ok_or(RefreshError::Invalid)?;
+    let claims: Option<RefreshClaims> = object(&jws.payload);
+    let claims = claims.filter(|claims| claims.token_type == TokenType::Refresh);
+    // An access token has other claims, too, and is told apart all the same.
+    let claims = claims.ok_or_else(|| match object(&jws.payload) {
+        Some(Typed { token_type: TokenType::Access }) => RefreshError::WrongType,
+        Some(Typed { token_type: TokenType::Refresh }) | None => RefreshError::Invalid,
+    })?;
     let in_force = now.as_secs() < claims.exp.saturating_add(profile.leeway.as_secs());
     if in_force && claims.iss == *profile.issuer { Ok(claims) } else { Err(RefreshError::Invalid) }
 }

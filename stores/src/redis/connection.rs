@@ -110,6 +110,16 @@ pub enum Lost {
 }
 
 impl Lost {
+    /// Whether another server, behind the same name, may be the one that works now.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Refused(error) => {
+                ["READONLY", "MASTERDOWN"].iter().any(|why| error.details().starts_with(why))
+            }
+            Self::Late(_) | Self::Unreachable(_) | Self::Answer(_) => false,
+        }
+    }
+
     /// Whether the next call would fare no better, whatever it asks.
     pub fn concerns_all(&self) -> bool {
         match self {
@@ -198,6 +208,19 @@ impl Connection {
             answer => answer,
         };
         answer.map_err(|error| self.lost(error))
+    }
+
+    /// What Redis does when it is full, such as `noeviction`; empty where it does not say.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn eviction_policy(&self) -> Result<String, Lost> {
+        let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
+        let memory = vec![Value::from_static_str("memory")];
+        let info: String =
+            self.bounded.custom(info, memory).await.map_err(|error| self.lost(error))?;
+        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        Ok(policy.unwrap_or_default().trim().to_owned())
     }
 
     /// What an error of a call means.

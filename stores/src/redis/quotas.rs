@@ -164,6 +164,22 @@ impl RedisQuotas {
         key::of(&self.namespace, key)
     }
 
+    /// Warns of a Redis that forgets counters when it is full.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: it was not asked.
+    pub async fn warn_of_eviction(&self) -> Result<(), StoreLost> {
+        let policy = self.connection.eviction_policy().await?;
+        if !["", "noeviction"].contains(&policy.as_str()) {
+            tracing::warn!(
+                "Redis has `maxmemory-policy {policy}`: when it is full it forgets counters, and \
+                 whoever was counted begins anew; with `noeviction` it refuses, and routes do as \
+                 their on_store_loss says"
+            );
+        }
+        Ok(())
+    }
+
     /// Says that the gateway called `holder` is there; returns how many have within the last minute.
     ///
     /// # Errors
@@ -203,8 +219,8 @@ impl RedisQuotas {
             let works = self.probe().await;
             if let Err(error) = &works {
                 tracing::debug!(error = %Chain(error), "the limit store does not work yet");
-                // A replica that was made a master under the same name is found by looking anew.
-                if matches!(error, Lost::Refused(_)) {
+                // After a failover the master is found by looking anew.
+                if error.is_elsewhere() {
                     self.connection.begin_anew().await;
                 }
             }

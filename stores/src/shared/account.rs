@@ -143,7 +143,7 @@ impl Account {
             self.ask_again_at = asked_at + terms.tick;
             return;
         }
-        self.balance = (self.balance + granted).saturating_sub(paid);
+        self.balance = self.balance.saturating_add(granted).saturating_sub(paid);
         self.full = self.balance.max(1);
         self.spend_until = asked_at + terms.spendable;
     }
@@ -184,7 +184,8 @@ impl Account {
     /// says whether it did.
     pub(super) fn repay(&mut self, cost: u32, terms: &Terms, up: Duration) -> bool {
         self.refusal = None;
-        if terms.cap == 0 || up >= self.spend_until || self.balance + cost > self.full {
+        if terms.cap == 0 || up >= self.spend_until || self.balance.saturating_add(cost) > self.full
+        {
             return false;
         }
         self.balance += cost;

@@ -59,6 +59,9 @@ use crate::redis::quotas::RedisQuotas;
 /// How often a gateway says that it is there, and hears how many are.
 const ANNOUNCED_EVERY: Duration = Duration::from_secs(10);
 
+/// When it says so again after it was not heard.
+const ANNOUNCED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// A gateway's counters in a fleet.
 #[derive(Debug)]
 pub struct SharedQuotas {
@@ -275,13 +278,17 @@ impl SharedQuotas {
     /// runs.
     pub async fn keep(&self, now: impl Fn() -> Timestamp) {
         let announce = async {
+            let mut warned = false;
             loop {
                 if !self.store.rests()
                     && let Ok(gateways) = self.store.announce(&self.holder).await
                 {
                     self.gateways.store(gateways.max(1), Ordering::Relaxed);
+                    warned = warned || self.store.warn_of_eviction().await.is_ok();
+                    tokio::time::sleep(ANNOUNCED_EVERY).await;
+                } else {
+                    tokio::time::sleep(ANNOUNCED_AGAIN_AFTER).await;
                 }
-                tokio::time::sleep(ANNOUNCED_EVERY).await;
             }
         };
         let settle = async {

@@ -323,6 +323,21 @@ async fn without_the_store_a_gateway_goes_by_its_share_and_what_it_let_in_is_cou
 }
 
 #[tokio::test]
+async fn a_cost_as_large_as_can_be_is_refused_and_given_back_without_harm() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(100, 60)]);
+    take(&gateway, &limit, Leasing::WherePossible).await;
+    let most = NonZeroU32::MAX;
+    let outcome = gateway.acquire(ADA, &limit, most, Leasing::WherePossible, now()).await;
+    assert_eq!(outcome.expect("the store answers").retry_ms(), None);
+    let leasing = Leasing::WherePossible;
+    gateway.refund(ADA, &limit, most, leasing, now()).await.expect("the store answers");
+    let outcome = gateway.peek(ADA, &limit, now()).await.expect("the store answers");
+    assert_eq!(outcome.windows()[0].remaining, 100);
+}
+
+#[tokio::test]
 async fn gateways_hear_how_many_there_are() {
     let server = RedisServer::start();
     let mut fleet = Vec::new();

@@ -40,7 +40,7 @@ pub(super) struct Carrier {
 impl Carrier {
     pub(super) fn start(
         listener: TcpListener,
-        to: SocketAddr,
+        to: watch::Receiver<SocketAddr>,
         conduct: watch::Receiver<Conduct>,
         count: Count,
     ) -> Self {
@@ -72,7 +72,7 @@ impl Drop for Carrier {
 
 async fn accept(
     listener: TcpListener,
-    to: SocketAddr,
+    to: watch::Receiver<SocketAddr>,
     conduct: watch::Receiver<Conduct>,
     count: Count,
 ) {
@@ -82,7 +82,7 @@ async fn accept(
         // A client who is gone before he was let in is none.
         let Ok((client, _)) = listener.accept().await else { continue };
         count.carried().connections += 1;
-        let (conduct, count) = (conduct.clone(), count.clone());
+        let (to, conduct, count) = (*to.borrow(), conduct.clone(), count.clone());
         tokio::spawn(async move {
             // Connections break here; that is what this is for.
             let _ = carry(client, to, conduct, &count).await;

@@ -35,7 +35,7 @@ impl Sql<'_> {
                 let mut rows = prepared.query([]).map_err(DbError::from)?;
                 let mut page = Vec::new();
                 while let Some(row) = rows.next().map_err(DbError::from)? {
-                    page.push(read(&Row::Sqlite(row))?);
+                    page.push(read(&Row::sqlite(row))?);
                     if page.len() == PAGE_ROWS_MAX {
                         take(std::mem::take(&mut page))?;
                     }
@@ -70,7 +70,7 @@ impl Row<'_> {
     pub(crate) fn value(&self, at: usize) -> Result<Value<'static>, DbError> {
         const OTHER: DbError = DbError::Row("a value that is neither text nor whole number");
         match self {
-            Self::Sqlite(row) => match row.get_ref(at)? {
+            Self::Sqlite(row, _) => match row.get_ref(at)? {
                 ValueRef::Null => Ok(Value::Null),
                 ValueRef::Integer(number) => Ok(Value::Number(number)),
                 ValueRef::Text(text) => {

@@ -91,7 +91,7 @@ impl Edge {
     ) -> anyhow::Result<Self> {
         let access_log = AccessLog::start(io::stderr());
         let Means { keys, revocations, admin } = means;
-        let (counters, share) = counters::open(config)?;
+        let (counters, share) = counters::open(config).await?;
         let snapshot =
             Snapshot::new(config, keys, revocations, admin, access_log.clone(), counters)?;
         let snapshot = Arc::new(snapshot);

@@ -79,6 +79,8 @@ fn an_access_token_refreshes_nothing_and_is_told_apart() {
         let token = keys.signing().sign(&claims).unwrap();
         assert_eq!(outcome_at(NOW, &profile(), &token), Err(RefreshError::WrongType));
     }
+    let of_either = PAYLOAD.replace(r#""type":"refresh""#, r#""type":"access""#);
+    assert_eq!(outcome(&of_either), Err(RefreshError::WrongType));
     let elsewhere = signed_hs256(&signing_input(r#"{"alg":"HS256"}"#, PAYLOAD), b"another");
     assert_eq!(outcome_at(NOW, &profile(), &elsewhere), Err(RefreshError::Invalid));
 }

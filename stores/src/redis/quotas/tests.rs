@@ -214,6 +214,20 @@ async fn a_call_is_one_command_and_a_script_that_was_forgotten_one_more() {
 }
 
 #[tokio::test]
+async fn a_redis_that_was_emptied_lets_callers_begin_anew_and_is_not_lost() {
+    let fleet = Fleet::by(Clock::OfTheServer).await;
+    let quotas = [quota(9, 60)];
+    fleet.acquire(ADA, &quotas, units(4), NOW).await.expect("answers");
+    fleet.ask(&["FLUSHALL"]);
+    let outcome = fleet.acquire(ADA, &quotas, units(4), NOW).await.expect("answers");
+    assert_eq!(outcome.windows()[0].remaining, 5);
+    fleet.ask(&["FLUSHALL"]);
+    fleet.refund(ADA, &quotas, units(4), NOW).await.expect("answers");
+    let outcome = fleet.peek(ADA, &quotas, NOW).await.expect("answers");
+    assert_eq!(outcome.windows()[0].remaining, 9);
+}
+
+#[tokio::test]
 async fn a_subject_of_many_windows_stays_small() {
     let fleet = Fleet::by(Clock::OfTheCaller).await;
     let quotas = [quota(1_000_000, 60)];

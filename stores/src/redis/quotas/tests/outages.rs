@@ -117,4 +117,6 @@ async fn a_wrong_password_is_an_outage_in_whose_text_it_does_not_stand() {
         assert!(!lost.contains("hunter2"), "{lost}");
     }
     assert!(!format!("{quotas:?}").contains("hunter2"));
+    server.command(&["CONFIG", "SET", "requirepass", "hunter2"]).expect("it answers");
+    recovers(&quotas).await;
 }

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use test_support::doorward::ADMIN_PASSWORD;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 use test_support::doorward::Tokens;
@@ -24,6 +25,7 @@ use test_support::place::free_dir;
 use test_support::postgres::PostgresDatabase;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
+use test_support::upstream::Echo;
 use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
@@ -209,6 +211,24 @@ fn who_signs_in_at_one_gateway_calls_through_all_until_they_log_out_at_any() {
         let bare = bare.data_at(&doorward.data_dir()).env("POSTGRES_PASSWORD", "not-asked-for");
         assert!(bare.cli(&["healthcheck"]).status.success(), "{place}");
     }
+}
+
+#[test]
+fn the_command_of_the_readme_signs_in_at_one_gateway_and_calls_through_the_other() {
+    let fleet = Fleet::start();
+    let readme = include_str!("../../../README.md");
+    let command = readme.split("\n./dev demo\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let [one, other] = [0, 1].map(|at| fleet.gateways[at].public().to_string());
+    let places = [
+        ("127.0.0.1:8080", &*one),
+        ("127.0.0.1:8081", &*other),
+        ("doorward-dev-only", ADMIN_PASSWORD),
+    ];
+    let told = Command::new("sh").args(["-c", &example(command, &places)]).output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let text = String::from_utf8(told.stdout).unwrap();
+    let seen = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(Echo::from_json(&seen).header("x-username"), Some("admin"));
 }
 
 #[test]

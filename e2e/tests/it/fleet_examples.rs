@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -342,7 +344,8 @@ fn gateways_are_restarted_one_after_the_other_and_no_client_gets_a_wrong_answer(
                     && crowd.answered_by(gateway) > 50
             });
         };
-        let restarted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // Whatever becomes of it, the clients are told to end: they would go on for ever.
+        let restarted = catch_unwind(AssertUnwindSafe(|| {
             for (at, gateway) in fleet.gateways.iter_mut().enumerate() {
                 is_served(gateway.public());
                 let (status, _) = gateway.sigterm_and_wait();
@@ -377,8 +380,11 @@ fn the_demos_secrets_are_made_once_and_are_nobody_elses() {
         fs::read_dir(gateway).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["fleet-ca.pem", "fleet-token"]);
+    // What gateways lost they get again; it is not made anew.
+    fs::remove_file(gateway.join("fleet-token")).unwrap();
     make_secrets(admin, gateway, "admin.internal");
     assert_eq!((text(admin, "fleet-token"), text(admin, "fleet-key.pem")), (token.clone(), key));
+    assert_eq!(text(gateway, "fleet-token"), token);
     make_secrets(other, others, "admin.internal");
     assert_ne!(text(other, "fleet-token"), token);
     assert_ne!(text(other, "key-encryption-key"), text(admin, "key-encryption-key"));

@@ -16,6 +16,7 @@ use stores::memory::MemoryQuotas;
 use stores::redis::connection::ConnectionError;
 use stores::redis::old_service::OldService;
 use stores::redis::stream::publisher::StreamPublisher;
+use stores::redis::watch::Watch;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
@@ -74,6 +75,16 @@ pub struct AdminApi {
     management: Router,
 }
 
+/// Others that an admin API has to do with, where they are.
+#[derive(Default)]
+pub struct Neighbours {
+    /// The service that is replaced, where it still runs: it is told of access tokens that are shown here
+    /// to be revoked, and asked about those that are shown for anything else.
+    pub old_service: Option<Arc<OldService>>,
+    /// The Redis of the fleet, whose health is told.
+    pub redis: Option<Watch>,
+}
+
 /// Why revocations cannot be carried to Redis at all.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -96,19 +107,18 @@ impl AdminApi {
         keys: Arc<LiveKeys>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        Self::open_beside(config, keys, clock, None).await
+        Self::open_among(config, keys, clock, Neighbours::default()).await
     }
 
-    /// The same, beside the service that is replaced, where that still runs: it is told of access tokens
-    /// that are shown here to be revoked, and asked about those that are shown for anything else.
+    /// The same, among others that it has to do with.
     ///
     /// # Errors
     /// [`OpenError`]: one clear text for the operator.
-    pub async fn open_beside(
+    pub async fn open_among(
         config: &config::Config,
         keys: Arc<LiveKeys>,
         clock: Clock,
-        old_service: Option<Arc<OldService>>,
+        neighbours: Neighbours,
     ) -> Result<Self, OpenError> {
         let now = clock.now();
         let policy = Policy { chars_min: config.auth.password_chars_min };
@@ -130,6 +140,7 @@ impl AdminApi {
             Providers::new(&config.auth.oauth, &config.listen).map_err(OpenError::Tls)?;
         let (notes, waiting) = Notes::new();
         tokio::spawn(write_notes(database.clone(), waiting));
+        let Neighbours { old_service, redis } = neighbours;
         let old_service = old_service.map(|service| {
             let (beside, waiting) = Beside::new(service);
             tokio::spawn(waiting.tell(clock.clone()));
@@ -137,6 +148,7 @@ impl AdminApi {
         });
         let desk = Arc::new(Desk {
             old_service,
+            redis,
             post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
             devices,

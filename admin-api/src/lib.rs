@@ -33,6 +33,7 @@ mod http;
 mod api;
 
 pub use api::AdminApi;
+pub use api::Neighbours;
 pub use api::PublishError;
 pub use clock::Clock;
 pub use http::fleet_door::FleetDoor;

@@ -12,6 +12,7 @@ use http::StatusCode;
 use http::Uri;
 use kernel::time::Timestamp;
 use serde::Serialize;
+use stores::redis::connection::Lost;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
@@ -66,6 +67,8 @@ struct Workers {
 #[schema(as = HealthStatus)]
 enum Status {
     Healthy,
+    /// It does its work, but not all of it, or not as it should.
+    Degraded,
     Unhealthy,
     /// Not there, and not missed.
     NotConfigured,
@@ -103,24 +106,23 @@ impl Checkup {
 }
 
 async fn look(desk: &Desk, now: Timestamp) -> Health {
-    let looked = tokio::time::timeout(BUDGET, desk.database.read(revocations::position)).await;
-    let (status, message) = match looked {
-        Ok(Ok(_)) => (Status::Healthy, "Database connection successful"),
-        Ok(Err(DbError::Busy)) => (Status::Unhealthy, "Database is overloaded"),
-        Ok(Err(_)) => (Status::Unhealthy, "Database connection failed"),
-        Err(_) => (Status::Unhealthy, "Database did not answer in time"),
+    let (database, redis) = tokio::join!(look_at_database(desk), look_at_redis(desk));
+    let (status, message) = match (database.status, redis.status) {
+        (Status::Unhealthy, _) => {
+            (Status::Unhealthy, "Database connection failed - system unavailable")
+        }
+        (_, Status::Unhealthy) => {
+            (Status::Degraded, "System operational with degraded functionality: Redis unavailable")
+        }
+        _ => (Status::Healthy, "All systems operational"),
     };
     Health {
         status,
-        message: if status == Status::Healthy {
-            "All systems operational"
-        } else {
-            "Database connection failed - system unavailable"
-        },
+        message,
         timestamp: written(now),
         components: Components {
-            database: Component { status, message },
-            redis: Component { status: Status::NotConfigured, message: "Redis is not configured" },
+            database,
+            redis,
             celery: Workers {
                 status: Status::NotConfigured,
                 message: "Celery is not configured",
@@ -129,6 +131,31 @@ async fn look(desk: &Desk, now: Timestamp) -> Health {
             api: Component { status: Status::Healthy, message: "API is running" },
         },
     }
+}
+
+async fn look_at_database(desk: &Desk) -> Component {
+    let looked = tokio::time::timeout(BUDGET, desk.database.read(revocations::position)).await;
+    let (status, message) = match looked {
+        Ok(Ok(_)) => (Status::Healthy, "Database connection successful"),
+        Ok(Err(DbError::Busy)) => (Status::Unhealthy, "Database is overloaded"),
+        Ok(Err(_)) => (Status::Unhealthy, "Database connection failed"),
+        Err(_) => (Status::Unhealthy, "Database did not answer in time"),
+    };
+    Component { status, message }
+}
+
+async fn look_at_redis(desk: &Desk) -> Component {
+    let Some(redis) = &desk.redis else {
+        return Component { status: Status::NotConfigured, message: "Redis is not configured" };
+    };
+    let (status, message) = match redis.works().await {
+        Ok(()) => (Status::Healthy, "Redis connection successful"),
+        Err(Lost::Late(_)) => (Status::Unhealthy, "Redis did not answer in time"),
+        Err(Lost::Refused(_)) => (Status::Unhealthy, "Redis refuses to be written to"),
+        Err(Lost::Unreachable(_)) => (Status::Unhealthy, "Redis connection failed"),
+        Err(Lost::Answer(_)) => (Status::Unhealthy, "Redis gives answers that make no sense"),
+    };
+    Component { status, message }
 }
 
 /// Says how it is, in the shape of the replaced system.

@@ -7,6 +7,7 @@ use kernel::limit::StoreLost;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use stores::memory::MemoryQuotas;
+use stores::redis::watch::Watch;
 
 use super::audit::Notes;
 use super::devices::Devices;
@@ -46,6 +47,7 @@ pub(crate) struct Desk {
     pub(crate) notes: Notes,
     /// The service that is replaced, where it runs beside.
     pub(crate) old_service: Option<Beside>,
+    pub(crate) redis: Option<Watch>,
 }
 
 impl Desk {

@@ -52,13 +52,11 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let listener = tokio::net::TcpListener::from_std(listeners::tcp(half.listen)?)?;
     let address = listener.local_addr()?;
     let ops_listener = listeners::tcp(config.listen.ops)?;
-    let redis = house::redis::is_beside_old_service(&config)
-        .then(|| house::redis::connect(&config))
-        .transpose()?
-        .flatten();
-    let beside = house::redis::old_service(&config, redis.as_ref());
+    let redis = house::redis::connect(&config)?;
+    let old_service = house::redis::old_service(&config, redis.as_ref());
+    let neighbours = house::redis::neighbours(&config, redis.as_ref(), old_service);
     let ring = Arc::clone(&keys);
-    let api = Arc::new(AdminApi::open_beside(&config, ring, Clock::wall(), beside).await?);
+    let api = Arc::new(AdminApi::open_among(&config, ring, Clock::wall(), neighbours).await?);
     // With the key that signs now, wherever it is kept.
     keys::test(&keys)?;
     let password = first_admin::ensure(&api, &data_dir).await?;

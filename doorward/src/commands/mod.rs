@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use admin_api::AdminApi;
 use admin_api::Clock;
+use admin_api::Neighbours;
 use anyhow::Context;
 use config::Config;
 use kernel::tier::Tier;
@@ -103,8 +104,9 @@ impl Office {
         let keys = keys::ring(&config, &data_dir)?;
         let runtime = runtime()?;
         let api = runtime.block_on(async {
-            let beside = reach(&config).await?;
-            let api = AdminApi::open_beside(&config, Arc::clone(&keys), Clock::wall(), beside);
+            let neighbours =
+                Neighbours { old_service: reach(&config).await?, ..Neighbours::default() };
+            let api = AdminApi::open_among(&config, Arc::clone(&keys), Clock::wall(), neighbours);
             anyhow::Ok(api.await?)
         })?;
         Ok(Self { runtime, api, default_tier: config.limits.default_tier })

@@ -70,8 +70,9 @@ async fn serve(
     }
     let redis = house::redis::connect(&config)?;
     let old_service = house::redis::old_service(&config, redis.as_ref());
-    let (ring, beside) = (Arc::clone(&keys), old_service.clone());
-    let api = Arc::new(AdminApi::open_beside(&config, ring, Clock::wall(), beside).await?);
+    let neighbours = house::redis::neighbours(&config, redis.as_ref(), old_service.clone());
+    let ring = Arc::clone(&keys);
+    let api = Arc::new(AdminApi::open_among(&config, ring, Clock::wall(), neighbours).await?);
     // With the key that signs now, wherever it is kept.
     keys::test(&keys)?;
     let password = first_admin::ensure(&api, &data_dir).await?;

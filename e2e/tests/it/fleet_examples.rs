@@ -112,14 +112,18 @@ fn make_secrets(admin: &Path, gateway: &Path, name: &str) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn admin(database: &PostgresDatabase, secrets: &str) -> Builder {
-    let url = database.url();
-    let places = [("postgres://doorward@db:5432/doorward", &*url), ("/run/secrets", secrets)];
+fn admin(database: &PostgresDatabase, redis: &RedisServer, secrets: &str) -> Builder {
+    let places = [
+        ("postgres://doorward@db:5432/doorward", &*database.url()),
+        ("redis://redis:6379/0", &format!("redis://{}/0", redis.addr())),
+        ("/run/secrets", secrets),
+    ];
     Doorward::builder()
         .admin()
         .config(example(ADMIN, &places))
         .without_env("JWT_SECRET_KEY")
         .env("POSTGRES_PASSWORD", "not-asked-for")
+        .env("REDIS_PASSWORD", REDIS_PASSWORD)
 }
 
 fn gateway(admin: &str, redis: &RedisServer, upstream: &Upstream, secrets: &str) -> Builder {
@@ -146,7 +150,8 @@ impl Fleet {
         let secrets = [free_dir(), free_dir()];
         let [of_admins, of_gateways] = secrets.each_ref().map(|dir| dir.path());
         make_secrets(of_admins, of_gateways, "localhost");
-        let admins = [(); 2].map(|()| admin(&database, &of_admins.display().to_string()).start());
+        let admins =
+            [(); 2].map(|()| admin(&database, &redis, &of_admins.display().to_string()).start());
         let turns = Turns::among(admins.iter().map(Doorward::public).collect());
         let name = format!("https://localhost:{}", turns.addr.port());
         let of_gateways = of_gateways.display().to_string();

@@ -18,6 +18,8 @@ use crate::scene::assert_problem;
 use crate::scene::in_parallel;
 use crate::tokens::Forged;
 
+const DEGRADED: &str = "System operational with degraded functionality: Redis unavailable";
+
 /// Longer than any answer takes on a busy machine; a test of an outage says less.
 const PATIENT: &str = "5s";
 
@@ -206,6 +208,13 @@ on_store_loss = "closed"
             ask("/free-for-all");
             scene.metric("doorward_limit_store_up") == 0
         });
+        // What was found is told again for a second.
+        wait_until(START_MAX, || {
+            let health = line.ask(&Request::get("/monitoring/health")).json();
+            health["components"]["redis"]["status"] == "unhealthy"
+                && health["status"] == "degraded"
+                && health["message"] == DEGRADED
+        });
         let closed = ask("/closed");
         assert_problem(&closed, 503, "SERVICE_UNAVAILABLE", "Limits cannot be checked just now");
         for _ in 0..150 {
@@ -227,6 +236,11 @@ on_store_loss = "closed"
             _ => link.mend(),
         }
         wait_until(START_MAX, || scene.metric("doorward_limit_store_up") == 1);
+        wait_until(START_MAX, || {
+            let health = line.ask(&Request::get("/monitoring/health")).json();
+            health["components"]["redis"]["message"] == "Redis connection successful"
+                && health["status"] == "healthy"
+        });
         // What was let in meanwhile is counted there.
         wait_until(START_MAX, || {
             let standing = line.ask(&Request::get("/auth/rate-limit").bearer(&other)).json();

@@ -176,14 +176,7 @@ impl Connection {
             .build()
             .map_err(ConnectionError::Url)?;
         drop(client.connect());
-        let options = Options {
-            max_attempts: Some(1),
-            timeout: Some(redis.call_timeout),
-            // What waits for a connection would be carried out long after anybody asked.
-            fail_fast: true,
-            ..Options::default()
-        };
-        let bounded = client.with_options(&options);
+        let bounded = client.with_options(&bounded_by(redis.call_timeout));
         Ok(Self { client, bounded, budget: redis.call_timeout })
     }
 
@@ -274,20 +267,22 @@ impl Connection {
         self.bounded.custom(command, words).await.map_err(|error| self.lost(error))
     }
 
+    /// Writes `key`, for a minute. Nobody waits for it on a request's path, so it may take `budget`.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn touch(&self, key: &str, budget: Duration) -> Result<(), Lost> {
+        let patient = self.client.with_options(&bounded_by(budget));
+        let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
+        let set = CustomCommand::new_static("SET", slot, false);
+        let words = [key, "1", "EX", "60"].map(Value::from).to_vec();
+        let written: Result<Value, Error> = patient.custom(set, words).await;
+        written.map(drop).map_err(|error| lost(error, budget))
+    }
+
     /// What an error of a call means.
     fn lost(&self, error: Error) -> Lost {
-        match error.kind() {
-            ErrorKind::Timeout => Lost::Late(self.budget),
-            _ if REFUSALS.iter().any(|prefix| error.details().starts_with(prefix)) => {
-                Lost::Refused(error)
-            }
-            ErrorKind::NotFound
-            | ErrorKind::Parse
-            | ErrorKind::InvalidArgument
-            | ErrorKind::InvalidCommand
-            | ErrorKind::Unknown => Lost::Answer(error),
-            _ => Lost::Unreachable(error),
-        }
+        lost(error, self.budget)
     }
 
     /// Gives the present connections up for new ones: after a failover, behind the same name, another
@@ -295,6 +290,33 @@ impl Connection {
     pub(crate) async fn begin_anew(&self) {
         // It fails where there is none, and then one is being made.
         let _ = self.client.force_reconnection().await;
+    }
+}
+
+/// Calls that end within `budget`, and are made once.
+fn bounded_by(budget: Duration) -> Options {
+    Options {
+        max_attempts: Some(1),
+        timeout: Some(budget),
+        // What waits for a connection would be carried out long after anybody asked.
+        fail_fast: true,
+        ..Options::default()
+    }
+}
+
+/// What an error of a call means that was given `budget`.
+fn lost(error: Error, budget: Duration) -> Lost {
+    match error.kind() {
+        ErrorKind::Timeout => Lost::Late(budget),
+        _ if REFUSALS.iter().any(|prefix| error.details().starts_with(prefix)) => {
+            Lost::Refused(error)
+        }
+        ErrorKind::NotFound
+        | ErrorKind::Parse
+        | ErrorKind::InvalidArgument
+        | ErrorKind::InvalidCommand
+        | ErrorKind::Unknown => Lost::Answer(error),
+        _ => Lost::Unreachable(error),
     }
 }
 

@@ -19,3 +19,5 @@ pub mod old_service;
 pub mod quotas;
 
 pub mod stream;
+
+pub mod watch;

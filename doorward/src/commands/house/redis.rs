@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin_api::AdminApi;
+use admin_api::Neighbours;
 use anyhow::Context;
 use config::Config;
 use config::Redis;
@@ -11,6 +12,7 @@ use rustls::ClientConfig;
 use stores::redis::connection::CONNECT_TIMEOUT;
 use stores::redis::connection::Connection;
 use stores::redis::old_service::OldService;
+use stores::redis::watch::Watch;
 
 /// How long an ending process goes on telling the service that is replaced of revoked tokens.
 pub(crate) const TELL_WITHIN: Duration = Duration::from_secs(2);
@@ -69,6 +71,18 @@ pub(crate) async fn reach_old_service(config: &Config) -> anyhow::Result<Option<
         eprintln!("doorward: the Redis of the old service cannot be reached");
     }
     Ok(Some(Arc::new(OldService::new(connection))))
+}
+
+/// Whom the admin API has to do with: Redis by `connection`, and `old_service`.
+pub(crate) fn neighbours(
+    config: &Config,
+    connection: Option<&Connection>,
+    old_service: Option<Arc<OldService>>,
+) -> Neighbours {
+    let watch = |(redis, connection): (&Redis, &Connection)| {
+        Watch::new(connection.clone(), &redis.namespace)
+    };
+    Neighbours { old_service, redis: config.redis.as_ref().zip(connection).map(watch) }
 }
 
 /// Tells the service that is replaced of what `api` has revoked and could not tell it yet.

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Db(Db),
     /// Ask the running Doorward whether it is ready; exit 0 if so
     Healthcheck,
+    /// Start a back end to try with: it answers with what it was asked, and by whom
+    Echo(Echo),
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +100,13 @@ pub(crate) struct Admin {
     /// The address for probes and management, in place of the file's [default: 127.0.0.1:9180]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ops_listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Echo {
+    /// The address to answer at. Port 0: any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]

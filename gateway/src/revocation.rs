@@ -132,11 +132,11 @@ mod tests {
     async fn a_route_that_denies_lets_a_caller_in_at_the_bound_and_not_past_it() {
         let (set, visitor) = somebody().await;
         let [at, past] = [BOUND, BOUND + Duration::from_millis(1)].map(|age| NOW.plus(age));
-        let deny = |now| check_age(&set, &visitor, OnStaleRevocations::Deny, BOUND, now);
+        let check = |on_stale, now| check_age(&set, Heard::Lately, &visitor, on_stale, BOUND, now);
+        let deny = |now| check(OnStaleRevocations::Deny, now);
         assert_eq!(deny(at), Ok(()));
         assert_eq!(deny(past), Err(Stale));
-        let allow = check_age(&set, &visitor, OnStaleRevocations::Allow, BOUND, past);
-        assert_eq!(allow, Ok(()));
+        assert_eq!(check(OnStaleRevocations::Allow, past), Ok(()));
         // Heard of again.
         set.apply_snapshot(0, &[], past);
         assert_eq!(deny(past), Ok(()));

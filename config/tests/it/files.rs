@@ -163,15 +163,23 @@ fn every_example_loads() {
         ("POSTGRES_PASSWORD", "p@ss"),
         ("DOORWARD_SIGNING_SECRET", SECRET),
         ("DOORWARD_PREVIOUS_SECRET", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue7"),
-        ("FLEET_TOKEN", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue8"),
-        ("FLEET_CERTIFICATE", CERTIFICATE_PEM),
-        ("FLEET_PRIVATE_KEY", PRIVATE_PEM),
-        ("FLEET_CA", CERTIFICATE_PEM),
-        ("KEY_ENCRYPTION_KEY", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue9"),
+        ("REDIS_PASSWORD", "r@ds"),
     ];
+    let secrets = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("fleet-token", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue8"),
+        ("fleet-certificate.pem", CERTIFICATE_PEM),
+        ("fleet-key.pem", PRIVATE_PEM),
+        ("fleet-ca.pem", CERTIFICATE_PEM),
+        ("key-encryption-key", "vT4-kQ8zLw2XnYb7cMh3sJd9FgPa5Ue9"),
+    ] {
+        fs::write(secrets.path().join(name), text).unwrap();
+    }
+    let secrets = secrets.path().display().to_string();
     let mut count = 0;
     for entry in fs::read_dir(Path::new(DIRECTORY).join("examples")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let text = text.replace("/run/secrets", &secrets);
         crate::parse_with(&text, &variables).unwrap_or_else(|faults| panic!("{faults}"));
         count += 1;
     }

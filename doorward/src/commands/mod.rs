@@ -71,6 +71,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::User(user) => user::user(&place, user),
         Command::Db(db) => db::db(&place, db),
         Command::Healthcheck => healthcheck::healthcheck(&place),
+        Command::Echo(echo) => echo::echo(&echo),
     }
 }
 

@@ -1,11 +1,23 @@
 //! What the command line does to people and tokens, and what it says when it does not.
 
+use std::io::BufRead;
+use std::io::BufReader;
+use std::net::SocketAddr;
 use std::process::Output;
+use std::process::Stdio;
 
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
 use serde_json::Value;
+use serde_json::json;
+use test_support::built::program;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
+use test_support::http1;
 use test_support::http1::Request;
+use test_support::process::Tied;
+use test_support::process::tied_command;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
 
@@ -349,4 +361,30 @@ fn a_healthcheck_changes_nothing_on_disk() {
     let nowhere = Doorward::builder();
     assert!(!nowhere.cli(&["healthcheck"]).status.success());
     assert!(!nowhere.data_dir().exists());
+}
+
+#[test]
+fn an_echo_started_alone_says_what_it_was_asked_and_ends_when_it_is_told_to() {
+    let mut command = tied_command(&program("doorward", "doorward"), Signal::KILL, None);
+    let (output, input) = std::io::pipe().unwrap();
+    command.args(["echo", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stderr(input);
+    let mut echo = Tied::spawn(command, Signal::KILL).unwrap();
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let told = line["message"].as_str().unwrap();
+    let addr: SocketAddr = told.strip_prefix("an echo at ").unwrap().parse().unwrap();
+    let asked = http1::ask(addr, &Request::post("/orders/7?x=1").header("X-User-Id", "u-7"));
+    assert_eq!(asked.status, 200, "{asked}");
+    let told = asked.json();
+    assert_eq!((&told["method"], &told["target"]), (&json!("POST"), &json!("/orders/7?x=1")));
+    assert_eq!(told["headers"]["x-user-id"], "u-7", "{told}");
+    let id = Pid::from_raw(i32::try_from(echo.id()).unwrap()).unwrap();
+    kill_process(id, Signal::TERM).unwrap();
+    let mut status = None;
+    wait_until(START_MAX, || {
+        status = echo.ended();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
 }

@@ -50,6 +50,8 @@ mod encrypted;
 
 mod fleet;
 
+mod fleet_examples;
+
 mod take_over;
 
 mod beside;
@@ -79,5 +81,7 @@ mod lifecycle;
 mod leaks;
 
 mod compose;
+
+mod image;
 
 mod tidy;

@@ -14,6 +14,7 @@ use test_support::old_service::OldService;
 use test_support::redis::RedisCluster;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
+use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
 
@@ -341,6 +342,32 @@ fn a_logout_just_before_the_end_is_still_told() {
     let (status, _) = scene.doorward.sigterm_and_wait();
     assert!(status.success(), "{status}");
     assert!(python.is_revoked(&tokens.access).unwrap());
+}
+
+#[test]
+fn halves_that_run_apart_do_as_well() {
+    let server = RedisServer::start();
+    let (python, upstream) = (python(&server), Upstream::start());
+    let half = |fleet: &str| {
+        let fleet = format!("[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n{fleet}\n[auth]\n");
+        let text = config(&server.url(), BESIDE, "").replace("[auth]\n", &fleet);
+        let text = text.replace("UPSTREAM", &upstream.url());
+        Doorward::builder().config(text).env("FLEET_TOKEN", "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E")
+    };
+    let mut admin = half("listen = \"127.0.0.1:0\"").admin().start();
+    let at = format!("admin_url = \"http://{}\"", admin.public());
+    let gateway = half(&at).gateway().start();
+    admin.create_user("ann", "admin", PASSWORD);
+    let [first, second] = [(); 2].map(|()| gateway.login("ann", PASSWORD));
+    let call = |tokens: &Tokens| gateway.ask(&Request::get("/api/x").bearer(&tokens.access)).status;
+    assert_eq!((call(&first), call(&second)), (200, 200));
+    python.revoke(&first.access).unwrap();
+    wait_until(START_MAX, || call(&first) == 401);
+    let answer = gateway.ask(&Request::post("/auth/logout").bearer(&second.access));
+    assert_eq!(answer.status, 200, "{answer}");
+    // An admin API that ends tells what waits.
+    admin.sigterm_and_wait();
+    assert!(python.is_revoked(&second.access).unwrap());
 }
 
 #[test]

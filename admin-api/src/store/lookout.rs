@@ -203,6 +203,9 @@ mod tests {
     async fn who_waits_while_the_tables_cannot_be_read_is_told_so() {
         let house = House::open().await;
         let here = house.here().await;
+        // Who has never seen the tables has no news of their being gone.
+        let mut seen = house.lookout.0.subscribe();
+        seen.wait_for(|seen| matches!(seen, Seen::At(_))).await.unwrap();
         let lose = "ALTER TABLE revocation_log RENAME TO gone";
         let losing = house.theirs.write(move |tx| tx.batch(lose));
         let (told, lost) = tokio::join!(house.moved(&here, LONG), losing);

@@ -88,7 +88,7 @@ impl Counters {
                 let outcome = memory.peek_now(subject, quotas, now);
                 outcome.windows().iter().all(|window| window.remaining >= cost.get())
             }
-            Self::Shared(shared) => !shared.is_refused(subject, quotas, cost),
+            Self::Shared(shared) => !shared.is_refused(subject, quotas, cost, now),
         }
     }
 

@@ -163,7 +163,8 @@ impl Frame {
 impl Heartbeat {
     /// What is to be done about it where everything up to `at` is known; never [`Verdict::Apply`].
     pub fn verdict(&self, at: &Position) -> Verdict {
-        match self.log_id == at.log_id && self.last <= at.seq {
+        // One that knows of less is no witness: the log may have lost rows that are known here.
+        match self.log_id == at.log_id && self.last == at.seq {
             true => Verdict::NothingNew,
             false => Verdict::Repair,
         }

@@ -314,10 +314,17 @@ fn lost(error: Error, budget: Duration) -> Lost {
         ErrorKind::NotFound
         | ErrorKind::Parse
         | ErrorKind::InvalidArgument
-        | ErrorKind::InvalidCommand
-        | ErrorKind::Unknown => Lost::Answer(error),
+        | ErrorKind::InvalidCommand => Lost::Answer(error),
+        ErrorKind::Unknown if is_of_the_server(&error) => Lost::Answer(error),
         _ => Lost::Unreachable(error),
     }
+}
+
+/// Whether an error is Redis' own: those begin with a word of capitals, such as `WRONGTYPE`, and what the
+/// client says of itself does not.
+fn is_of_the_server(error: &Error) -> bool {
+    let word = error.details().split(' ').next().unwrap_or_default();
+    word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 impl std::fmt::Debug for Connection {

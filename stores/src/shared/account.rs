@@ -29,7 +29,7 @@ pub(super) struct Account {
     others: [u32; QUOTAS_MAX],
     /// What this gateway had, its tokens included.
     ours: [u32; QUOTAS_MAX],
-    /// Of which quotas the tokens are.
+    /// Which quotas it is held to; the tokens are of these.
     quotas: Option<Arc<[Quota]>>,
     used_at: Duration,
 }
@@ -74,11 +74,12 @@ impl Account {
     /// Pays `cost`, or says whom to ask.
     pub(super) fn pay(
         &mut self,
-        quotas: &[Quota],
+        quotas: &Arc<[Quota]>,
         cost: u32,
         terms: &Terms,
         up: Duration,
     ) -> Answer {
+        self.hold_to(quotas);
         self.used_at = up;
         if let Some(outcome) = self.refused(quotas, cost, up) {
             return Answer::Refused(outcome);
@@ -119,15 +120,12 @@ impl Account {
         self.asking = true;
     }
 
-    /// Whether tokens are being asked for.
-    #[cfg(test)]
-    pub(super) fn is_asking(&self) -> bool {
-        self.asking
-    }
-
-    /// Remembers which quotas its tokens are of.
-    pub(super) fn keep_for(&mut self, quotas: &Arc<[Quota]>) {
-        self.quotas = Some(Arc::clone(quotas));
+    /// How many tokens there are when more are asked for. The store notes so many, and what it gives: no
+    /// more may ever be here.
+    pub(super) fn left(&mut self, up: Duration) -> u32 {
+        self.forget_expired(up);
+        self.full = self.balance;
+        self.balance
     }
 
     /// How many tokens may be spent.
@@ -135,16 +133,23 @@ impl Account {
         if up < self.spend_until { self.balance } else { 0 }
     }
 
-    /// The store has given `granted` tokens, of which `paid` are spent at once.
-    pub(super) fn answered(&mut self, granted: u32, paid: u32, asked_at: Duration, terms: &Terms) {
+    /// The store has given `granted` tokens of `quotas`, of which `paid` are spent at once.
+    pub(super) fn answered(
+        &mut self,
+        quotas: &Arc<[Quota]>,
+        (granted, paid): (u32, u32),
+        asked_at: Duration,
+        terms: &Terms,
+    ) {
         self.asking = false;
-        if granted == 0 {
-            // There is no room, or others have it; at the next tick there may be.
+        if granted == 0 || !self.is_held_to(quotas) {
+            // There is no room, or others have it, and at the next tick there may be; or the subject
+            // is held to other quotas by now, and must not spend what was given under these.
             self.ask_again_at = asked_at + terms.tick;
             return;
         }
         self.balance = self.balance.saturating_add(granted).saturating_sub(paid);
-        self.full = self.balance.max(1);
+        self.full = self.full.saturating_add(granted);
         self.spend_until = asked_at + terms.spendable;
     }
 
@@ -196,13 +201,32 @@ impl Account {
     pub(super) fn close(&mut self, up: Duration) -> Option<(Arc<[Quota]>, u32)> {
         self.forget_expired(up);
         let left = std::mem::take(&mut self.balance);
-        self.quotas.take().filter(|_| left > 0).map(|quotas| (quotas, left))
+        self.quotas.clone().filter(|_| left > 0).map(|quotas| (quotas, left))
     }
 
     /// Whether nothing is lost with it.
     pub(super) fn is_idle(&self, up: Duration, after: Duration) -> bool {
         let spent = self.balance == 0 || up >= self.spend_until;
         spent && !self.asking && up.saturating_sub(self.used_at) >= after
+    }
+
+    /// Whether tokens are being asked for: an answer is still to come.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking
+    }
+
+    /// Holds the subject to `quotas` from now on. Tokens that were given under others are not spent, and
+    /// what is known of others' windows says nothing of these.
+    fn hold_to(&mut self, quotas: &Arc<[Quota]>) {
+        if !self.is_held_to(quotas) {
+            self.quotas = Some(Arc::clone(quotas));
+            (self.balance, self.full) = (0, 0);
+            (self.ours, self.others) = ([0; QUOTAS_MAX], [0; QUOTAS_MAX]);
+        }
+    }
+
+    fn is_held_to(&self, quotas: &Arc<[Quota]>) -> bool {
+        self.quotas.as_ref().is_some_and(|held| Arc::ptr_eq(held, quotas) || held == quotas)
     }
 
     fn may_ask(&self, up: Duration) -> bool {

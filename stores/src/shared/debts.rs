@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::mem;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kernel::limit::Quota;
 use parking_lot::Mutex;
@@ -16,54 +19,122 @@ pub const DEBTS_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Debts {
     open: Mutex<HashMap<String, Debt>>,
+    len: AtomicUsize,
 }
 
 #[derive(Debug)]
 pub(super) struct Debt {
     pub(super) quotas: Arc<[Quota]>,
     pub(super) units: NonZeroU32,
+    /// When it was last added to, by a clock that only goes forward.
+    at: Duration,
+}
+
+impl Debt {
+    /// Whether all windows that it would count in have passed.
+    pub(super) fn is_over(&self, up: Duration) -> bool {
+        let longest = self.quotas.iter().map(Quota::per).max().unwrap_or_default();
+        up.saturating_sub(self.at) > longest
+    }
 }
 
 impl Debts {
+    /// Whether there are any; costs no lock.
+    pub(super) fn any(&self) -> bool {
+        self.len.load(Ordering::Relaxed) > 0
+    }
+
     /// Notes `units` more; says whether there was room to.
-    pub(super) fn add(&self, name: String, quotas: &Arc<[Quota]>, units: NonZeroU32) -> bool {
+    pub(super) fn add(
+        &self,
+        name: String,
+        quotas: &Arc<[Quota]>,
+        units: NonZeroU32,
+        up: Duration,
+    ) -> bool {
         let mut open = self.open.lock();
         if let Some(debt) = open.get_mut(&name) {
-            debt.units = debt.units.saturating_add(units.get());
+            (debt.units, debt.at) = (debt.units.saturating_add(units.get()), up);
             return true;
         }
         if open.len() >= DEBTS_MAX {
             return false;
         }
-        open.insert(name, Debt { quotas: Arc::clone(quotas), units });
+        open.insert(name, Debt { quotas: Arc::clone(quotas), units, at: up });
+        self.len.store(open.len(), Ordering::Relaxed);
+        true
+    }
+
+    /// Takes `units` off a debt, for a call that was not made after all; says whether there was one.
+    pub(super) fn lower(&self, name: &str, units: NonZeroU32) -> bool {
+        let mut open = self.open.lock();
+        let Some(debt) = open.get_mut(name) else { return false };
+        match NonZeroU32::new(debt.units.get().saturating_sub(units.get())) {
+            Some(rest) => debt.units = rest,
+            None => drop(open.remove(name)),
+        }
+        self.len.store(open.len(), Ordering::Relaxed);
         true
     }
 
     /// Takes all of them out, to settle them.
     pub(super) fn take(&self) -> HashMap<String, Debt> {
-        mem::take(&mut *self.open.lock())
+        let mut open = self.open.lock();
+        self.len.store(0, Ordering::Relaxed);
+        mem::take(&mut *open)
+    }
+
+    /// Puts back one that could not be settled.
+    pub(super) fn put_back(&self, name: String, debt: Debt) {
+        let mut open = self.open.lock();
+        match open.get_mut(&name) {
+            Some(newer) => newer.units = newer.units.saturating_add(debt.units.get()),
+            None => drop(open.insert(name, debt)),
+        }
+        self.len.store(open.len(), Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    fn quotas() -> Arc<[Quota]> {
+        [Quota::new("q", 1, Duration::from_secs(60)).expect("within bounds")].into()
+    }
 
     #[test]
     fn debts_of_so_many_subjects_are_remembered_and_of_one_more_not() {
-        let quotas: Arc<[Quota]> =
-            [Quota::new("q", 1, Duration::from_secs(1)).expect("within bounds")].into();
-        let debts = Debts::default();
+        let (quotas, debts, up) = (quotas(), Debts::default(), Duration::ZERO);
         for n in 0..DEBTS_MAX {
-            assert!(debts.add(n.to_string(), &quotas, NonZeroU32::MIN));
+            assert!(debts.add(n.to_string(), &quotas, NonZeroU32::MIN, up));
         }
-        assert!(!debts.add("one more".to_owned(), &quotas, NonZeroU32::MIN));
-        assert!(debts.add("7".to_owned(), &quotas, NonZeroU32::MAX), "a known one has a place");
+        assert!(!debts.add("one more".to_owned(), &quotas, NonZeroU32::MIN, up));
+        assert!(debts.add("7".to_owned(), &quotas, NonZeroU32::MAX, up), "a known one has a place");
+        assert!(debts.any());
         let taken = debts.take();
         assert_eq!(taken.len(), DEBTS_MAX);
         assert_eq!(taken["7"].units, NonZeroU32::MAX);
-        assert!(debts.take().is_empty());
+        assert!(!debts.any() && debts.take().is_empty());
+    }
+
+    #[test]
+    fn a_debt_is_lowered_to_nothing_and_no_further() {
+        let debts = Debts::default();
+        let two = NonZeroU32::new(2).expect("not zero");
+        assert!(!debts.lower("ada", two));
+        debts.add("ada".to_owned(), &quotas(), two, Duration::ZERO);
+        assert!(debts.lower("ada", NonZeroU32::MIN) && debts.any());
+        assert!(debts.lower("ada", two) && !debts.any());
+        assert!(!debts.lower("ada", two));
+    }
+
+    #[test]
+    fn a_debt_is_over_once_its_longest_window_has_passed_and_not_before() {
+        let debts = Debts::default();
+        debts.add("ada".to_owned(), &quotas(), NonZeroU32::MIN, Duration::from_secs(5));
+        let debt = debts.take().remove("ada").expect("it is there");
+        assert!(!debt.is_over(Duration::from_secs(65)));
+        assert!(debt.is_over(Duration::from_millis(65_001)));
     }
 }

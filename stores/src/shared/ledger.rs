@@ -128,7 +128,10 @@ impl Shard {
             self.cursor = (bucket + 1) % buckets.max(1);
             let Some(account) = self.table.get_bucket(bucket) else { continue };
             candidates += 1;
-            chosen = chosen.or(Some(bucket));
+            // An answer that is still to come must find the account that it was asked for.
+            if !account.is_asking() {
+                chosen = chosen.or(Some(bucket));
+            }
             if account.is_idle(up, Duration::ZERO) {
                 chosen = Some(bucket);
                 break;

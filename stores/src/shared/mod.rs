@@ -40,6 +40,7 @@ use kernel::limit::Subject;
 use kernel::limit::WindowState;
 use kernel::time::Timestamp;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 pub use self::debts::DEBTS_MAX;
 pub use self::terms::CAP_WORTHWHILE;
@@ -58,6 +59,9 @@ use crate::redis::quotas::RedisQuotas;
 
 /// How often a gateway says that it is there, and hears how many are.
 const ANNOUNCED_EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether something is to be settled: single calls are lost, too.
+const SETTLED_EVERY: Duration = Duration::from_secs(1);
 
 /// When it says so again after it was not heard.
 const ANNOUNCED_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -180,6 +184,10 @@ impl SharedQuotas {
     ) -> Result<(), StoreLost> {
         let (up, terms) = ((self.uptime)(), Terms::of(quotas, leasing));
         self.here.refund_now(subject, quotas, cost, now);
+        // What was let in without the store is not known there yet.
+        if self.debts.any() && self.debts.lower(&self.store.name_of(&subject), cost) {
+            return Ok(());
+        }
         let repaid =
             self.ledger.with(&subject, up, |account| account.repay(cost.get(), &terms, up));
         if repaid {
@@ -207,7 +215,17 @@ impl SharedQuotas {
     }
 
     /// Whether it is known, without asking, that a call would be refused.
-    pub fn is_refused(&self, subject: Subject<'_>, quotas: &[Quota], cost: NonZeroU32) -> bool {
+    pub fn is_refused(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        cost: NonZeroU32,
+        now: Timestamp,
+    ) -> bool {
+        if self.store.rests() {
+            let here = self.peek_here(subject, quotas, now);
+            return here.windows().iter().any(|window| window.remaining < cost.get());
+        }
         let up = (self.uptime)();
         let refused =
             |account: &account::Account| account.refused(quotas, cost.get(), up).is_some();
@@ -293,8 +311,10 @@ impl SharedQuotas {
         };
         let settle = async {
             loop {
-                self.recovered.notified().await;
-                self.settle(now()).await;
+                let _ = timeout(SETTLED_EVERY, self.recovered.notified()).await;
+                if self.debts.any() && !self.store.rests() {
+                    self.settle(now()).await;
+                }
             }
         };
         let recovered = || self.recovered.notify_one();
@@ -304,6 +324,11 @@ impl SharedQuotas {
     /// Gives all tokens back that are not spent, as a gateway does that ends; what cannot be given
     /// back stays counted.
     pub async fn close(&self, now: Timestamp) {
+        if !self.store.rests() {
+            self.settle(now).await;
+        }
+        let owed: u64 = self.debts.take().values().map(|debt| u64::from(debt.units.get())).sum();
+        self.figures.unsettled.fetch_add(owed, Ordering::Relaxed);
         for (name, quotas, left) in self.ledger.close(&self.store, (self.uptime)()) {
             let request = LeaseRequest {
                 holder: self.holder,
@@ -376,17 +401,21 @@ impl SharedQuotas {
     }
 
     fn owe(&self, subject: &Subject<'_>, quotas: &Arc<[Quota]>, cost: NonZeroU32) {
-        if !self.debts.add(self.store.name_of(subject), quotas, cost) {
+        if !self.debts.add(self.store.name_of(subject), quotas, cost, (self.uptime)()) {
             self.figures.unsettled.fetch_add(cost.get().into(), Ordering::Relaxed);
         }
     }
 
     async fn settle(&self, now: Timestamp) {
         for (name, debt) in self.debts.take() {
+            // Its windows have passed, and no count of it would be true any more.
+            if debt.is_over((self.uptime)()) {
+                continue;
+            }
             let settled = self.store.settle(&name, &debt.quotas, debt.units, now).await;
             if self.counted(settled).is_err() {
                 // Lost again; it may have been counted, and counting it once more is the safe side.
-                self.debts.add(name, &debt.quotas, debt.units);
+                self.debts.put_back(name, debt);
             }
         }
     }
@@ -419,10 +448,10 @@ impl Asking<'_> {
         cost: u32,
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
-        let left = self.of.ledger.with(&self.subject, self.asked_at, |account| {
-            account.keep_for(quotas);
-            account.spendable(self.asked_at)
-        });
+        let left = self
+            .of
+            .ledger
+            .with(&self.subject, self.asked_at, |account| account.left(self.asked_at));
         let request = LeaseRequest {
             holder: self.of.holder,
             left,
@@ -435,7 +464,7 @@ impl Asking<'_> {
         self.answered = true;
         let paid = if granted > 0 { cost } else { 0 };
         self.of.ledger.with(&self.subject, self.asked_at, |account| {
-            account.answered(granted, paid, self.asked_at, &self.terms);
+            account.answered(quotas, (granted, paid), self.asked_at, &self.terms);
         });
         Ok(self.of.heard(&self.subject, quotas, &outcome, cost, now))
     }

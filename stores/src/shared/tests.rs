@@ -140,10 +140,10 @@ async fn what_was_refused_is_refused_without_a_question_until_the_moment_that_wa
     pass(retry_ms - 1);
     let early = take(&gateway, &limit, Leasing::Never).await;
     assert_eq!((early.admitted, early.retry_ms()), (false, Some(1)));
-    assert!(gateway.is_refused(ADA, &limit, ONE));
+    assert!(gateway.is_refused(ADA, &limit, ONE, now()));
     assert_eq!(gateway.figures().asked, asked, "nobody was asked for {retry_ms} ms");
     pass(1);
-    assert!(!gateway.is_refused(ADA, &limit, ONE));
+    assert!(!gateway.is_refused(ADA, &limit, ONE, now()));
     assert!(take(&gateway, &limit, Leasing::Never).await.admitted);
     assert_eq!(SINCE_MS.get() - begin, retry_ms);
 }
@@ -316,7 +316,7 @@ async fn without_the_store_a_gateway_goes_by_its_share_and_what_it_let_in_is_cou
     };
     tokio::select! {
         () = one.keep(now) => unreachable!("it is kept for ever"),
-        counted = tokio::time::timeout(Duration::from_secs(60), counted) => {
+        counted = timeout(Duration::from_secs(60), counted) => {
             counted.expect("what was let in is counted");
         }
     }
@@ -335,6 +335,88 @@ async fn a_cost_as_large_as_can_be_is_refused_and_given_back_without_harm() {
     gateway.refund(ADA, &limit, most, leasing, now()).await.expect("the store answers");
     let outcome = gateway.peek(ADA, &limit, now()).await.expect("the store answers");
     assert_eq!(outcome.windows()[0].remaining, 100);
+}
+
+#[tokio::test]
+async fn tokens_of_one_tier_are_not_spent_under_another() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let (pro, free) = (quotas(&[(10_000, 3600)]), quotas(&[(60, 60)]));
+    take(&gateway, &pro, Leasing::WherePossible).await;
+    assert_eq!(gateway.ledger.read(&ADA, |account| account.spendable(uptime())), Some(999));
+    let admitted = flood(&gateway, &free, Leasing::WherePossible, 500).await;
+    assert!(admitted <= 66, "{admitted}");
+}
+
+#[tokio::test]
+async fn refunds_while_tokens_are_asked_for_bring_back_no_more_than_the_store_knows_of() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(100, 60)]);
+    // Eight of the first ten are out on requests that end up refused elsewhere.
+    for _ in 0..8 {
+        take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+    }
+    for _ in 0..8 {
+        gateway
+            .refund(ADA, &limit, ONE, Leasing::WhereWorthwhile, now())
+            .await
+            .expect("the store answers");
+    }
+    settled(&gateway).await;
+    let spendable = gateway.ledger.read(&ADA, |account| account.spendable(uptime()));
+    assert!(spendable <= Some(10), "{spendable:?} tokens of at most ten are here");
+    let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
+    let counted = 100 - seen.windows()[0].remaining;
+    assert!(counted >= spendable.unwrap_or_default(), "{counted} are counted");
+}
+
+#[tokio::test]
+async fn what_is_refused_after_all_while_the_store_is_lost_is_owed_by_nobody() {
+    let mut server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let (tier, route) = (quotas(&[(100, 3600)]), quotas(&[(5, 60)]));
+    let of_route = Subject { policy: "route:r", ..ADA };
+    server.stop();
+    while !gateway.figures().rests {
+        gateway.acquire(ADA, &tier, ONE, Leasing::Never, now()).await.expect_err("nobody is there");
+    }
+    let mut admitted = 0;
+    for _ in 0..50 {
+        assert!(gateway.acquire_here(ADA, &tier, ONE, now()).admitted);
+        if gateway.acquire_here(of_route, &route, ONE, now()).admitted {
+            admitted += 1;
+        } else {
+            let refund = gateway.refund(ADA, &tier, ONE, Leasing::Never, now());
+            refund.await.expect("it is owed no more");
+        }
+    }
+    assert_eq!(admitted, 5);
+    assert!(gateway.is_refused(of_route, &route, ONE, now()), "known without asking");
+    let owed = gateway.debts.take();
+    let units = |subject| owed[&gateway.store.name_of(&subject)].units.get();
+    assert_eq!((units(ADA), units(of_route)), (5, 5));
+}
+
+#[tokio::test]
+async fn a_single_lost_call_is_settled_too() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(100, 3600)]);
+    assert!(gateway.acquire_here(ADA, &limit, ONE, now()).admitted);
+    let counted = async {
+        loop {
+            let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
+            if seen.windows()[0].remaining == 99 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = gateway.keep(now) => unreachable!("it is kept for ever"),
+        counted = timeout(Duration::from_secs(60), counted) => counted.expect("it is counted"),
+    }
 }
 
 #[tokio::test]

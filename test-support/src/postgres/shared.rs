@@ -67,11 +67,16 @@ impl PostgresDatabase {
     pub fn new() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let port = port_of_run();
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{}_{number}", std::process::id());
-        let made = ask(port, DATABASE, &format!("CREATE DATABASE {name}"));
-        made.unwrap_or_else(|error| panic!("no database `{name}`: {error}"));
-        Self { port, name }
+        loop {
+            let number = MADE.fetch_add(1, Ordering::Relaxed);
+            let name = format!("test_{}_{number}", std::process::id());
+            match ask(port, DATABASE, &format!("CREATE DATABASE {name}")) {
+                Ok(_) => return Self { port, name },
+                // An earlier process of the run had the number that this one has now.
+                Err(error) if error.to_string().contains("already exists") => {}
+                Err(error) => panic!("no database `{name}`: {error}"),
+            }
+        }
     }
 
     /// The address as clients take it.

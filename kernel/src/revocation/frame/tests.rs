@@ -37,11 +37,12 @@ fn a_frame_is_applied_if_it_follows_on_what_is_known_and_has_more() {
 }
 
 #[test]
-fn a_heartbeat_of_more_than_is_known_or_of_another_log_is_a_gap() {
+fn a_heartbeat_of_more_or_less_than_is_known_or_of_another_log_is_a_gap() {
     let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at_ms: 0 };
     assert_eq!(heartbeat.verdict(&at("l1", 6)), Verdict::Repair);
     assert_eq!(heartbeat.verdict(&at("l1", 7)), Verdict::NothingNew);
-    assert_eq!(heartbeat.verdict(&at("l1", 8)), Verdict::NothingNew);
+    // It is no witness of what it does not know.
+    assert_eq!(heartbeat.verdict(&at("l1", 8)), Verdict::Repair);
     assert_eq!(heartbeat.verdict(&at("l2", 7)), Verdict::Repair);
 }
 

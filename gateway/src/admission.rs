@@ -146,7 +146,9 @@ impl Gatekeeper {
     /// What the service that Doorward replaces says of a visitor, where it runs beside.
     async fn hear(&self, visitor: &Visitor, headers: &HeaderMap) -> Result<Heard, RevocationError> {
         match (&self.old_service, visitor) {
-            (Some(line), Visitor::Caller(_, known)) => line.hear(&known.word, headers).await,
+            (Some(line), Visitor::Caller(_, known)) => {
+                Box::pin(line.hear(&known.word, headers)).await
+            }
             (None, _) | (_, Visitor::Anonymous) => Ok(Heard::Lately),
         }
     }

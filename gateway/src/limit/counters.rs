@@ -67,8 +67,9 @@ impl Counters {
             Self::Here(memory) => return Ok(memory.acquire_now(subject, quotas, cost, now)),
             Self::Shared(shared) => shared,
         };
-        match (shared.acquire(subject, quotas, cost, terms.leasing, now).await, terms.on_store_loss)
-        {
+        // In a box: else every request, also where nothing is shared, would carry its state.
+        let acquired = Box::pin(shared.acquire(subject, quotas, cost, terms.leasing, now)).await;
+        match (acquired, terms.on_store_loss) {
             (Err(_), OnStoreLoss::Local) => Ok(shared.acquire_here(subject, quotas, cost, now)),
             (Err(_), OnStoreLoss::Open) => Ok(shared.let_in(subject, quotas, cost, now)),
             (answer, _) => answer,
@@ -105,7 +106,8 @@ impl Counters {
             Self::Here(memory) => memory.refund_now(subject, quotas, cost, now),
             // Where nobody hears of it, too little is admitted for a while, and never too much.
             Self::Shared(shared) => {
-                let _ = shared.refund(subject, quotas, cost, terms.leasing, now).await;
+                let refund = shared.refund(subject, quotas, cost, terms.leasing, now);
+                let _ = Box::pin(refund).await;
             }
         }
     }
@@ -122,7 +124,7 @@ impl Counters {
             Self::Here(memory) => return Ok(memory.peek_now(subject, quotas, now)),
             Self::Shared(shared) => shared,
         };
-        match (shared.peek(subject, quotas, now).await, on_store_loss) {
+        match (Box::pin(shared.peek(subject, quotas, now)).await, on_store_loss) {
             (Err(_), OnStoreLoss::Local | OnStoreLoss::Open) => {
                 Ok(shared.peek_here(subject, quotas, now))
             }

@@ -8,12 +8,9 @@ use std::time::Duration;
 
 use axum::Router;
 use kernel::keys::LiveKeys;
-use kernel::random::NoRandomness;
 use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
-use rustls::ClientConfig;
 use stores::memory::MemoryQuotas;
-use stores::redis::connection::ConnectionError;
 use stores::redis::old_service::OldService;
 use stores::redis::stream::publisher::StreamPublisher;
 use stores::redis::watch::Watch;
@@ -63,7 +60,6 @@ use crate::store::secrets::secret_for;
 use crate::store::tail::Progress;
 use crate::store::tail::follow;
 use crate::store::users;
-use crate::store::values::hex;
 
 /// Everything opened: the database, the hashing threads, the keys.
 pub struct AdminApi {
@@ -83,17 +79,6 @@ pub struct Neighbours {
     pub old_service: Option<Arc<OldService>>,
     /// The Redis of the fleet, whose health is told.
     pub redis: Option<Watch>,
-}
-
-/// Why revocations cannot be carried to Redis at all.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// No connection can be made as configured.
-    #[error(transparent)]
-    Redis(#[from] ConnectionError),
-    /// There is no name for this process.
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
 }
 
 impl AdminApi {
@@ -297,24 +282,18 @@ impl AdminApi {
         }
     }
 
-    /// Carries revocations to the gateways of a fleet by the Redis at `redis` until `shutdown`, whenever
-    /// no other process on the same database does; servers prove who they are by `tls`, where the URL
-    /// asks for it. What is committed is on its way within a hundredth of a second, or two.
+    /// Carries revocations to the gateways of a fleet by `stream` until `shutdown`, whenever no other
+    /// process on the same database does. What is committed is on its way within a hundredth of a
+    /// second, or two.
     ///
     /// A Redis or a database that is away is waited for. Gateways see what they missed.
-    ///
-    /// # Errors
-    /// [`PublishError`]: only what no waiting would mend.
     pub async fn publish_revocations(
         &self,
-        redis: &config::Redis,
-        tls: Option<ClientConfig>,
+        stream: &StreamPublisher,
         shutdown: impl Future<Output = ()>,
-    ) -> Result<(), PublishError> {
-        let holder = hex(&kernel::random::bytes::<16>()?);
-        let stream = StreamPublisher::open(redis, tls)?;
-        publish(&self.desk.database, &self.desk.clock, &stream, &holder, shutdown).await;
-        Ok(())
+    ) {
+        let holder = uuid::Uuid::new_v4().to_string();
+        publish(&self.desk.database, &self.desk.clock, stream, &holder, shutdown).await;
     }
 
     /// How many passwords were hashed or checked since the start.

@@ -34,7 +34,6 @@ mod api;
 
 pub use api::AdminApi;
 pub use api::Neighbours;
-pub use api::PublishError;
 pub use clock::Clock;
 pub use http::fleet_door::FleetDoor;
 pub use http::fleet_door::ProofError;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use kernel::bearer;
 use kernel::revocation::RevocationError;
+use stores::redis::guard::Unanswered;
 use stores::redis::old_service::OldService;
-use stores::redis::old_service::Unheard;
 use tokio::sync::Mutex;
 
 /// How long it is not asked again about a token that it had not revoked, from when it was asked.
@@ -128,7 +128,7 @@ impl Line {
     async fn ask(&self, token: &str) -> Option<bool> {
         let answer = self.service.has_revoked(token).await;
         // What is not asked is not counted as asked.
-        if !matches!(answer, Err(Unheard::Resting)) {
+        if !matches!(answer, Err(Unanswered::Resting)) {
             self.asked.fetch_add(1, Ordering::Relaxed);
         }
         if answer.is_err() {

@@ -30,7 +30,9 @@ use kernel::secret::Secret;
 use kernel::tier::Tier;
 use kernel::time::Timestamp;
 use kernel::time::now;
+use stores::redis::connection::Connection;
 use stores::redis::stream::follow::follow;
+use stores::redis::stream::publisher::StreamPublisher;
 use stores::redis::stream::reader::StreamReader;
 use test_support::postgres::PostgresServer;
 use test_support::redis::RedisServer;
@@ -87,9 +89,13 @@ fn measure(
     let set = Arc::new(RevocationSet::default());
     let at = Redis::at(Secret::new(redis.url()));
     let publishing = Arc::clone(&api);
-    let published_at = at.clone();
+    let connection = {
+        let _entered = runtime.enter();
+        Connection::open(&at, None)?
+    };
+    let stream = StreamPublisher::new(&connection, &at.namespace);
     runtime.spawn(async move {
-        publishing.publish_revocations(&published_at, None, std::future::pending()).await
+        publishing.publish_revocations(&stream, std::future::pending()).await;
     });
     let reader = {
         let _entered = runtime.enter();

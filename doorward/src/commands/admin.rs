@@ -11,17 +11,16 @@ use config::Config;
 use gateway::metrics::ProcessMetrics;
 use gateway::ops;
 use gateway::ops::Readiness;
+use stores::redis::stream::publisher::StreamPublisher;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::first_admin;
 use super::greeting::of_the_first_administrator;
 use super::house;
-use super::house::office::Carrier;
 use super::house::office::FleetGate;
 use super::house::office::Office;
 use super::house::post::Posts;
-use super::house::redis::tls_of;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -65,11 +64,9 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let posts = Posts::new(office_closes);
     let office = Office { api: Arc::clone(&api), posts: posts.clone() };
     let gate = FleetGate { door, token: fleet.token.clone(), listener };
-    let carrier = match config.redis.clone() {
-        Some(redis) => Some(Carrier { tls: tls_of(&redis)?, redis }),
-        None => None,
-    };
-    let office = tokio::spawn(office.work_for_the_fleet(gate, carrier));
+    let stream = config.redis.as_ref().zip(redis.as_ref());
+    let stream = stream.map(|(of, redis)| StreamPublisher::new(redis, &of.namespace));
+    let office = tokio::spawn(office.work_for_the_fleet(gate, stream));
 
     let readiness =
         Arc::new(Readiness::new(vec![("admin api", Box::new(move || posts.are_held()))]));

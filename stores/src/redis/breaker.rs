@@ -8,16 +8,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// So many failures in a row, with no success between, and nobody asks any more.
-pub const FAILURES_MAX: u32 = 3;
+pub(crate) const FAILURES_MAX: u32 = 3;
 
 /// How often a store that rests is looked at.
-pub const PROBE_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(100);
 
 /// Closed while a store works; open while it rests.
 ///
 /// Requests never probe: while it is open they are told so at once, by one load from memory.
 #[derive(Debug, Default)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     open: AtomicBool,
     failures: AtomicU32,
     opened: Notify,
@@ -25,12 +25,12 @@ pub struct Breaker {
 
 impl Breaker {
     /// Whether the store rests.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
 
     /// The store gave an answer.
-    pub fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         // Written seldom, so that it stays in every processor's cache.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl Breaker {
     }
 
     /// The store gave no answer. Says whether that was what opened it.
-    pub fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures < FAILURES_MAX || self.open.swap(true, Ordering::AcqRel) {
             return false;
@@ -49,7 +49,7 @@ impl Breaker {
 
     /// Probes the store whenever it rests, for as long as this runs; `probe` says whether it works,
     /// and `recovered` is told once it does.
-    pub async fn keep<P>(&self, mut probe: impl FnMut() -> P, mut recovered: impl FnMut())
+    pub(crate) async fn keep<P>(&self, mut probe: impl FnMut() -> P, mut recovered: impl FnMut())
     where
         P: Future<Output = bool>,
     {

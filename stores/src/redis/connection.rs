@@ -8,11 +8,9 @@ use fred::clients::WithOptions;
 use fred::error::Error;
 use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
-use fred::interfaces::KeysInterface;
 use fred::types::Builder;
 use fred::types::ClusterHash;
 use fred::types::CustomCommand;
-use fred::types::Expiration;
 use fred::types::FromValue;
 use fred::types::Value;
 use fred::types::config::Config;
@@ -37,6 +35,9 @@ pub const CALLS_WAITING_MAX: usize = 16_384;
 /// How long a connection may owe an answer before it is given up for another: far beyond any budget,
 /// but no network forgets a connection as slowly as a peer that has vanished.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// The policy under which Redis, when it is full, keeps what it has.
+const KEEPS_ALL: &str = "noeviction";
 
 /// Prefixes of Redis' refusals that concern the server as a whole, and not one command.
 const REFUSALS: [&str; 13] = [
@@ -136,10 +137,10 @@ impl Lost {
         let word = match self {
             Self::Late(_) => None,
             Self::Unreachable(error) | Self::Refused(error) | Self::Answer(error) => {
-                error.details().split_ascii_whitespace().next()
+                own_word(error)
             }
         };
-        match word.filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase())) {
+        match word {
             Some(word) => format!("{self} ({word})"),
             None => self.to_string(),
         }
@@ -176,8 +177,23 @@ impl Connection {
             .build()
             .map_err(ConnectionError::Url)?;
         drop(client.connect());
-        let bounded = client.with_options(&bounded_by(redis.call_timeout));
-        Ok(Self { client, bounded, budget: redis.call_timeout })
+        Ok(Self::bounded_by(redis.call_timeout, client))
+    }
+
+    /// The same connection, on which a call may take `budget`: for what no request waits for.
+    pub fn within(&self, budget: Duration) -> Self {
+        Self::bounded_by(budget, self.client.clone())
+    }
+
+    fn bounded_by(budget: Duration, client: Client) -> Self {
+        let options = Options {
+            max_attempts: Some(1),
+            timeout: Some(budget),
+            // What waits for a connection would be carried out long after anybody asked.
+            fail_fast: true,
+            ..Options::default()
+        };
+        Self { bounded: client.with_options(&options), client, budget }
     }
 
     /// Waits until it is connected for the first time.
@@ -225,8 +241,7 @@ impl Connection {
     /// # Errors
     /// [`Lost`].
     pub(crate) async fn has(&self, key: &str) -> Result<bool, Lost> {
-        let count: i64 = self.bounded.exists(key).await.map_err(|error| self.lost(error))?;
-        Ok(count > 0)
+        Ok(self.ask::<i64>("EXISTS", key, vec![key.into()]).await? > 0)
     }
 
     /// Puts a value under a key, in place of any other, for `seconds`, at least one.
@@ -234,16 +249,32 @@ impl Connection {
     /// # Errors
     /// [`Lost`].
     pub(crate) async fn put(&self, key: &str, value: &str, seconds: u64) -> Result<(), Lost> {
-        let expiration = Expiration::EX(i64::try_from(seconds).unwrap_or(i64::MAX));
-        let put = self.bounded.set(key, value, Some(expiration), None, false);
-        put.await.map_err(|error| self.lost(error))
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let words = vec![key.into(), value.into(), "EX".into(), seconds.into()];
+        self.ask::<Value>("SET", key, words).await.map(drop)
+    }
+
+    /// Warns, once it can be asked, of a Redis that forgets keys when it is full.
+    pub async fn warn_of_eviction(&self) {
+        if self.connected().await.is_err() {
+            return;
+        }
+        match self.eviction_policy().await {
+            Ok(policy) if policy.is_empty() || policy == KEEPS_ALL => {}
+            Ok(policy) => tracing::warn!(
+                "Redis has `maxmemory-policy {policy}`: when it is full it forgets what it was told, \
+                 and whoever was counted or revoked by it begins anew; with `{KEEPS_ALL}` it refuses"
+            ),
+            // A user of an access control list may often not ask.
+            Err(lost) => tracing::debug!(
+                error = lost.in_short(),
+                "whether Redis forgets keys when it is full could not be asked"
+            ),
+        }
     }
 
     /// What Redis does when it is full, such as `noeviction`; empty where it does not say.
-    ///
-    /// # Errors
-    /// [`Lost`].
-    pub async fn eviction_policy(&self) -> Result<String, Lost> {
+    pub(crate) async fn eviction_policy(&self) -> Result<String, Lost> {
         let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
         let memory = vec![Value::from_static_str("memory")];
         let info: String =
@@ -267,22 +298,20 @@ impl Connection {
         self.bounded.custom(command, words).await.map_err(|error| self.lost(error))
     }
 
-    /// Writes `key`, for a minute. Nobody waits for it on a request's path, so it may take `budget`.
-    ///
-    /// # Errors
-    /// [`Lost`].
-    pub(crate) async fn touch(&self, key: &str, budget: Duration) -> Result<(), Lost> {
-        let patient = self.client.with_options(&bounded_by(budget));
-        let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
-        let set = CustomCommand::new_static("SET", slot, false);
-        let words = [key, "1", "EX", "60"].map(Value::from).to_vec();
-        let written: Result<Value, Error> = patient.custom(set, words).await;
-        written.map(drop).map_err(|error| lost(error, budget))
-    }
-
     /// What an error of a call means.
     fn lost(&self, error: Error) -> Lost {
-        lost(error, self.budget)
+        match error.kind() {
+            ErrorKind::Timeout => Lost::Late(self.budget),
+            _ if REFUSALS.iter().any(|prefix| error.details().starts_with(prefix)) => {
+                Lost::Refused(error)
+            }
+            ErrorKind::NotFound
+            | ErrorKind::Parse
+            | ErrorKind::InvalidArgument
+            | ErrorKind::InvalidCommand => Lost::Answer(error),
+            ErrorKind::Unknown if own_word(&error).is_some() => Lost::Answer(error),
+            _ => Lost::Unreachable(error),
+        }
     }
 
     /// Gives the present connections up for new ones: after a failover, behind the same name, another
@@ -293,38 +322,12 @@ impl Connection {
     }
 }
 
-/// Calls that end within `budget`, and are made once.
-fn bounded_by(budget: Duration) -> Options {
-    Options {
-        max_attempts: Some(1),
-        timeout: Some(budget),
-        // What waits for a connection would be carried out long after anybody asked.
-        fail_fast: true,
-        ..Options::default()
-    }
-}
-
-/// What an error of a call means that was given `budget`.
-fn lost(error: Error, budget: Duration) -> Lost {
-    match error.kind() {
-        ErrorKind::Timeout => Lost::Late(budget),
-        _ if REFUSALS.iter().any(|prefix| error.details().starts_with(prefix)) => {
-            Lost::Refused(error)
-        }
-        ErrorKind::NotFound
-        | ErrorKind::Parse
-        | ErrorKind::InvalidArgument
-        | ErrorKind::InvalidCommand => Lost::Answer(error),
-        ErrorKind::Unknown if is_of_the_server(&error) => Lost::Answer(error),
-        _ => Lost::Unreachable(error),
-    }
-}
-
-/// Whether an error is Redis' own: those begin with a word of capitals, such as `WRONGTYPE`, and what the
-/// client says of itself does not.
-fn is_of_the_server(error: &Error) -> bool {
-    let word = error.details().split(' ').next().unwrap_or_default();
-    word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+/// The word of capitals that an error of Redis' own begins with, such as `WRONGTYPE`; what the client
+/// says of itself begins otherwise.
+fn own_word(error: &Error) -> Option<&str> {
+    let word = error.details().split(' ').next()?;
+    let is_own = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_own.then_some(word)
 }
 
 impl std::fmt::Debug for Connection {

@@ -10,7 +10,11 @@
 
 pub mod connection;
 
-pub mod breaker;
+mod breaker;
+
+pub mod guard;
+
+pub mod gateways;
 
 mod key;
 

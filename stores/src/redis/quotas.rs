@@ -21,10 +21,13 @@ use kernel::time::Timestamp;
 
 use crate::digest::Digest;
 use crate::key::Key;
-use crate::redis::breaker::Breaker;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 use crate::redis::connection::Script;
+use crate::redis::gateways::GatewayName;
+use crate::redis::gateways::Gateways;
+use crate::redis::guard::Guard;
+use crate::redis::guard::Unanswered;
 use crate::redis::key;
 
 /// What counts. Its head says what it is given, and what it answers.
@@ -36,18 +39,14 @@ const BY_THE_SERVERS_CLOCK: i64 = -1;
 /// The most holders of leases of one subject's tokens at one time; the script knows it, too.
 pub const HOLDERS_MAX: u32 = 16;
 
-/// The bytes of a holder's name.
-pub const HOLDER_BYTES: usize = 8;
-
 /// Counters of requests by subject, in Redis.
 #[derive(Debug)]
 pub struct RedisQuotas {
-    connection: Connection,
+    guard: Guard,
     namespace: Arc<str>,
     clock: Clock,
     script: Script,
-    gateways: Script,
-    breaker: Breaker,
+    gateways: Gateways,
 }
 
 /// By which clock windows slide.
@@ -63,7 +62,7 @@ pub enum Clock {
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequest {
     /// Who.
-    pub holder: [u8; HOLDER_BYTES],
+    pub holder: GatewayName,
     /// How many of those it was given it still has.
     pub left: u32,
     /// How many more it would like.
@@ -93,13 +92,13 @@ struct Call<'a> {
 impl RedisQuotas {
     /// Counters behind `connection`, in keys that begin with `namespace`.
     pub fn new(connection: Connection, namespace: &str, clock: Clock) -> Self {
+        let meanwhile = "routes do as their on_store_loss says";
         Self {
-            connection,
+            guard: Guard::new(connection, "the limit store", meanwhile),
             namespace: namespace.into(),
             clock,
             script: Script::new(SCRIPT),
-            gateways: Script::new(include_str!("gateways.lua")),
-            breaker: Breaker::default(),
+            gateways: Gateways::new(namespace),
         }
     }
 
@@ -164,73 +163,32 @@ impl RedisQuotas {
         key::of(&self.namespace, key)
     }
 
-    /// Warns of a Redis that forgets counters when it is full.
-    ///
-    /// # Errors
-    /// [`StoreLost`]: it was not asked.
-    pub async fn warn_of_eviction(&self) -> Result<(), StoreLost> {
-        let policy = self.connection.eviction_policy().await?;
-        if !["", "noeviction"].contains(&policy.as_str()) {
-            tracing::warn!(
-                "Redis has `maxmemory-policy {policy}`: when it is full it forgets counters, and \
-                 whoever was counted begins anew; with `noeviction` it refuses, and routes do as \
-                 their on_store_loss says"
-            );
-        }
-        Ok(())
-    }
-
-    /// Says that the gateway called `holder` is there; returns how many have within the last minute.
+    /// Says that the gateway called `name` is there; returns how many have within the last minute.
     ///
     /// # Errors
     /// [`StoreLost`].
-    pub async fn announce(&self, holder: &[u8; HOLDER_BYTES]) -> Result<u32, StoreLost> {
-        self.presence("announce", holder).await
+    pub async fn announce(&self, name: &GatewayName) -> Result<u32, StoreLost> {
+        let announced = self.gateways.announce(self.guard.connection(), name);
+        Ok(self.guard.ask(announced).await?)
     }
 
-    /// Says that the gateway called `holder` goes.
+    /// Says that the gateway called `name` goes.
     ///
     /// # Errors
     /// [`StoreLost`]; then it is forgotten within a minute.
-    pub async fn leave(&self, holder: &[u8; HOLDER_BYTES]) -> Result<u32, StoreLost> {
-        self.presence("leave", holder).await
-    }
-
-    async fn presence(
-        &self,
-        act: &'static str,
-        holder: &[u8; HOLDER_BYTES],
-    ) -> Result<u32, StoreLost> {
-        let key = format!("{{{}:#gateways}}", self.namespace);
-        let arguments = vec![Value::from_static_str(act), Value::Bytes(holder.to_vec().into())];
-        let count: i64 = self.connection.run(&self.gateways, &key, arguments).await?;
-        Ok(u32::try_from(count).unwrap_or_default())
+    pub async fn leave(&self, name: &GatewayName) -> Result<(), StoreLost> {
+        Ok(self.guard.ask(self.gateways.leave(self.guard.connection(), name)).await?)
     }
 
     /// Whether Redis is given a rest, because it has failed.
     pub fn rests(&self) -> bool {
-        self.breaker.is_open()
+        self.guard.rests()
     }
 
     /// Looks after Redis while it fails, for as long as this runs; without it, what has failed
     /// thrice is never asked again. `recovered` is told whenever it works again.
-    pub async fn keep(&self, mut recovered: impl FnMut()) {
-        let probe = || async {
-            let works = self.probe().await;
-            if let Err(error) = &works {
-                tracing::debug!(error = %Chain(error), "the limit store does not work yet");
-                // After a failover the master is found by looking anew.
-                if error.is_elsewhere() {
-                    self.connection.begin_anew().await;
-                }
-            }
-            works.is_ok()
-        };
-        let recovered = || {
-            tracing::info!("the limit store works again");
-            recovered();
-        };
-        self.breaker.keep(probe, recovered).await;
+    pub async fn keep(&self, recovered: impl FnMut()) {
+        self.guard.keep(|| self.probe(), recovered).await;
     }
 
     /// A call that writes, as those of requests do: a server that only answers is of no use.
@@ -255,25 +213,8 @@ impl RedisQuotas {
         if quotas.len() > QUOTAS_MAX {
             return Ok(Lease { outcome: refused_for_ever(quotas), granted: 0 });
         }
-        if self.breaker.is_open() {
-            return Err(StoreLost::Resting);
-        }
-        match self.ask(&call, name, quotas, now).await {
-            Ok(numbers) => {
-                self.breaker.succeeded();
-                read(&numbers, quotas)
-            }
-            Err(lost) => {
-                if lost.concerns_all() && self.breaker.failed() {
-                    tracing::warn!(
-                        error = %Chain(&lost),
-                        "the limit store is lost: until it works again, routes do as their \
-                         on_store_loss says"
-                    );
-                }
-                Err(lost.into())
-            }
-        }
+        let numbers = self.guard.ask(self.ask(&call, name, quotas, now)).await?;
+        read(&numbers, quotas)
     }
 
     async fn ask(
@@ -283,7 +224,7 @@ impl RedisQuotas {
         quotas: &[Quota],
         now: Timestamp,
     ) -> Result<Vec<i64>, Lost> {
-        self.connection.run(&self.script, name, self.arguments(call, quotas, now)).await
+        self.guard.connection().run(&self.script, name, self.arguments(call, quotas, now)).await
     }
 
     fn arguments(&self, call: &Call<'_>, quotas: &[Quota], now: Timestamp) -> Vec<Value> {
@@ -347,13 +288,14 @@ impl QuotaStore for RedisQuotas {
     }
 }
 
-impl From<Lost> for StoreLost {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Late(budget) => Self::Late(budget),
-            Lost::Unreachable(_) => Self::Unreachable(lost.into()),
-            Lost::Refused(_) => Self::Refused(lost.into()),
-            Lost::Answer(_) => Self::Answer(lost.into()),
+impl From<Unanswered> for StoreLost {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Resting => Self::Resting,
+            Unanswered::Lost(Lost::Late(budget)) => Self::Late(budget),
+            Unanswered::Lost(lost @ Lost::Unreachable(_)) => Self::Unreachable(lost.into()),
+            Unanswered::Lost(lost @ Lost::Refused(_)) => Self::Refused(lost.into()),
+            Unanswered::Lost(lost @ Lost::Answer(_)) => Self::Answer(lost.into()),
         }
     }
 }
@@ -397,19 +339,6 @@ fn refused_for_ever(quotas: &[Quota]) -> Outcome {
         ..WindowState::default()
     };
     Outcome::new(false, quotas.iter().map(refused))
-}
-
-/// An error and its causes, in one line.
-struct Chain<'a>(&'a Lost);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        match std::error::Error::source(self.0) {
-            Some(cause) => write!(f, ": {cause}"),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

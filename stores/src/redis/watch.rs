@@ -9,6 +9,9 @@ use crate::redis::connection::Lost;
 /// How long an answer may take.
 pub const BUDGET: Duration = Duration::from_secs(2);
 
+/// How long what was written is kept, in seconds.
+const KEPT_S: u64 = 60;
+
 /// A Redis that is looked at now and then.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -18,7 +21,8 @@ pub struct Watch {
 
 impl Watch {
     /// Looks by `connection`, with keys that begin with `namespace`.
-    pub fn new(connection: Connection, namespace: &str) -> Self {
+    pub fn new(connection: &Connection, namespace: &str) -> Self {
+        let connection = connection.within(BUDGET);
         Self { connection, key: format!("{{{namespace}:#watch}}").into() }
     }
 
@@ -27,7 +31,7 @@ impl Watch {
     /// # Errors
     /// [`Lost`] says what is wrong with it, within [`BUDGET`].
     pub async fn works(&self) -> Result<(), Lost> {
-        self.connection.touch(&self.key, BUDGET).await
+        self.connection.put(&self.key, "1", KEPT_S).await
     }
 }
 
@@ -45,7 +49,7 @@ mod tests {
         let redis = Redis::at(Secret::new(server.url()));
         let connection = Connection::open(&redis, None).expect("a URL");
         connection.connected().await.expect("Redis is there");
-        let watch = Watch::new(connection, "doorward");
+        let watch = Watch::new(&connection, "doorward");
         assert!(watch.works().await.is_ok());
         server.command(&["REPLICAOF", "127.0.0.1", "1"]).expect("it answers");
         let lost = watch.works().await;

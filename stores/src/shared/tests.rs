@@ -7,9 +7,11 @@ use kernel::limit::SubjectKind;
 use kernel::limit::conformance::Dice;
 use kernel::secret::Secret;
 use test_support::redis::RedisServer;
+use tokio::time::timeout;
 
 use super::*;
 use crate::redis::connection::Connection;
+use crate::redis::gateways::NAME_BYTES;
 use crate::redis::quotas::Clock;
 
 const ADA: Subject<'static> = Subject { policy: "tier", kind: SubjectKind::User, id: "ada" };
@@ -43,7 +45,7 @@ async fn gateway(server: &RedisServer, name: u8) -> Arc<SharedQuotas> {
     connection.connected().await.expect("Redis is there");
     let store = RedisQuotas::new(connection, "doorward", Clock::OfTheCaller);
     let keys_max = NonZeroUsize::new(10_000).expect("not zero");
-    Arc::new(SharedQuotas::new(store, keys_max, [name; HOLDER_BYTES], uptime))
+    Arc::new(SharedQuotas::new(store, keys_max, [name; NAME_BYTES], uptime))
 }
 
 fn quotas(windows: &[(u32, u64)]) -> Arc<[Quota]> {
@@ -74,7 +76,7 @@ async fn flood(
 
 /// Waits until nobody asks for tokens.
 async fn settled(gateway: &Arc<SharedQuotas>) {
-    while gateway.ledger.read(&ADA, account::Account::is_asking) == Some(true) {
+    while gateway.ledger.read(&ADA, Account::is_asking) == Some(true) {
         tokio::task::yield_now().await;
     }
 }
@@ -258,14 +260,14 @@ async fn a_request_given_up_while_it_asks_keeps_nobody_from_asking() {
             biased;
             _ = asking => unreachable!("Redis stands still"),
             () = async {
-                while gateway.ledger.read(&ADA, account::Account::is_asking) != Some(true) {
+                while gateway.ledger.read(&ADA, Account::is_asking) != Some(true) {
                     tokio::task::yield_now().await;
                 }
             } => {}
         }
     }
     server.resume();
-    assert_eq!(gateway.ledger.read(&ADA, account::Account::is_asking), Some(false));
+    assert_eq!(gateway.ledger.read(&ADA, Account::is_asking), Some(false));
     pass(1000);
     assert!(take(&gateway, &limit, Leasing::WhereWorthwhile).await.admitted);
     assert!(gateway.ledger.read(&ADA, |account| account.spendable(uptime())) > Some(0));

@@ -17,6 +17,7 @@ use kernel::revocation::follower::Follower;
 use kernel::revocation::frame::Message;
 use kernel::secret::Secret;
 use kernel::time::now;
+use stores::redis::connection::Connection;
 use stores::redis::stream::follow::follow;
 use stores::redis::stream::reader::StreamReader;
 use tempfile::TempDir;
@@ -98,7 +99,7 @@ impl House {
         let database = self.process();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            let stream = StreamPublisher::open(&Redis::at(Secret::new(url)), None).unwrap();
+            let stream = stream_at(url);
             let shutdown = async {
                 let _ = stopped.await;
             };
@@ -202,6 +203,12 @@ async fn write(database: &Database, count: usize) -> u64 {
         Ok::<_, DbError>(last)
     };
     database.write(act).await.unwrap()
+}
+
+/// A stream of its own in the Redis at `url`.
+fn stream_at(url: String) -> StreamPublisher {
+    let at = Redis::at(Secret::new(url));
+    StreamPublisher::new(&Connection::open(&at, None).unwrap(), &at.namespace)
 }
 
 /// A publisher on a task of its own; killed on drop.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use admin_api::AdminApi;
 use admin_api::FleetDoor;
-use config::Redis;
 use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
-use rustls::ClientConfig;
+use stores::redis::stream::publisher::StreamPublisher;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
@@ -24,12 +23,6 @@ pub(crate) struct FleetGate {
     pub(crate) door: FleetDoor,
     pub(crate) token: Secret,
     pub(crate) listener: TcpListener,
-}
-
-/// What carries revocations to gateways.
-pub(crate) struct Carrier {
-    pub(crate) redis: Redis,
-    pub(crate) tls: Option<ClientConfig>,
 }
 
 impl Office {
@@ -54,7 +47,7 @@ impl Office {
     /// Works for the gateways that come by `gate`, in the same way.
     ///
     /// Revocations go to them by Redis, too, where there is one.
-    pub(crate) async fn work_for_the_fleet(self, gate: FleetGate, redis: Option<Carrier>) {
+    pub(crate) async fn work_for_the_fleet(self, gate: FleetGate, stream: Option<StreamPublisher>) {
         let Self { api, posts } = &self;
         let FleetGate { door, token, listener } = gate;
         let served = Arc::clone(api).serve_fleet(door, token, listener, posts.closed());
@@ -63,12 +56,9 @@ impl Office {
             posts.hold("the feed of keys", api.tail_signing_keys(posts.closed())),
             posts.hold("the admin API", served),
             async {
-                let Some(Carrier { redis, tls }) = redis else { return };
-                let published = api.publish_revocations(&redis, tls, posts.closed());
-                // Without it gateways ask the admin API each second.
-                if let Err(error) = posts.hold("the stream of revocations", published).await {
-                    tracing::error!(%error, "revocations cannot be carried by Redis");
-                }
+                let Some(stream) = stream else { return };
+                let published = api.publish_revocations(&stream, posts.closed());
+                posts.hold("the stream of revocations", published).await;
             }
         );
     }

@@ -24,7 +24,10 @@ pub(crate) const TELL_WITHIN: Duration = Duration::from_secs(2);
 /// What no waiting would mend.
 pub(crate) fn connect(config: &Config) -> anyhow::Result<Option<Connection>> {
     let Some(redis) = &config.redis else { return Ok(None) };
-    Ok(Some(Connection::open(redis, tls_of(redis)?)?))
+    let connection = Connection::open(redis, tls_of(redis)?)?;
+    let asked = connection.clone();
+    tokio::spawn(async move { asked.warn_of_eviction().await });
+    Ok(Some(connection))
 }
 
 /// How the Redis of a fleet proves who it is; none where it is spoken to in the clear.
@@ -79,9 +82,8 @@ pub(crate) fn neighbours(
     connection: Option<&Connection>,
     old_service: Option<Arc<OldService>>,
 ) -> Neighbours {
-    let watch = |(redis, connection): (&Redis, &Connection)| {
-        Watch::new(connection.clone(), &redis.namespace)
-    };
+    let watch =
+        |(redis, connection): (&Redis, &Connection)| Watch::new(connection, &redis.namespace);
     Neighbours { old_service, redis: config.redis.as_ref().zip(connection).map(watch) }
 }
 

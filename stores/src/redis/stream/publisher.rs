@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use config::Redis;
 use fred::types::Value;
 use kernel::revocation::frame::Frame;
 use kernel::revocation::frame::Heartbeat;
 use kernel::revocation::frame::Message;
-use rustls::ClientConfig;
 
 use super::place::EntryId;
 use super::place::FIELD;
 use super::place::key;
 use crate::redis::connection::Connection;
-use crate::redis::connection::ConnectionError;
 use crate::redis::connection::Lost;
 
 /// About how many entries a stream keeps; who is further behind asks a feed.
@@ -46,14 +43,9 @@ pub enum Placed {
 }
 
 impl StreamPublisher {
-    /// Begins to connect; must be called within a runtime, as [`Connection::open`].
-    ///
-    /// # Errors
-    /// [`ConnectionError`].
-    pub fn open(redis: &Redis, tls: Option<ClientConfig>) -> Result<Self, ConnectionError> {
-        let redis = Redis { call_timeout: WRITE_TIMEOUT, ..redis.clone() };
-        let connection = Connection::open(&redis, tls)?;
-        Ok(Self { connection, namespace: redis.namespace })
+    /// Writes by `connection`, under keys that begin with `namespace`.
+    pub fn new(connection: &Connection, namespace: &str) -> Self {
+        Self { connection: connection.within(WRITE_TIMEOUT), namespace: namespace.to_owned() }
     }
 
     /// Adds `frame`.

@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use super::publisher::Placed;
 use super::publisher::StreamPublisher;
+use crate::redis::connection::Connection;
 
 const LOG: &str = "a1";
 const KEY: &str = "{doorward:revocations:a1}";
@@ -119,7 +120,12 @@ fn at_url(url: String) -> Redis {
 }
 
 fn publisher(server: &RedisServer) -> StreamPublisher {
-    StreamPublisher::open(&at_url(server.url()), None).expect("a URL")
+    publisher_at(server.url())
+}
+
+fn publisher_at(url: String) -> StreamPublisher {
+    let at = at_url(url);
+    StreamPublisher::new(&Connection::open(&at, None).expect("a URL"), &at.namespace)
 }
 
 /// Asks until Redis can be reached, as it cannot at the very start.

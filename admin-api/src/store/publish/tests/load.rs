@@ -162,7 +162,7 @@ async fn a_publisher_that_stood_still_while_it_was_replaced_publishes_nothing_wr
     let stale = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let stream = StreamPublisher::open(&Redis::at(Secret::new(url)), None).unwrap();
+            let stream = stream_at(url);
             let shutdown = async {
                 let _ = stopped.await;
             };

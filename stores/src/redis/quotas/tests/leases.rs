@@ -1,13 +1,14 @@
 //! Tokens taken ahead: never more out than the cap, shares, expiry, giving back.
 
 use super::*;
+use crate::redis::gateways::NAME_BYTES;
 
 const QUOTA: u32 = 100;
 const CAP: u32 = 10;
 const LASTING: Duration = Duration::from_secs(15);
 
 fn request(holder: u8, left: u32, want: u32) -> LeaseRequest {
-    LeaseRequest { holder: [holder; HOLDER_BYTES], left, want, cap: CAP, lasting: LASTING }
+    LeaseRequest { holder: [holder; NAME_BYTES], left, want, cap: CAP, lasting: LASTING }
 }
 
 async fn lease(fleet: &Fleet, request: &LeaseRequest, cost: u32, now: Timestamp) -> Lease {

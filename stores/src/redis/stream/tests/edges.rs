@@ -289,7 +289,7 @@ async fn publisher_end(publisher: &StreamPublisher) -> Option<u64> {
 async fn a_cluster_carries_it_as_well() {
     let mut cluster = RedisCluster::start();
     let log = Log::default();
-    let publisher = StreamPublisher::open(&at_url(cluster.url()), None).expect("a URL");
+    let publisher = publisher_at(cluster.url());
     let edge = Edge::hearing(cluster.url(), &log, &publisher).await;
     publish(&publisher, &log.write_many(2)).await;
     edge.holds(2).await;

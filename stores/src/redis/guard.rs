@@ -1,0 +1,98 @@
+//! Asks Redis for one purpose, and leaves it alone while it fails.
+
+use crate::redis::breaker::Breaker;
+use crate::redis::connection::Connection;
+use crate::redis::connection::Lost;
+
+/// A connection with a breaker before it.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    connection: Connection,
+    breaker: Breaker,
+    /// What is asked for, such as "the limit store".
+    purpose: &'static str,
+    /// What happens while it is not, such as "routes do as their on_store_loss says".
+    meanwhile: &'static str,
+}
+
+/// There is no answer of Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// It has failed of late, and is given a rest.
+    #[error("Redis has failed lately and is not asked for the moment")]
+    Resting,
+    /// It gave none.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+impl Guard {
+    pub(crate) fn new(
+        connection: Connection,
+        purpose: &'static str,
+        meanwhile: &'static str,
+    ) -> Self {
+        Self { connection, breaker: Breaker::default(), purpose, meanwhile }
+    }
+
+    /// The connection itself, for what nobody waits for.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Whether Redis is not asked, because it has failed.
+    pub(crate) fn rests(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Asks `question`, but not while Redis rests.
+    ///
+    /// # Errors
+    /// [`Unanswered`], after the connection's budget at the latest.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, Lost>>,
+    ) -> Result<T, Unanswered> {
+        if self.breaker.is_open() {
+            return Err(Unanswered::Resting);
+        }
+        match question.await {
+            Ok(answer) => {
+                self.breaker.succeeded();
+                Ok(answer)
+            }
+            Err(lost) => {
+                if lost.concerns_all() && self.breaker.failed() {
+                    tracing::warn!(
+                        error = lost.in_short(),
+                        "{} is lost: until it works again, {}",
+                        self.purpose,
+                        self.meanwhile
+                    );
+                }
+                Err(lost.into())
+            }
+        }
+    }
+
+    /// Looks after Redis while it fails, for as long as this runs; without it, what has failed thrice is
+    /// never asked again. `probe` asks it; `recovered` is told whenever it works again.
+    pub(crate) async fn keep<P>(&self, probe: impl Fn() -> P, mut recovered: impl FnMut())
+    where
+        P: Future<Output = Result<(), Lost>>,
+    {
+        let works = || async {
+            let probed = probe().await;
+            // After a failover the master is found by looking anew.
+            if probed.as_ref().is_err_and(Lost::is_elsewhere) {
+                self.connection.begin_anew().await;
+            }
+            probed.is_ok()
+        };
+        let recovered = || {
+            tracing::info!("{} works again", self.purpose);
+            recovered();
+        };
+        self.breaker.keep(works, recovered).await;
+    }
+}

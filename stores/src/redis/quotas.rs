@@ -36,6 +36,11 @@ const SCRIPT: &str = include_str!("quotas.lua");
 /// What the script takes for the server's own clock.
 const BY_THE_SERVERS_CLOCK: i64 = -1;
 
+/// A request to the script without its quotas; one quota of it; how one stands in the answer.
+const REQUEST_BYTES: usize = 37;
+const QUOTA_BYTES: usize = 8;
+const STATE_BYTES: usize = 20;
+
 /// The most holders of leases of one subject's tokens at one time; the script knows it, too.
 pub const HOLDERS_MAX: u32 = 16;
 
@@ -59,7 +64,7 @@ pub enum Clock {
 }
 
 /// Tokens that somebody would like to have, to spend them without asking.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct LeaseRequest {
     /// Who.
     pub holder: GatewayName,
@@ -82,9 +87,18 @@ pub struct Lease {
     pub granted: u32,
 }
 
+/// What the script is to do, by the letter that says so.
+#[derive(Clone, Copy)]
+enum Operation {
+    Take = b't' as isize,
+    Refund = b'r' as isize,
+    Settle = b's' as isize,
+    Peek = b'p' as isize,
+}
+
 /// One call of the script.
 struct Call<'a> {
-    operation: &'static str,
+    operation: Operation,
     units: u32,
     lease: Option<&'a LeaseRequest>,
 }
@@ -117,7 +131,7 @@ impl RedisQuotas {
         request: &LeaseRequest,
         now: Timestamp,
     ) -> Result<Lease, StoreLost> {
-        let call = Call { operation: "take", units: cost, lease: Some(request) };
+        let call = Call { operation: Operation::Take, units: cost, lease: Some(request) };
         self.run(call, &self.name_of(&subject), quotas, now).await
     }
 
@@ -132,7 +146,7 @@ impl RedisQuotas {
         request: &LeaseRequest,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
-        let call = Call { operation: "refund", units: request.left, lease: Some(request) };
+        let call = Call { operation: Operation::Refund, units: request.left, lease: Some(request) };
         self.run(call, name, quotas, now).await.map(drop)
     }
 
@@ -148,7 +162,7 @@ impl RedisQuotas {
         units: NonZeroU32,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
-        let call = Call { operation: "settle", units: units.get(), lease: None };
+        let call = Call { operation: Operation::Settle, units: units.get(), lease: None };
         self.run(call, name, quotas, now).await.map(drop)
     }
 
@@ -196,7 +210,7 @@ impl RedisQuotas {
         let probe = Subject { policy: "(probe)", kind: SubjectKind::Route, id: "" };
         let quota = Quota::new("probe", i64::from(u32::MAX), Duration::from_secs(1));
         let Ok(quota) = quota else { return Ok(()) };
-        let call = Call { operation: "settle", units: 1, lease: None };
+        let call = Call { operation: Operation::Settle, units: 1, lease: None };
         self.ask(&call, &self.name_of(&probe), &[quota], Timestamp::default()).await.map(drop)
     }
 
@@ -213,8 +227,10 @@ impl RedisQuotas {
         if quotas.len() > QUOTAS_MAX {
             return Ok(Lease { outcome: refused_for_ever(quotas), granted: 0 });
         }
-        let numbers = self.guard.ask(self.ask(&call, name, quotas, now)).await?;
-        read(&numbers, quotas)
+        let answer = self.guard.ask(self.ask(&call, name, quotas, now)).await?;
+        let bytes = answer.as_bytes().unwrap_or_default();
+        read(bytes, quotas)
+            .ok_or_else(|| StoreLost::Answer(Nonsense(bytes.to_vec(), quotas.len()).into()))
     }
 
     async fn ask(
@@ -223,34 +239,35 @@ impl RedisQuotas {
         name: &str,
         quotas: &[Quota],
         now: Timestamp,
-    ) -> Result<Vec<i64>, Lost> {
-        self.guard.connection().run(&self.script, name, self.arguments(call, quotas, now)).await
+    ) -> Result<Value, Lost> {
+        let request = vec![Value::Bytes(self.request(call, quotas, now).into())];
+        self.guard.connection().run(&self.script, name, request).await
     }
 
-    fn arguments(&self, call: &Call<'_>, quotas: &[Quota], now: Timestamp) -> Vec<Value> {
+    /// What the script's head says that it is given.
+    fn request(&self, call: &Call<'_>, quotas: &[Quota], now: Timestamp) -> Vec<u8> {
         let now_ms = match self.clock {
             Clock::OfTheServer => BY_THE_SERVERS_CLOCK,
             Clock::OfTheCaller => now.as_millis() as i64,
         };
-        let lease = call.lease;
-        let holder = lease.map_or(&[][..], |lease| &lease.holder);
-        let count = |of: fn(&LeaseRequest) -> u32| Value::from(i64::from(lease.map_or(0, of)));
-        let mut arguments = Vec::with_capacity(8 + 2 * quotas.len());
-        arguments.extend([
-            Value::from_static_str(call.operation),
-            Value::from(now_ms),
-            Value::from(i64::from(call.units)),
-            Value::Bytes(holder.to_vec().into()),
-            count(|lease| lease.left),
-            count(|lease| lease.want),
-            count(|lease| lease.cap),
-            Value::from(lease.map_or(0, |lease| lease.lasting.as_millis() as i64)),
-        ]);
-        for quota in quotas {
-            arguments.push(Value::from(i64::from(quota.requests())));
-            arguments.push(Value::from(quota.per().as_secs() as i64));
+        let none = LeaseRequest::default();
+        let lease = call.lease.unwrap_or(&none);
+        let lasting_ms = u32::try_from(lease.lasting.as_millis()).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(REQUEST_BYTES + QUOTA_BYTES * quotas.len());
+        bytes.push(call.operation as u8);
+        bytes.extend(now_ms.to_be_bytes());
+        bytes.extend(call.units.to_be_bytes());
+        bytes.extend(lease.holder);
+        for number in [lease.left, lease.want, lease.cap, lasting_ms] {
+            bytes.extend(number.to_be_bytes());
         }
-        arguments
+        for quota in quotas {
+            // Periods end long before: `PERIOD_MAX`.
+            let seconds = u32::try_from(quota.per().as_secs()).unwrap_or(u32::MAX);
+            bytes.extend(quota.requests().to_be_bytes());
+            bytes.extend(seconds.to_be_bytes());
+        }
+        bytes
     }
 }
 
@@ -262,7 +279,7 @@ impl QuotaStore for RedisQuotas {
         cost: NonZeroU32,
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
-        let call = Call { operation: "take", units: cost.get(), lease: None };
+        let call = Call { operation: Operation::Take, units: cost.get(), lease: None };
         self.run(call, &self.name_of(&subject), quotas, now).await.map(|lease| lease.outcome)
     }
 
@@ -273,7 +290,7 @@ impl QuotaStore for RedisQuotas {
         cost: NonZeroU32,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
-        let call = Call { operation: "refund", units: cost.get(), lease: None };
+        let call = Call { operation: Operation::Refund, units: cost.get(), lease: None };
         self.run(call, &self.name_of(&subject), quotas, now).await.map(drop)
     }
 
@@ -283,7 +300,7 @@ impl QuotaStore for RedisQuotas {
         quotas: &[Quota],
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
-        let call = Call { operation: "peek", units: 1, lease: None };
+        let call = Call { operation: Operation::Peek, units: 1, lease: None };
         self.run(call, &self.name_of(&subject), quotas, now).await.map(|lease| lease.outcome)
     }
 }
@@ -303,33 +320,31 @@ impl From<Unanswered> for StoreLost {
 /// An answer of the script that is not as its head says.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is no answer to {1} quotas")]
-struct Nonsense(Vec<i64>, usize);
+struct Nonsense(Vec<u8>, usize);
 
-/// Reads the script's answer.
-fn read(numbers: &[i64], quotas: &[Quota]) -> Result<Lease, StoreLost> {
-    let lease = || {
-        let (&[admitted, granted], windows) = numbers.split_first_chunk()?;
-        let (windows, []) = windows.as_chunks() else { return None };
-        if windows.len() != quotas.len() {
-            return None;
-        }
-        let mut states = [WindowState::default(); QUOTAS_MAX];
-        for ((state, quota), window) in states.iter_mut().zip(quotas).zip(windows) {
-            let &[remaining, retry_ms, reset_ms] = window;
-            *state = WindowState {
-                limit: quota.requests(),
-                remaining: u32::try_from(remaining).ok()?,
-                retry_ms: match retry_ms {
-                    -1 => None,
-                    retry_ms => Some(u64::try_from(retry_ms).ok()?),
-                },
-                reset_ms: u64::try_from(reset_ms).ok()?,
-            };
-        }
-        let outcome = Outcome::new(admitted == 1, states.into_iter().take(quotas.len()));
-        Some(Lease { outcome, granted: u32::try_from(granted).ok()? })
-    };
-    lease().ok_or_else(|| StoreLost::Answer(Nonsense(numbers.to_vec(), quotas.len()).into()))
+/// Reads the script's answer, as its head describes it.
+fn read(answer: &[u8], quotas: &[Quota]) -> Option<Lease> {
+    let (&[admitted, ref granted @ ..], windows) = answer.split_first_chunk::<5>()?;
+    let (windows, []) = windows.as_chunks::<STATE_BYTES>() else { return None };
+    if windows.len() != quotas.len() {
+        return None;
+    }
+    let mut states = [WindowState::default(); QUOTAS_MAX];
+    for ((state, quota), window) in states.iter_mut().zip(quotas).zip(windows) {
+        let (remaining, times) = window.split_first_chunk()?;
+        let (retry_ms, reset_ms) = times.split_first_chunk()?;
+        *state = WindowState {
+            limit: quota.requests(),
+            remaining: u32::from_be_bytes(*remaining),
+            retry_ms: match i64::from_be_bytes(*retry_ms) {
+                -1 => None,
+                retry_ms => Some(u64::try_from(retry_ms).ok()?),
+            },
+            reset_ms: u64::try_from(i64::from_be_bytes(*reset_ms.first_chunk()?)).ok()?,
+        };
+    }
+    let outcome = Outcome::new(admitted == 1, states.into_iter().take(quotas.len()));
+    Some(Lease { outcome, granted: u32::from_be_bytes(*granted) })
 }
 
 fn refused_for_ever(quotas: &[Quota]) -> Outcome {

@@ -1,11 +1,14 @@
 //! Marks of revoked tokens and sessions: 64 bits and an expiry each, looked up on every request.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-use hashbrown::HashMap;
 use parking_lot::RwLock;
 
+mod sorted;
+
+use self::sorted::Sorted;
 use crate::time::Timestamp;
 use crate::token::TokenKey;
 
@@ -14,7 +17,7 @@ const SHARDS: usize = 64;
 /// At most so many marks, spread over shards so that no lock is held for long.
 pub(super) struct Marks {
     seeds: (u64, u64),
-    shards: Box<[RwLock<HashMap<u64, u32>>]>,
+    shards: Box<[RwLock<Sorted>]>,
     len: AtomicUsize,
     max: usize,
 }
@@ -44,7 +47,7 @@ impl Marks {
     /// Whether `key` is marked.
     pub(super) fn contains(&self, key: TokenKey) -> bool {
         let mark = self.fingerprint(key);
-        self.shards[shard_of(mark)].read().contains_key(&mark)
+        self.shards[shard_of(mark)].read().contains(mark)
     }
 
     /// Marks `key` until `until`; gives `false` where there is no room.
@@ -53,7 +56,7 @@ impl Marks {
         let until_s = u32::try_from(until.as_secs().saturating_add(1)).unwrap_or(u32::MAX);
         let mark = self.fingerprint(key);
         let mut shard = self.shards[shard_of(mark)].write();
-        if let Some(known) = shard.get_mut(&mark) {
+        if let Some(known) = shard.get_mut(mark) {
             *known = (*known).max(until_s);
             return true;
         }
@@ -72,20 +75,22 @@ impl Marks {
         for shard in &self.shards {
             let mut shard = shard.write();
             let before = shard.len();
-            shard.retain(|_, until_s| u64::from(*until_s) > now.as_secs());
+            shard.retain(|until_s| u64::from(until_s) > now.as_secs());
             self.len.fetch_sub(before - shard.len(), Ordering::AcqRel);
         }
     }
 
     /// 64 bits under secret seeds: nobody outside can choose two keys that share one, and a false
     /// refusal has probability n / 2^64.
-    fn fingerprint(&self, key: TokenKey) -> u64 {
+    fn fingerprint(&self, key: TokenKey) -> NonZeroU64 {
         let (high, low) = key.halves();
         let product = u128::from(high ^ self.seeds.0) * u128::from(low ^ self.seeds.1);
-        (product >> 64) as u64 ^ product as u64 ^ high.rotate_left(32)
+        let mark = (product >> 64) as u64 ^ product as u64 ^ high.rotate_left(32);
+        // 0 is no mark.
+        NonZeroU64::new(mark).unwrap_or(NonZeroU64::MIN)
     }
 }
 
-fn shard_of(mark: u64) -> usize {
-    (mark >> 58) as usize
+fn shard_of(mark: NonZeroU64) -> usize {
+    (mark.get() >> 58) as usize
 }

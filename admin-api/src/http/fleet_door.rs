@@ -45,6 +45,10 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most headers of one request; a gateway lets through fewer, and adds some.
 const HEADERS_MAX: usize = 256;
 
+/// The most bytes of a head: the 64 KiB that a gateway lets through by default, and room for what it
+/// adds: the fleet's token, addresses, ids and the host once more.
+pub(crate) const HEAD_BYTES_MAX: usize = (64 + 16) * 1024;
+
 /// After a connection that could not be accepted; most often there are too many open files.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
@@ -198,6 +202,7 @@ async fn serve<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), answer);
     // Whoever broke it off knows.
     let _ = watcher.watch(connection).await;
@@ -281,6 +286,21 @@ mod tests {
             let end = tokio::time::timeout(HANDSHAKE_TIMEOUT, heard(&mut silent, "")).await;
             assert_eq!(end.unwrap(), "");
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_has_at_most_80_kib() {
+        let (here, _open) = open(false, Bounds::default()).await;
+        let (begin, end) = ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: ", "\r\n\r\n");
+        let fits = "x".repeat(HEAD_BYTES_MAX - begin.len() - end.len());
+        let mut stream = TcpStream::connect(here).await.unwrap();
+        let answer = heard(&mut stream, &format!("{begin}{fits}{end}")).await;
+        assert!(answer.ends_with("hello"), "{answer}");
+        // Refused as soon as there is no room for an end; what is sent beyond might break off the
+        // answer.
+        let mut stream = TcpStream::connect(here).await.unwrap();
+        let answer = heard(&mut stream, &format!("{begin}{fits}xxxx")).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
 
     #[tokio::test]

@@ -4,9 +4,13 @@
 //! Whoever does not show the fleet's token is told nothing but that, whatever they ask for, and is
 //! believed nothing of what they say of a client.
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -21,6 +25,8 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::Uri;
+use http::header::CACHE_CONTROL;
+use http::header::CONNECTION;
 use http::header::CONTENT_TYPE;
 use http::header::ETAG;
 use http::header::IF_NONE_MATCH;
@@ -30,7 +36,6 @@ use kernel::fleet::PublicKeys;
 use kernel::fleet::ROWS_PATH;
 use kernel::fleet::WAIT_MAX;
 use kernel::fleet::write_rows;
-use kernel::front::CLIENT_ADDRESS;
 use kernel::front::FLEET_TOKEN;
 use kernel::front::REQUEST_ID;
 use kernel::problem::FieldFault;
@@ -42,7 +47,7 @@ use ring::digest::digest;
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
-use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::envelope::enclose;
 use super::query::Query;
@@ -60,11 +65,13 @@ pub(crate) struct Sources {
     pub(crate) keys: watch::Receiver<Arc<PublicKeys>>,
 }
 
-/// Who shows the token, and what the others are told.
-#[derive(Clone)]
+/// How long after a stranger further ones are no news.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Who is let in, and when the log last spoke of somebody who is not.
 struct Gate {
     token: Secret,
-    others: Router,
+    warned_at: Mutex<Option<Instant>>,
 }
 
 /// All that gateways may ask for: `for_clients`, and what `sources` tell; for nobody who does not
@@ -75,32 +82,56 @@ pub(crate) fn routes(for_clients: Router, sources: Sources, token: Secret) -> Ro
         .route(ROWS_PATH, get(rows))
         .route(KEYS_PATH, get(keys))
         .with_state(sources);
-    let others = enclose(Router::new().fallback(async || Refusal::NotOfTheFleet));
-    let gate = Gate { token, others };
+    let gate = Arc::new(Gate::new(token));
     enclose(between).merge(for_clients).layer(from_fn_with_state(gate, guard))
 }
 
-async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     if gate.opens_to(request.headers()) {
         request.headers_mut().remove(FLEET_TOKEN);
         return next.run(request).await;
     }
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.ip().to_string());
-    let headers = request.headers_mut();
-    // Neither is believed of a stranger, in log lines as little as elsewhere.
-    headers.remove(CLIENT_ADDRESS);
-    headers.remove(REQUEST_ID);
-    if let Some(peer) = peer.and_then(|peer| HeaderValue::try_from(peer).ok()) {
-        headers.insert(CLIENT_ADDRESS, peer);
-    }
-    match gate.others.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
+    gate.refuse(peer.map(|ConnectInfo(peer)| peer.ip()), Instant::now())
 }
 
 impl Gate {
+    fn new(token: Secret) -> Self {
+        Self { token, warned_at: Mutex::default() }
+    }
+
+    /// The answer to a stranger: the same whatever they ask for, and the last on their connection.
+    fn refuse(&self, peer: Option<IpAddr>, now: Instant) -> Response {
+        let request_id = Uuid::now_v7().to_string();
+        if self.is_news(now) {
+            let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+            tracing::warn!(
+                request.id = request_id,
+                client.address = peer,
+                "{peer} was refused: {}; no other is named within a second",
+                Refusal::NotOfTheFleet
+            );
+        }
+        let mut response = Refusal::NotOfTheFleet.answer("", &request_id, None);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if let Ok(id) = HeaderValue::try_from(request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        response
+    }
+
+    /// Whether a stranger at `now` is worth a line: however many come, the log stays small.
+    fn is_news(&self, now: Instant) -> bool {
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = warned_at.is_none_or(|warned_at| now.duration_since(warned_at) >= QUIET);
+        if is_news {
+            *warned_at = Some(now);
+        }
+        is_news
+    }
+
     /// Whether the token is shown, once; in a time that tells nothing of it but its length.
     fn opens_to(&self, headers: &HeaderMap) -> bool {
         let mut shown = headers.get_all(FLEET_TOKEN).iter();
@@ -200,6 +231,9 @@ fn of_json(body: String) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use http::header::WWW_AUTHENTICATE;
+    use kernel::front::FLEET_CHALLENGE;
+
     use super::*;
 
     #[test]
@@ -221,8 +255,29 @@ mod tests {
     }
 
     #[test]
+    fn of_strangers_within_a_second_the_log_names_one() {
+        let (gate, now) = (Gate::new(Secret::new("a-token")), Instant::now());
+        assert!(gate.is_news(now));
+        assert!(!gate.is_news(now));
+        assert!(!gate.is_news(now + QUIET - Duration::from_nanos(1)));
+        assert!(gate.is_news(now + QUIET));
+        assert!(!gate.is_news(now + QUIET));
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_told_nothing_of_what_they_said_and_sent_away() {
+        let response = Gate::new(Secret::new("a-token")).refuse(None, Instant::now());
+        assert_eq!(response.headers()[CONNECTION], "close");
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], FLEET_CHALLENGE);
+        let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["instance"], &body["request_id"]), (&"".into(), &id.into()));
+    }
+
+    #[test]
     fn the_token_is_shown_once_and_whole() {
-        let gate = Gate { token: Secret::new("a-token"), others: Router::new() };
+        let gate = Gate::new(Secret::new("a-token"));
         let shown = |tokens: &[&'static str]| {
             let headers = tokens.iter().map(|token| HeaderValue::from_static(token));
             let name = http::HeaderName::from_static(FLEET_TOKEN);

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -32,6 +33,8 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use super::seldom::Seldom;
+
 /// The most connections at one time: two for each gateway that waits, and those of its clients.
 pub(crate) const CONNECTIONS_MAX: usize = 16_384;
 
@@ -51,6 +54,9 @@ pub(crate) const HEAD_BYTES_MAX: usize = (64 + 16) * 1024;
 
 /// After a connection that could not be accepted; most often there are too many open files.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How long after a connection that was not let in the log speaks of no other.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What cannot be proved with what is configured. Holds no key material.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +107,17 @@ impl FleetDoor {
         Ok(Self { tls, bounds: Bounds::default() })
     }
 
+    /// How many connections it takes in at one time.
+    pub fn connections_max(&self) -> usize {
+        self.bounds.connections_max
+    }
+
+    /// The same door, which takes in no more than `connections` at one time.
+    pub fn at_most(mut self, connections: usize) -> Self {
+        self.bounds.connections_max = connections.min(self.bounds.connections_max);
+        self
+    }
+
     /// Lets gateways in to `routes` until `shutdown`, then finishes what is under way.
     pub(crate) async fn open(
         self,
@@ -111,7 +128,7 @@ impl FleetDoor {
         let room = Arc::new(Semaphore::new(self.bounds.connections_max));
         let leaving = GracefulShutdown::new();
         let mut shutdown = pin!(shutdown);
-        let mut was_full = false;
+        let (odd, full) = (Seldom::once_in(QUIET), Seldom::once_in(QUIET));
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -121,23 +138,22 @@ impl FleetDoor {
             let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "a gateway's connection could not be accepted");
+                    if odd.is_due(Instant::now()) {
+                        tracing::warn!(%error, "a gateway's connection could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                     continue;
                 }
             };
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                // Once, and not for each of those that find no room.
-                if !was_full {
+                if full.is_due(Instant::now()) {
                     tracing::warn!(
                         "more than {} connections of gateways: closed",
                         self.bounds.connections_max
                     );
                 }
-                was_full = true;
                 continue;
             };
-            was_full = false;
             let (door, routes, watcher) = (self.clone(), routes.clone(), leaving.watcher());
             tokio::spawn(async move {
                 door.receive(socket, peer, routes, watcher).await;
@@ -275,6 +291,13 @@ mod tests {
             }
         };
         tokio::time::timeout(HANDSHAKE_TIMEOUT, again).await.unwrap();
+    }
+
+    #[test]
+    fn a_door_takes_in_fewer_where_there_is_less_room_and_never_more() {
+        let door = FleetDoor { tls: None, bounds: Bounds::default() };
+        assert_eq!(door.clone().at_most(CONNECTIONS_MAX + 1).connections_max(), CONNECTIONS_MAX);
+        assert_eq!(door.at_most(CONNECTIONS_MAX - 1).connections_max(), CONNECTIONS_MAX - 1);
     }
 
     #[tokio::test]

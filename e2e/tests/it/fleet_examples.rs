@@ -396,7 +396,7 @@ fn the_demos_secrets_are_made_once_and_are_nobody_elses() {
 }
 
 #[test]
-fn a_run_of_the_demos_script_that_was_broken_off_is_taken_up_and_no_key_encryption_key_is_replaced() {
+fn a_broken_run_of_the_demos_script_is_taken_up_and_no_key_encryption_key_is_replaced() {
     let dirs = [free_dir(), free_dir()];
     let [admin, gateway] = dirs.each_ref().map(|dir| dir.path());
     let text = |dir: &Path, name: &str| fs::read_to_string(dir.join(name)).unwrap();

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What all measurements share; sourced by their drivers, which set `measurement` to their name and define
-# `start SERVER WORDS…` where they have idle servers measured.
+# What all measurements share; sourced by their drivers, which set `measurement` to their name, and define
+# `usage`, and `start SERVER WORDS…` where they have idle servers measured.
 # shellcheck disable=SC2034,SC2154  # what is set here is used there, and the other way round
 
 # Numbers with a point, whoever runs this.
@@ -14,6 +14,48 @@ say() { printf '%s: %s\n' "$measurement" "$*" >&2; }
 fail() {
     say "$*"
     exit 1
+}
+
+# ---------------------------------------------------------------- options
+
+profile=release
+build=yes
+
+# Reads what is first in `$@` as an option that all measurements have, and fails where it is none. Sets
+# `taken` to how many words it is.
+common_option() {
+    taken=1
+    case $1 in
+    --profile)
+        [[ $# -ge 2 ]] || fail "--profile needs a name, such as release"
+        profile=$2
+        taken=2
+        ;;
+    --no-build) build=no ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    *)
+        usage >&2
+        fail "unknown option \`$1\`"
+        ;;
+    esac
+}
+
+# Sets `chosen` to those of the names `$3` and on that are in the list `$2`, in their own order; `$1` is the
+# option that has the list.
+choose() {
+    local option=$1 list=$2 wanted known
+    shift 2
+    chosen=()
+    for known in "$@"; do
+        if [[ ,$list, == *,$known,* ]]; then chosen+=("$known"); fi
+    done
+    for wanted in ${list//,/ }; do
+        [[ " $* " == *" $wanted "* ]] || fail "$option: no \`$wanted\`; there are $*"
+    done
+    [[ ${#chosen[@]} -gt 0 ]] || fail "$option names none; there are $*"
 }
 
 # ---------------------------------------------------------------- programs, place, cores
@@ -117,11 +159,19 @@ ops_port() { tr -d ' \n' <"$data/run.json" | sed -n 's/.*"ops":"[^"]*:\([0-9]*\)
 
 public_address() { tr -d ' \n' <"$data/run.json" | sed -n 's/.*"public":\["\([^"]*\)".*/\1/p'; }
 
+# Starts the program `$1`, which prints where it is and runs until it is told to end, on the core of all
+# others. Sets `where`, and `pid`.
+start_beside() {
+    : >"$place/$1.out"
+    TMPDIR=$place "${tied[@]}" "${others_core[@]}" "$bin/$1" >"$place/$1.out" &
+    pid=$!
+    wait_for "$pid" has_line "$place/$1.out" || fail "$1 does not start"
+    where=$(head -n 1 "$place/$1.out")
+}
+
 start_origin() {
-    : >"$place/origin.out"
-    "${tied[@]}" "${others_core[@]}" "$bin/origin" >"$place/origin.out" &
-    wait_for "$!" has_line "$place/origin.out" || fail "origin does not start"
-    origin=$(head -n 1 "$place/origin.out")
+    start_beside origin
+    origin=$where
 }
 
 # Starts Doorward, with `config` and `data`; the words before its command line are the arguments

@@ -261,7 +261,7 @@ impl AdminApi {
         let sources = Sources {
             database: self.desk.database.clone(),
             lookout: Arc::clone(&self.lookout),
-            keys: self.signing_keys.public(),
+            keys: fleet::Keys::of(self.signing_keys.public()),
         };
         let routes = fleet::routes(self.router(), sources, token);
         serve_fleet(door, routes, Arc::clone(&self.desk), listener, shutdown).await;

@@ -1,9 +1,10 @@
 //! What the programs of the measurements share; README.md says what is measured and how.
 //!
 //! Of the edge: `bare` is the proxy to compare with, `origin` what is behind it, `load` the client,
-//! `tokens` signs what the client shows. Of identity: `people` makes accounts, `sign-in`, `crowd` and
-//! `refresh` use them, `argon2id` and `swap` are what to compare with, and `postgres` is a database.
-//! `edge/run` and `identity/run` put them together.
+//! `tokens` signs what the client shows, `redis` is where a fleet counts. Of identity: `people` makes
+//! accounts, `sign-in`, `crowd`, `refresh` and `within` use them, `argon2id` and `swap` are what to
+//! compare with, and `postgres` is a database. Of limits: `counters`. `edge/run`, `identity/run` and
+//! `limits/run` put them together; `revocation-check` and `revocations` are run by themselves.
 
 pub mod http1;
 

@@ -3,12 +3,24 @@
 use http::HeaderMap;
 use http::HeaderValue;
 use http::header::IF_MATCH;
+use ring::digest::SHA256;
+use ring::digest::digest;
 
 use super::refusal::Refusal;
+use crate::store::values::hex;
 
-/// The tag of `version`.
+/// The tag of `version`, a number.
 pub(crate) fn of(version: u64) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"{version}\"")).expect("digits are plain ASCII")
+    quoted(&version.to_string())
+}
+
+/// The tag of what is written as `text`: the same wherever and whenever that is the same.
+pub(crate) fn of_text(text: &str) -> HeaderValue {
+    quoted(&hex(digest(&SHA256, text.as_bytes()).as_ref()))
+}
+
+fn quoted(digits: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{digits}\"")).expect("digits are plain ASCII")
 }
 
 /// The version that `If-Match` asks for; `None`: any.

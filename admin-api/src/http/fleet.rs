@@ -4,11 +4,17 @@
 //! Whoever does not show the fleet's token is told nothing but that, whatever they ask for, and is
 //! believed nothing of what they say of a client.
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::Instant;
 
 use axum::Router;
+use axum::body::Body;
+use axum::body::Bytes;
 use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use axum::extract::State;
@@ -21,6 +27,8 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::Uri;
+use http::header::CACHE_CONTROL;
+use http::header::CONNECTION;
 use http::header::CONTENT_TYPE;
 use http::header::ETAG;
 use http::header::IF_NONE_MATCH;
@@ -30,41 +38,58 @@ use kernel::fleet::PublicKeys;
 use kernel::fleet::ROWS_PATH;
 use kernel::fleet::WAIT_MAX;
 use kernel::fleet::write_rows;
-use kernel::front::CLIENT_ADDRESS;
 use kernel::front::FLEET_TOKEN;
 use kernel::front::REQUEST_ID;
 use kernel::problem::FieldFault;
 use kernel::revocation::feed::Position;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
-use ring::digest::SHA256;
-use ring::digest::digest;
-use serde::Serialize;
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
-use tower::ServiceExt;
+use uuid::Uuid;
 
+use super::entity_tag;
 use super::envelope::enclose;
 use super::query::Query;
 use super::query::of_query;
 use super::refusal::Refusal;
+use super::seldom::Seldom;
 use crate::store::database::Database;
 use crate::store::lookout::Lookout;
 use crate::store::revocations;
+
+/// How long after a stranger the log names no other.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What gateways are told from.
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) database: Database,
     pub(crate) lookout: Arc<Lookout>,
-    pub(crate) keys: watch::Receiver<Arc<PublicKeys>>,
+    pub(crate) keys: Keys,
 }
 
-/// Who shows the token, and what the others are told.
+/// The public keys, written anew only when there are others, however many gateways ask.
 #[derive(Clone)]
+pub(crate) struct Keys {
+    now: watch::Receiver<Arc<PublicKeys>>,
+    last: Arc<Last>,
+}
+
+/// The keys that were written last, and how.
+type Last = Mutex<Option<(Arc<PublicKeys>, Written)>>;
+
+/// Keys as an answer has them, and their version.
+#[derive(Clone)]
+struct Written {
+    body: Bytes,
+    tag: HeaderValue,
+}
+
+/// Who is let in, and when the log last spoke of somebody who is not.
 struct Gate {
     token: Secret,
-    others: Router,
+    warnings: Seldom,
 }
 
 /// All that gateways may ask for: `for_clients`, and what `sources` tell; for nobody who does not
@@ -75,32 +100,46 @@ pub(crate) fn routes(for_clients: Router, sources: Sources, token: Secret) -> Ro
         .route(ROWS_PATH, get(rows))
         .route(KEYS_PATH, get(keys))
         .with_state(sources);
-    let others = enclose(Router::new().fallback(async || Refusal::NotOfTheFleet));
-    let gate = Gate { token, others };
+    let gate = Arc::new(Gate::new(token));
     enclose(between).merge(for_clients).layer(from_fn_with_state(gate, guard))
 }
 
-async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     if gate.opens_to(request.headers()) {
         request.headers_mut().remove(FLEET_TOKEN);
         return next.run(request).await;
     }
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.ip().to_string());
-    let headers = request.headers_mut();
-    // Neither is believed of a stranger, in log lines as little as elsewhere.
-    headers.remove(CLIENT_ADDRESS);
-    headers.remove(REQUEST_ID);
-    if let Some(peer) = peer.and_then(|peer| HeaderValue::try_from(peer).ok()) {
-        headers.insert(CLIENT_ADDRESS, peer);
-    }
-    match gate.others.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
+    gate.refuse(peer.map(|ConnectInfo(peer)| peer.ip()), Instant::now())
 }
 
 impl Gate {
+    fn new(token: Secret) -> Self {
+        Self { token, warnings: Seldom::once_in(QUIET) }
+    }
+
+    /// The answer to a stranger: the same whatever they ask for, and the last on their connection.
+    fn refuse(&self, peer: Option<IpAddr>, now: Instant) -> Response {
+        let request_id = Uuid::now_v7().to_string();
+        if self.warnings.is_due(now) {
+            let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+            tracing::warn!(
+                request.id = request_id,
+                client.address = peer,
+                "{peer} was refused: {}; no other is named within a second",
+                Refusal::NotOfTheFleet
+            );
+        }
+        let mut response = Refusal::NotOfTheFleet.answer("", &request_id, None);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if let Ok(id) = HeaderValue::try_from(request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        response
+    }
+
     /// Whether the token is shown, once; in a time that tells nothing of it but its length.
     fn opens_to(&self, headers: &HeaderMap) -> bool {
         let mut shown = headers.get_all(FLEET_TOKEN).iter();
@@ -122,7 +161,8 @@ async fn position(State(sources): State<Sources>, uri: Uri) -> Result<Response, 
         Some(known) => sources.lookout.moved(&sources.database, &known, wait).await?,
         None => sources.database.read(revocations::position).await?,
     };
-    Ok(json(&here))
+    let body = serde_json::to_string(&here).expect("texts and numbers alone");
+    Ok(json(body))
 }
 
 /// The rows after a number, as many as fit into one answer.
@@ -132,7 +172,7 @@ async fn rows(State(sources): State<Sources>, uri: Uri) -> Result<Response, Refu
     let (after, now_ms) = asked().map_err(|fault: FieldFault| Refusal::Fields(vec![fault]))?;
     let now = Timestamp::from_millis(now_ms);
     let rows = sources.database.read(move |sql| revocations::rows_after(sql, after, now)).await?;
-    Ok(of_json(write_rows(&rows)))
+    Ok(json(write_rows(&rows)))
 }
 
 /// The public keys: at once, or as soon as they are others than those of `If-None-Match`.
@@ -143,20 +183,59 @@ async fn keys(
 ) -> Result<Response, Refusal> {
     let wait = wait(&Query::of(&uri)).map_err(|fault| Refusal::Fields(vec![fault]))?;
     let known = headers.get(IF_NONE_MATCH);
-    let others = sources.keys.wait_for(|keys| known != Some(&tag_of(keys)));
+    let others = sources.keys.others_than(known);
     let keys = tokio::select! {
         biased;
         keys = tokio::time::timeout(wait, others) => keys,
         () = sources.lookout.is_over() => return Err(Refusal::Busy),
     };
     match keys {
-        Ok(Ok(keys)) => {
-            let mut response = json(&**keys);
-            response.headers_mut().insert(ETAG, tag_of(&keys));
+        Ok(Some(Written { body, tag })) => {
+            let mut response = json(body);
+            response.headers_mut().insert(ETAG, tag);
             Ok(response)
         }
-        Ok(Err(_)) => Err(Refusal::Busy),
+        Ok(None) => Err(Refusal::Busy),
         Err(_) => Ok(StatusCode::NOT_MODIFIED.into_response()),
+    }
+}
+
+impl Keys {
+    /// Those that `now` has at any time.
+    pub(crate) fn of(now: watch::Receiver<Arc<PublicKeys>>) -> Self {
+        Self { now, last: Arc::default() }
+    }
+
+    /// Waits until their version is not `known`; `None` where there will be no others.
+    async fn others_than(&mut self, known: Option<&HeaderValue>) -> Option<Written> {
+        let (mut found, last) = (None, &self.last);
+        let others = self.now.wait_for(|keys| {
+            let written = Self::written(last, keys);
+            let is_other = known != Some(&written.tag);
+            found = Some(written);
+            is_other
+        });
+        others.await.is_ok().then_some(found).flatten()
+    }
+
+    /// `keys`, as they were written last if they are the same.
+    fn written(last: &Last, keys: &Arc<PublicKeys>) -> Written {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((of, written)) if Arc::ptr_eq(of, keys) => written.clone(),
+            _ => {
+                let written = Written::of(keys);
+                *last = Some((Arc::clone(keys), written.clone()));
+                written
+            }
+        }
+    }
+}
+
+impl Written {
+    fn of(keys: &PublicKeys) -> Self {
+        let body = serde_json::to_string(keys).expect("texts and numbers alone");
+        Self { tag: entity_tag::of_text(&body), body: body.into() }
     }
 }
 
@@ -179,27 +258,16 @@ fn odd(name: &str) -> FieldFault {
     of_query(name, "Input is not as the kernel's `fleet` says", "value_error")
 }
 
-/// The version of `keys` (RFC 9110 §8.8.3): the same wherever and whenever they are the same.
-fn tag_of(keys: &PublicKeys) -> HeaderValue {
-    let hash = digest(&SHA256, text_of(keys).as_bytes());
-    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    HeaderValue::try_from(format!("\"{hex}\"")).expect("hexadecimal digits are plain ASCII")
-}
-
-fn json(body: &impl Serialize) -> Response {
-    of_json(text_of(body))
-}
-
-fn text_of(body: &impl Serialize) -> String {
-    serde_json::to_string(body).expect("texts and numbers alone")
-}
-
-fn of_json(body: String) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+fn json(body: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::WWW_AUTHENTICATE;
+    use kernel::front::FLEET_CHALLENGE;
+    use kernel::keys::Stored;
+
     use super::*;
 
     #[test]
@@ -220,9 +288,42 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn keys_are_written_once_for_all_who_ask_and_anew_when_there_are_others() {
+        let (news, now) = watch::channel(Arc::new(PublicKeys::default()));
+        let mut keys = Keys::of(now);
+        let mut asked_again = keys.clone();
+        let first = keys.others_than(None).await.unwrap();
+        let second = asked_again.others_than(None).await.unwrap();
+        assert_eq!(first.body.as_ptr(), second.body.as_ptr());
+        // The same keys, told anew, are no others.
+        news.send_replace(Arc::new(PublicKeys::default()));
+        let stored = Stored { signing: None, verifying: vec![], distrusted: vec!["k1".into()] };
+        let others = Arc::new(PublicKeys::of(&stored, |_| String::new()));
+        let (found, ()) = tokio::join!(keys.others_than(Some(&first.tag)), async {
+            news.send_replace(others);
+        });
+        let found = found.unwrap();
+        assert_eq!(found.body, &br#"{"keys":[],"distrusted":["k1"]}"#[..]);
+        assert_ne!(found.tag, first.tag);
+        drop(news);
+        assert!(keys.others_than(Some(&found.tag)).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_told_nothing_of_what_they_said_and_sent_away() {
+        let response = Gate::new(Secret::new("a-token")).refuse(None, Instant::now());
+        assert_eq!(response.headers()[CONNECTION], "close");
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], FLEET_CHALLENGE);
+        let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["instance"], &body["request_id"]), (&"".into(), &id.into()));
+    }
+
     #[test]
     fn the_token_is_shown_once_and_whole() {
-        let gate = Gate { token: Secret::new("a-token"), others: Router::new() };
+        let gate = Gate::new(Secret::new("a-token"));
         let shown = |tokens: &[&'static str]| {
             let headers = tokens.iter().map(|token| HeaderValue::from_static(token));
             let name = http::HeaderName::from_static(FLEET_TOKEN);

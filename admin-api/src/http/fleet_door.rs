@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -32,6 +33,8 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use super::seldom::Seldom;
+
 /// The most connections at one time: two for each gateway that waits, and those of its clients.
 pub(crate) const CONNECTIONS_MAX: usize = 16_384;
 
@@ -45,8 +48,15 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most headers of one request; a gateway lets through fewer, and adds some.
 const HEADERS_MAX: usize = 256;
 
+/// The most bytes of a head: the 64 KiB that a gateway lets through by default, and room for what it
+/// adds: the fleet's token, addresses, ids and the host once more.
+pub(crate) const HEAD_BYTES_MAX: usize = (64 + 16) * 1024;
+
 /// After a connection that could not be accepted; most often there are too many open files.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How long after a connection that was not let in the log speaks of no other.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What cannot be proved with what is configured. Holds no key material.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +107,17 @@ impl FleetDoor {
         Ok(Self { tls, bounds: Bounds::default() })
     }
 
+    /// How many connections it takes in at one time.
+    pub fn connections_max(&self) -> usize {
+        self.bounds.connections_max
+    }
+
+    /// The same door, which takes in no more than `connections` at one time.
+    pub fn at_most(mut self, connections: usize) -> Self {
+        self.bounds.connections_max = connections.min(self.bounds.connections_max);
+        self
+    }
+
     /// Lets gateways in to `routes` until `shutdown`, then finishes what is under way.
     pub(crate) async fn open(
         self,
@@ -107,7 +128,7 @@ impl FleetDoor {
         let room = Arc::new(Semaphore::new(self.bounds.connections_max));
         let leaving = GracefulShutdown::new();
         let mut shutdown = pin!(shutdown);
-        let mut was_full = false;
+        let (odd, full) = (Seldom::once_in(QUIET), Seldom::once_in(QUIET));
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -117,23 +138,22 @@ impl FleetDoor {
             let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "a gateway's connection could not be accepted");
+                    if odd.is_due(Instant::now()) {
+                        tracing::warn!(%error, "a gateway's connection could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                     continue;
                 }
             };
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                // Once, and not for each of those that find no room.
-                if !was_full {
+                if full.is_due(Instant::now()) {
                     tracing::warn!(
                         "more than {} connections of gateways: closed",
                         self.bounds.connections_max
                     );
                 }
-                was_full = true;
                 continue;
             };
-            was_full = false;
             let (door, routes, watcher) = (self.clone(), routes.clone(), leaving.watcher());
             tokio::spawn(async move {
                 door.receive(socket, peer, routes, watcher).await;
@@ -198,6 +218,7 @@ async fn serve<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), answer);
     // Whoever broke it off knows.
     let _ = watcher.watch(connection).await;
@@ -272,6 +293,13 @@ mod tests {
         tokio::time::timeout(HANDSHAKE_TIMEOUT, again).await.unwrap();
     }
 
+    #[test]
+    fn a_door_takes_in_fewer_where_there_is_less_room_and_never_more() {
+        let door = FleetDoor { tls: None, bounds: Bounds::default() };
+        assert_eq!(door.clone().at_most(CONNECTIONS_MAX + 1).connections_max(), CONNECTIONS_MAX);
+        assert_eq!(door.at_most(CONNECTIONS_MAX - 1).connections_max(), CONNECTIONS_MAX - 1);
+    }
+
     #[tokio::test]
     async fn who_does_not_begin_to_speak_tls_or_to_ask_is_sent_away() {
         let bounds = Bounds { handshake_timeout: BRIEF, head_timeout: BRIEF, ..Bounds::default() };
@@ -281,6 +309,21 @@ mod tests {
             let end = tokio::time::timeout(HANDSHAKE_TIMEOUT, heard(&mut silent, "")).await;
             assert_eq!(end.unwrap(), "");
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_has_at_most_80_kib() {
+        let (here, _open) = open(false, Bounds::default()).await;
+        let (begin, end) = ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: ", "\r\n\r\n");
+        let fits = "x".repeat(HEAD_BYTES_MAX - begin.len() - end.len());
+        let mut stream = TcpStream::connect(here).await.unwrap();
+        let answer = heard(&mut stream, &format!("{begin}{fits}{end}")).await;
+        assert!(answer.ends_with("hello"), "{answer}");
+        // Refused as soon as there is no room for an end; what is sent beyond might break off the
+        // answer.
+        let mut stream = TcpStream::connect(here).await.unwrap();
+        let answer = heard(&mut stream, &format!("{begin}{fits}xxxx")).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
 
     #[tokio::test]

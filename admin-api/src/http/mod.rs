@@ -72,6 +72,8 @@ pub(crate) mod health;
 
 pub(crate) mod routes;
 
+pub(crate) mod seldom;
+
 pub(crate) mod fleet;
 
 pub(crate) mod fleet_door;

@@ -12,16 +12,27 @@ pub(crate) const LEASE_FOR: Duration = Duration::from_secs(3);
 
 /// Takes or renews the lease for `holder`, by the clock of the database; says whether `holder` has it.
 ///
+/// Where that clock was put back, the lease of another seems to end later than any that is given now.
+/// Then it is shortened to one that is given now, and not taken: whoever has it knows, by a clock that
+/// nobody sets, to have it no longer than that.
+///
 /// # Errors
 /// [`DbError`].
 pub(crate) fn hold(tx: &Tx<'_>, holder: &str) -> Result<bool, DbError> {
+    let (now_ms, lease_ms) = (now_ms(tx), LEASE_FOR.as_millis() as u64);
     let hold = format!(
-        "UPDATE revocation_publisher SET holder = ?1, held_until = {0} + ?2
-         WHERE one = 1 AND (holder = ?1 OR held_until <= {0}) RETURNING one",
-        now_ms(tx)
+        "UPDATE revocation_publisher SET holder = ?1, held_until = {now_ms} + ?2
+         WHERE one = 1 AND (holder = ?1 OR held_until <= {now_ms}) RETURNING one"
     );
-    let lease_ms = LEASE_FOR.as_millis() as u64;
-    Ok(tx.row(&hold, params![holder, lease_ms], |_| Ok(()))?.is_some())
+    if tx.row(&hold, params![holder, lease_ms], |_| Ok(()))?.is_some() {
+        return Ok(true);
+    }
+    let shorten = format!(
+        "UPDATE revocation_publisher SET held_until = {now_ms} + ?1
+         WHERE one = 1 AND held_until > {now_ms} + ?1"
+    );
+    tx.execute(&shorten, params![lease_ms])?;
+    Ok(false)
 }
 
 /// Whether `holder` has it.

@@ -1,5 +1,5 @@
-//! How long a revocation takes from its commit to a gateway, by Redis alone; and what it costs an admin
-//! API to look for some while there are none.
+//! How long a revocation takes from the answer to its act to a gateway, by Redis alone; and what it
+//! costs an admin API to look for some while there are none.
 //!
 //! Everything runs in this process but Redis and the database. Prints `name=value` lines.
 

@@ -28,6 +28,7 @@ use crate::arguments::Admin;
 use crate::arguments::Place;
 use crate::data_dir::DataDir;
 use crate::keys;
+use crate::open_files;
 use crate::settings;
 
 /// Starts, serves until a signal, and ends in order.
@@ -46,7 +47,7 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     keys::provide_seal(&mut config, &data_dir)?;
     let (fleet, half) = settings::admin_half(&config)?;
     let keys = keys::ring(&config, &data_dir)?;
-    let door = FleetDoor::of(half)?;
+    let door = make_room(FleetDoor::of(half)?);
     // All that can fail for want of a place comes first.
     let listener = tokio::net::TcpListener::from_std(listeners::tcp(half.listen)?)?;
     let address = listener.local_addr()?;
@@ -92,6 +93,19 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let code = ended(office, signals, config.listen.drain_timeout).await;
     house::redis::tell_what_waits(&api).await;
     Ok(code)
+}
+
+/// Makes room for the connections of gateways, or has `door` take in fewer.
+fn make_room(door: FleetDoor) -> FleetDoor {
+    let wanted = door.connections_max();
+    let connections_max = open_files::make_room(wanted, 1);
+    if connections_max < wanted {
+        tracing::warn!(
+            "there is room for {connections_max} of {wanted} connections of gateways: raise the limit \
+             of open files (`ulimit -n`) where there are many"
+        );
+    }
+    door.at_most(connections_max)
 }
 
 /// Waits for the office to close, but no longer than `drain_timeout` or until a second signal.

@@ -394,3 +394,28 @@ fn the_demos_secrets_are_made_once_and_are_nobody_elses() {
     assert_ne!(text(other, "fleet-token"), token);
     assert_ne!(text(other, "key-encryption-key"), text(admin, "key-encryption-key"));
 }
+
+#[test]
+fn a_broken_run_of_the_demos_script_is_taken_up_and_no_key_encryption_key_is_replaced() {
+    let dirs = [free_dir(), free_dir()];
+    let [admin, gateway] = dirs.each_ref().map(|dir| dir.path());
+    let text = |dir: &Path, name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    // Of a run that came so far: a key that a database may be sealed by, and half a certificate.
+    fs::write(admin.join("key-encryption-key"), "in use").unwrap();
+    fs::write(admin.join(".fleet-certificate.pem.new"), "-----BEGIN CERT").unwrap();
+    make_secrets(admin, gateway, "admin.internal");
+    assert_eq!(text(admin, "key-encryption-key"), "in use");
+    assert!(text(admin, "fleet-certificate.pem").ends_with("-----END CERTIFICATE-----\n"));
+    // The token was lost: all is made anew, but for what would be missed for ever.
+    let (token, certificate) = (text(admin, "fleet-token"), text(admin, "fleet-certificate.pem"));
+    fs::remove_file(admin.join("fleet-token")).unwrap();
+    make_secrets(admin, gateway, "admin.internal");
+    assert_ne!(text(admin, "fleet-token"), token);
+    assert_ne!(text(admin, "fleet-certificate.pem"), certificate);
+    assert_eq!(text(gateway, "fleet-token"), text(admin, "fleet-token"));
+    assert_eq!(text(admin, "key-encryption-key"), "in use");
+    let is_hidden = |entry: std::io::Result<fs::DirEntry>| {
+        entry.unwrap().file_name().to_string_lossy().starts_with('.')
+    };
+    assert!(!fs::read_dir(admin).unwrap().any(is_hidden), "what was begun is in place");
+}

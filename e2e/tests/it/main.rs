@@ -32,6 +32,8 @@ mod sessions;
 mod shared_limits;
 mod shared_revocations;
 
+mod redis_rights;
+
 mod openapi;
 mod passwords;
 mod providers;

@@ -33,6 +33,9 @@ use super::workers;
 use crate::commands::listeners;
 use crate::open_files;
 
+/// A client's connection, and the one to the back end behind it.
+const FILES_A_CLIENT: u64 = 2;
+
 /// How often it is looked whether the last client has left.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -66,7 +69,7 @@ pub(crate) fn cores() -> usize {
 
 /// Makes room for the connections of `config`, or has it allow fewer.
 pub(crate) fn make_room(config: &mut Config) {
-    let connections_max = open_files::make_room(config.listen.connections_max);
+    let connections_max = open_files::make_room(config.listen.connections_max, FILES_A_CLIENT);
     if connections_max < config.listen.connections_max {
         tracing::warn!(
             "there is room for {connections_max} of {} connections: raise the limit of open files \

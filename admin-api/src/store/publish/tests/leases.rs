@@ -4,6 +4,7 @@ use super::*;
 
 on_both!(
     one_holds_the_lease_until_it_lets_go_or_time_runs_out,
+    a_clock_that_was_put_back_prolongs_no_lease_and_ends_none,
     whoever_is_told_to_end_gives_the_lease_back,
     a_publisher_that_lost_its_lease_stands_by_and_takes_it_again_when_it_is_free,
 );
@@ -27,6 +28,18 @@ async fn one_holds_the_lease_until_it_lets_go_or_time_runs_out(house: House) {
     assert!(!holds("b").await.unwrap());
 }
 
+async fn a_clock_that_was_put_back_prolongs_no_lease_and_ends_none(house: House) {
+    assert!(may(&house, "a").await);
+    // As if the clock had been put back by many years.
+    let put_back = "UPDATE revocation_publisher SET held_until = held_until + 900000000000";
+    house.sql(put_back).await;
+    assert!(!may(&house, "b").await, "a may still think that it is a's");
+    assert!(house.holder().await == "a" && may(&house, "a").await, "it may renew it");
+    house.sql(put_back).await;
+    until("b's", async || may(&house, "b").await).await;
+    assert_eq!(house.holder().await, "b");
+}
+
 async fn whoever_is_told_to_end_gives_the_lease_back(house: House) {
     let publisher = house.publisher("a");
     house.until_held_by("a").await;
@@ -40,6 +53,13 @@ async fn a_publisher_that_lost_its_lease_stands_by_and_takes_it_again_when_it_is
     let _publisher = house.publisher("a");
     house.until_heard(0).await;
     house.sql("UPDATE revocation_publisher SET holder = 'b', held_until = 9000000000000000").await;
+    let rival = house.process();
+    let rival = tokio::spawn(async move {
+        loop {
+            rival.write_at_once(|tx| hold(tx, "b")).await.unwrap();
+            sleep(HEARTBEAT_EVERY).await;
+        }
+    });
     let beats = async || house.stream().await.len();
     until("silent", async || {
         let before = beats().await;
@@ -49,7 +69,7 @@ async fn a_publisher_that_lost_its_lease_stands_by_and_takes_it_again_when_it_is
     .await;
     house.write(1).await;
     assert_eq!(house.stretches().await, []);
-    house.sql("UPDATE revocation_publisher SET held_until = 0").await;
+    rival.abort();
     house.until_held_by("a").await;
     house.until_heard(1).await;
     assert_eq!(house.stretches().await, [(1, 1)]);

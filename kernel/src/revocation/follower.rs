@@ -128,7 +128,7 @@ impl Follower {
         let verdict = heartbeat.verdict(at);
         // A set over its bound is not complete, and no reading helps.
         if verdict == Verdict::NothingNew && self.set.is_ready() {
-            self.set.was_complete(heartbeat.at().min(now));
+            self.set.was_complete(heartbeat.at.min(now));
         }
         verdict
     }

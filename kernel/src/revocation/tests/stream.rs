@@ -67,7 +67,7 @@ fn key(kid: &str) -> Entry {
 }
 
 fn heartbeat(last: u64, at: Timestamp) -> Heartbeat {
-    Heartbeat { log_id: LOG.to_owned(), last, at_ms: at.as_millis() }
+    Heartbeat { log_id: LOG.to_owned(), last, at }
 }
 
 fn seconds(secs: u64) -> Timestamp {

@@ -92,17 +92,19 @@ impl Follower {
 
     /// Takes in a frame of the tail. After [`Verdict::Repair`] it has to [catch up](Self::catch_up).
     ///
-    /// The rows of a frame behind a gap are in force at once as well, since their order does not
-    /// matter; but the position stays before the gap, so that what is missing is not forgotten.
+    /// The rows of a frame are in force at once wherever it stands, since their order does not matter
+    /// and none does harm twice; but the position stays before a gap, so that what is missing is not
+    /// forgotten.
     pub fn take(&mut self, frame: &Frame, now: Timestamp) -> Verdict {
         let Some(at) = self.at.as_mut().filter(|at| at.log_id == frame.log_id) else {
             return Verdict::Repair;
         };
+        // Before anything else: whatever numbers it bears, what it takes back is taken back.
+        self.set.apply(&frame.rows, now);
         let verdict = frame.verdict(at);
         if verdict == Verdict::NothingNew {
             return verdict;
         }
-        self.set.apply(&frame.rows, now);
         if !self.set.has_snapshot() || now < self.expired_by {
             return Verdict::Repair;
         }

@@ -119,6 +119,17 @@ fn a_frame_of_another_log_changes_nothing_and_asks_for_a_fresh_snapshot() {
 }
 
 #[test]
+fn what_a_frame_takes_back_is_taken_back_though_its_numbers_say_that_it_is_old() {
+    let mut edge = Edge::of(vec![key("a"), key("b"), key("c")]);
+    let forged = Row { seq: 2, at: NOW, entry: key("d") };
+    let frame = Frame { log_id: LOG.to_owned(), first: 1, last: 2, rows: vec![forged] };
+    for _ in 0..2 {
+        assert_eq!(edge.follower.take(&frame, NOW), Verdict::NothingNew);
+        assert_eq!((edge.at(), edge.set.len()), (3, 4));
+    }
+}
+
+#[test]
 fn after_the_clock_was_put_back_a_frame_asks_for_everything_anew() {
     let mut edge = Edge::of(vec![key("a")]);
     edge.repair(seconds(60));

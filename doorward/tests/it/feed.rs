@@ -232,12 +232,9 @@ fn news_end_the_wait_and_without_news_it_ends_by_itself() {
         let here = feed.position().await.unwrap();
         let wait = kernel::fleet::WAIT_MAX;
         let elsewhere = Position { seq: here.seq + 7, ..here.clone() };
-        timeout(AT_ONCE, feed.wait_for_news(&elsewhere, wait)).await.unwrap().unwrap();
-        assert_eq!(feed.position().await.unwrap(), here);
-        let waiting = async {
-            feed.wait_for_news(&here, wait).await.unwrap();
-            feed.position().await.unwrap().seq
-        };
+        let told = timeout(AT_ONCE, feed.wait_for_news(&elsewhere, wait)).await.unwrap();
+        assert_eq!(told.unwrap(), here);
+        let waiting = async { feed.wait_for_news(&here, wait).await.unwrap().seq };
         let act = async {
             tokio::task::yield_now().await;
             apart.write(Entry::Key { kid: "k1".to_owned() }).await
@@ -245,8 +242,7 @@ fn news_end_the_wait_and_without_news_it_ends_by_itself() {
         let (told, written) = timeout(AT_ONCE, async { tokio::join!(waiting, act) }).await.unwrap();
         assert_eq!(told, written);
         let (here, briefly) = (Position { seq: written, ..here }, Duration::from_millis(20));
-        feed.wait_for_news(&here, briefly).await.unwrap();
-        assert_eq!(feed.position().await.unwrap(), here);
+        assert_eq!(feed.wait_for_news(&here, briefly).await.unwrap(), here);
     });
 }
 

@@ -96,6 +96,10 @@ impl Snapshot {
     ) -> Result<Self, SnapshotError> {
         let routes = RouteTable::new(config);
         let metrics = Metrics::new(&routes, config.test_mode)?;
+        let metrics = match &counters {
+            Counters::Shared(_) => metrics.with_fleet()?,
+            Counters::Here(_) => metrics,
+        };
         let auth = &config.auth;
         let profile = Profile {
             issuer: auth.issuer.as_str().into(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Config;
-use config::Fleet;
 use config::GatewayHalf;
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -66,7 +65,7 @@ pub enum AdminEnd<'a> {
     /// In this process, behind the Unix socket at this path.
     Here(&'a Path),
     /// Elsewhere.
-    Apart(&'a Fleet, &'a GatewayHalf),
+    Apart(&'a GatewayHalf),
 }
 
 /// A configuration that cannot be put to work here and now.
@@ -112,8 +111,8 @@ impl Snapshot {
         let cache_bytes = auth.token_cache_bytes;
         let (admin, fleet_token) = match admin {
             AdminEnd::Here(socket) => (Pool::unix(ADMIN_NAME, socket, ADMIN_READ_TIMEOUT)?, None),
-            AdminEnd::Apart(fleet, half) => {
-                (Pool::apart(ADMIN_NAME, half, ADMIN_READ_TIMEOUT)?, Some(token_header(fleet)))
+            AdminEnd::Apart(half) => {
+                (Pool::apart(ADMIN_NAME, half, ADMIN_READ_TIMEOUT)?, Some(token_header(half)))
             }
         };
         Ok(Self {

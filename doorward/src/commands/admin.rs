@@ -44,7 +44,7 @@ pub(crate) fn admin(place: &Place, admin: &Admin) -> anyhow::Result<ExitCode> {
 
 async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode> {
     keys::provide_seal(&mut config, &data_dir)?;
-    let (fleet, half) = settings::admin_half(&config)?;
+    let half = settings::admin_half(&config)?;
     let keys = keys::ring(&config, &data_dir)?;
     let door = FleetDoor::of(half)?;
     // All that can fail for want of a place comes first.
@@ -63,7 +63,7 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let (close_office, office_closes) = watch::channel(false);
     let posts = Posts::new(office_closes);
     let office = Office { api: Arc::clone(&api), posts: posts.clone() };
-    let gate = FleetGate { door, token: fleet.token.clone(), listener };
+    let gate = FleetGate { door, token: half.token.clone(), listener };
     let stream = config.redis.as_ref().zip(redis.as_ref());
     let stream = stream.map(|(of, redis)| StreamPublisher::new(redis, &of.namespace));
     let office = tokio::spawn(office.work_for_the_fleet(gate, stream));

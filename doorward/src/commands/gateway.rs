@@ -51,9 +51,9 @@ pub(crate) fn gateway(place: &Place, gateway: &Gateway) -> anyhow::Result<ExitCo
 
 async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow::Result<ExitCode> {
     edge::make_room(&mut config);
-    let (fleet, half) = settings::gateway_half(&config)?;
+    let half = settings::gateway_half(&config)?;
     let keys = keys::ring_at_the_edge(&config)?;
-    let line = Line::new(fleet, half)?;
+    let line = Line::new(half)?;
     // All that can fail for want of a place comes first.
     let public = edge::listen(&config)?;
     let ops_listener = listeners::tcp(config.listen.ops)?;
@@ -63,7 +63,7 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
     let means = Means {
         keys: Arc::clone(&keys),
         revocations: Arc::clone(&revocations),
-        admin: AdminEnd::Apart(fleet, half),
+        admin: AdminEnd::Apart(half),
         old_service: house::redis::old_service(&config, redis.as_ref()),
         redis,
     };

@@ -81,20 +81,17 @@ impl Apart {
         let keys = Arc::new(LiveKeys::new(ring));
         let api = Arc::new(AdminApi::open(&config, keys, Clock::wall()).await.unwrap());
         let fleet = config.fleet.unwrap();
-        let door = FleetDoor::of(&fleet.admin.unwrap()).unwrap();
+        let half = fleet.admin.unwrap();
+        let door = FleetDoor::of(&half).unwrap();
         let (closes, closed) = watch::channel(false);
         let end = |mut closed: watch::Receiver<bool>| async move {
             let _ = closed.wait_for(|closed| *closed).await;
         };
         let (looking, looked_until) = (Arc::clone(&api), end(closed.clone()));
         tokio::spawn(async move { looking.look_out(looked_until).await });
-        let token = fleet.token.clone();
-        tokio::spawn(api.serve_fleet(door, token, listener, end(closed)));
+        tokio::spawn(api.serve_fleet(door, half.token, listener, end(closed)));
         let half = fleet.gateway.unwrap();
-        let line = || {
-            let whole = config::Fleet { token: Secret::new(TOKEN), admin: None, gateway: None };
-            Line::new(&whole, &half).unwrap()
-        };
+        let line = || Line::new(&half).unwrap();
         Self {
             rows: parking_lot::Mutex::new(rows()),
             line: line(),
@@ -252,7 +249,7 @@ fn a_feed_without_anybody_at_the_other_end_is_lost_and_one_that_is_not_known_say
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let gone = config(&format!("[fleet]\ntoken = \"{TOKEN}\"\nadmin_url = \"http://{free}\""));
         let gone = gone.fleet.unwrap();
-        let line = Line::new(&gone, gone.gateway.as_ref().unwrap()).unwrap();
+        let line = Line::new(gone.gateway.as_ref().unwrap()).unwrap();
         let lost = HttpFeed::new(line).position().await.unwrap_err();
         assert!(matches!(lost, FeedLost::Unreachable(_)), "{lost}");
 
@@ -264,7 +261,7 @@ fn a_feed_without_anybody_at_the_other_end_is_lost_and_one_that_is_not_known_say
         let other = TOKEN.replace('t', "T");
         let text = format!("[fleet]\ntoken = \"{other}\"\nadmin_url = \"http://{url}\"");
         let stranger = config(&text).fleet.unwrap();
-        let line = Line::new(&stranger, stranger.gateway.as_ref().unwrap()).unwrap();
+        let line = Line::new(stranger.gateway.as_ref().unwrap()).unwrap();
         let refused = HttpFeed::new(line).position().await.unwrap_err();
         assert!(matches!(refused, FeedLost::Answer(_)), "{refused}");
     });

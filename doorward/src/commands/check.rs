@@ -9,6 +9,7 @@ use config::Config;
 use gateway::fleet::line::Line;
 use serde_json::json;
 
+use super::house::redis::tls_of;
 use crate::arguments::Check;
 use crate::arguments::Format;
 use crate::arguments::Place;
@@ -62,6 +63,9 @@ fn usable(config: &Config) -> anyhow::Result<()> {
     let fleet = config.fleet.as_ref();
     let admin = fleet.and_then(|fleet| fleet.admin.as_ref());
     let gateway = fleet.and_then(|fleet| fleet.gateway.as_ref());
+    if let Some(redis) = &config.redis {
+        tls_of(redis)?;
+    }
     if let Some(half) = admin {
         FleetDoor::of(half)?;
     }

@@ -18,9 +18,9 @@ use tokio::task::JoinHandle;
 use super::first_admin;
 use super::greeting::of_the_first_administrator;
 use super::house;
+use super::house::duty::Duties;
 use super::house::office::FleetGate;
 use super::house::office::Office;
-use super::house::post::Posts;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -61,15 +61,15 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let password = first_admin::ensure(&api, &data_dir).await?;
 
     let (close_office, office_closes) = watch::channel(false);
-    let posts = Posts::new(office_closes);
-    let office = Office { api: Arc::clone(&api), posts: posts.clone() };
+    let duties = Duties::new(office_closes);
+    let office = Office { api: Arc::clone(&api), duties: duties.clone() };
     let gate = FleetGate { door, token: half.token.clone(), listener };
     let stream = config.redis.as_ref().zip(redis.as_ref());
     let stream = stream.map(|(of, redis)| StreamPublisher::new(redis, &of.namespace));
     let office = tokio::spawn(office.work_for_the_fleet(gate, stream));
 
     let readiness =
-        Arc::new(Readiness::new(vec![("admin api", Box::new(move || posts.are_held()))]));
+        Arc::new(Readiness::new(vec![("admin api", Box::new(move || duties.are_fulfilled()))]));
     let metrics = ProcessMetrics::new()?;
     let meter = Arc::new(move || metrics.render());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());

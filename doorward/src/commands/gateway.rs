@@ -22,10 +22,10 @@ use stores::redis::stream::reader::StreamReader;
 use tokio::sync::watch;
 
 use super::house;
+use super::house::duty::Duties;
 use super::house::edge;
 use super::house::edge::Edge;
 use super::house::edge::Means;
-use super::house::post::Posts;
 use super::house::redis::tls_of;
 use super::house::signals::Signals;
 use super::house::stage;
@@ -68,11 +68,11 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
         redis,
     };
     let edge = Edge::open(&config, public, workers, means).await?;
-    let (close_posts, closes) = watch::channel(false);
-    let posts = Posts::new(closes);
+    let (close_duties, closes) = watch::channel(false);
+    let duties = Duties::new(closes);
     let wait = follow::wait_within(config.auth.revocation_stale_after);
     let keys_known = Arc::new(AtomicBool::new(false));
-    let (held, follower, known) = (posts.clone(), edge.follower(), Arc::clone(&keys_known));
+    let (doing, follower, known) = (duties.clone(), edge.follower(), Arc::clone(&keys_known));
     let stream = stream_of(&config)?;
     let posted = tokio::spawn(async move {
         let feed = line.clone();
@@ -92,15 +92,15 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
         };
         let keys = follow::keys(line, keys, known, wait, jitter);
         tokio::join!(
-            held.hold_for_ever("the feed of revocations", revocations),
-            held.hold_for_ever("the feed of keys", keys),
+            doing.fulfil_for_ever("the feed of revocations", revocations),
+            doing.fulfil_for_ever("the feed of keys", keys),
         );
     });
 
     let readiness = Readiness::new(vec![
         ("revocations", Box::new(move || revocations.is_ready())),
         ("signing keys", Box::new(move || keys_known.load(Ordering::Acquire))),
-        ("feeds", Box::new(move || posts.are_held())),
+        ("feeds", Box::new(move || duties.are_fulfilled())),
     ]);
     let readiness = Arc::new(readiness.with_remark(edge.remark()));
     let snapshot = Arc::clone(&edge.snapshot);
@@ -119,7 +119,7 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
     );
 
     let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout).await;
-    close_posts.send_replace(true);
+    close_duties.send_replace(true);
     let _ = posted.await;
     Ok(code)
 }

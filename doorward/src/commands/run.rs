@@ -21,11 +21,11 @@ use super::first_admin;
 use super::first_admin::Password;
 use super::greeting::greeting;
 use super::house;
+use super::house::duty::Duties;
 use super::house::edge;
 use super::house::edge::Edge;
 use super::house::edge::Means;
 use super::house::office::Office;
-use super::house::post::Posts;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -87,13 +87,13 @@ async fn serve(
     };
     let edge = Edge::open(&config, public, workers, means).await?;
     let (close_office, office_closes) = watch::channel(false);
-    let posts = Posts::new(office_closes);
-    let office = Office { api: Arc::clone(&api), posts: posts.clone() };
+    let duties = Duties::new(office_closes);
+    let office = Office { api: Arc::clone(&api), duties: duties.clone() };
     let office = tokio::spawn(office.work_within(admin_listener, edge.follower()));
 
     let readiness = Readiness::new(vec![
         ("revocations", Box::new(move || revocations.is_ready())),
-        ("admin api", Box::new(move || posts.are_held())),
+        ("admin api", Box::new(move || duties.are_fulfilled())),
     ]);
     let readiness = Arc::new(readiness.with_remark(edge.remark()));
     let snapshot = Arc::clone(&edge.snapshot);

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use admin_api::AdminApi;
 use admin_api::Clock;
@@ -13,10 +12,9 @@ use gateway::ops;
 use gateway::ops::Readiness;
 use stores::redis::stream::publisher::StreamPublisher;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::first_admin;
-use super::greeting::of_the_first_administrator;
+use super::greeting;
 use super::house;
 use super::house::duty::Duties;
 use super::house::office::FleetGate;
@@ -79,7 +77,7 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     stage::announce(&config);
     readiness.started();
     data_dir.publish(&[], Some(address), ops_address)?;
-    of_the_first_administrator(&password);
+    greeting::tell(&greeting::note(&password), &password);
     tracing::info!(
         "an admin API for gateways at {address}{}; probes and management at {ops_address}",
         if half.proof.is_some() { "" } else { ", in the clear" },
@@ -89,23 +87,8 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     tracing::info!("ending: nothing new is taken, the requests under way are finished");
     readiness.closing();
     close_office.send_replace(true);
-    let code = ended(office, signals, config.listen.drain_timeout).await;
+    let left = || "requests".to_owned();
+    let code = signals.wait_for_the_end(office, config.listen.drain_timeout, left).await;
     house::redis::tell_what_waits(&api).await;
     Ok(code)
-}
-
-/// Waits for the office to close, but no longer than `drain_timeout` or until a second signal.
-async fn ended(office: JoinHandle<()>, mut signals: Signals, drain_timeout: Duration) -> ExitCode {
-    tokio::select! {
-        biased;
-        _ = office => ExitCode::SUCCESS,
-        () = tokio::time::sleep(drain_timeout) => {
-            tracing::warn!("requests were cut: they took too long");
-            ExitCode::SUCCESS
-        }
-        () = signals.next() => {
-            tracing::warn!("a second signal: requests are cut");
-            ExitCode::FAILURE
-        }
-    }
 }

@@ -67,7 +67,7 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
         old_service: house::redis::old_service(&config, redis.as_ref()),
         redis,
     };
-    let edge = Edge::open(&config, public, workers, means).await?;
+    let edge = Edge::prepare(&config, means).await?;
     let (close_duties, closes) = watch::channel(false);
     let duties = Duties::new(closes);
     let wait = follow::wait_within(config.auth.revocation_stale_after);
@@ -110,6 +110,8 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
 
     let signals = Signals::listen()?;
     stage::announce(&config);
+    // Last: whatever a client asks for, there is somebody at work for it.
+    let edge = edge.open(&config.listen, public, workers)?;
     readiness.started();
     data_dir.publish(&edge.addresses, None, ops_address)?;
     tracing::info!(

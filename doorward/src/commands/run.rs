@@ -18,8 +18,7 @@ use tokio::sync::watch;
 
 use super::echo;
 use super::first_admin;
-use super::first_admin::Password;
-use super::greeting::greeting;
+use super::greeting;
 use super::house;
 use super::house::duty::Duties;
 use super::house::edge;
@@ -85,7 +84,7 @@ async fn serve(
         redis,
         old_service,
     };
-    let edge = Edge::open(&config, public, workers, means).await?;
+    let edge = Edge::prepare(&config, means).await?;
     let (close_office, office_closes) = watch::channel(false);
     let duties = Duties::new(office_closes);
     let office = Office { api: Arc::clone(&api), duties: duties.clone() };
@@ -108,15 +107,13 @@ async fn serve(
             "`[fleet]` is for `doorward gateway` and `doorward admin`: here both are one"
         );
     }
+    // Last: whatever a client asks for, there is somebody at work for it.
+    let edge = edge.open(&config.listen, public, workers)?;
     readiness.started();
     data_dir.publish(&edge.addresses, None, ops_address)?;
     if let Some(first) = edge.addresses.first() {
-        let greeting = greeting(*first, ops_address, example_path(&config), &password);
-        match password {
-            // To the terminal that was asked about, and into no file.
-            Password::Shown(_) => eprintln!("{greeting}"),
-            _ => println!("{greeting}"),
-        }
+        let text = greeting::greeting(*first, ops_address, example_path(&config), &password);
+        greeting::tell(&text, &password);
     }
     tracing::info!(
         "serving {} at {}, probes and metrics at {ops_address}",

@@ -58,6 +58,8 @@ mod beside;
 
 mod management;
 
+mod workers;
+
 mod hostile;
 
 mod bodies;

@@ -20,6 +20,7 @@ use super::echo;
 use super::first_admin;
 use super::greeting;
 use super::house;
+use super::house::celery::Lookout;
 use super::house::duty::Duties;
 use super::house::edge;
 use super::house::edge::Edge;
@@ -69,7 +70,14 @@ async fn serve(
     }
     let redis = house::redis::connect(&config)?;
     let old_service = house::redis::old_service(&config, redis.as_ref());
-    let neighbours = house::redis::neighbours(&config, redis.as_ref(), old_service.clone());
+    let (stop_looking, looks) = watch::channel(false);
+    let celery = house::celery::watch(&config, looks)?;
+    let neighbours = house::redis::neighbours(
+        &config,
+        redis.as_ref(),
+        old_service.clone(),
+        celery.as_ref().map(Lookout::watch),
+    );
     let ring = Arc::clone(&keys);
     let api = Arc::new(AdminApi::open_among(&config, ring, Clock::wall(), neighbours).await?);
     // With the key that signs now, wherever it is kept.
@@ -96,7 +104,8 @@ async fn serve(
     ]);
     let readiness = Arc::new(readiness.with_remark(edge.remark()));
     let snapshot = Arc::clone(&edge.snapshot);
-    let meter = Arc::new(move || snapshot.render_metrics());
+    let figures = house::celery::Figures::of(celery.as_ref())?;
+    let meter = Arc::new(move || snapshot.render_metrics() + &figures.render());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
     let ops_address = house::ops::serve(ops_listener, routes)?;
 
@@ -125,6 +134,7 @@ async fn serve(
     close_office.send_replace(true);
     let _ = office.await;
     house::redis::tell_what_waits(&api).await;
+    house::celery::end(stop_looking, celery).await;
     Ok(code)
 }
 

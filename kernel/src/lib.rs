@@ -44,6 +44,8 @@ pub mod verified;
 
 pub mod limit;
 
+pub mod status;
+
 pub mod selftest;
 
 #[cfg(test)]

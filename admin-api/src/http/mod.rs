@@ -68,6 +68,12 @@ pub(crate) mod audit;
 
 pub(crate) mod providers;
 
+pub(crate) mod job_shapes;
+
+pub(crate) mod job_events;
+
+pub(crate) mod jobs;
+
 pub(crate) mod health;
 
 pub(crate) mod routes;

@@ -71,7 +71,8 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let readiness =
         Arc::new(Readiness::new(vec![("admin api", Box::new(move || posts.are_held()))]));
     let metrics = ProcessMetrics::new()?;
-    let meter = Arc::new(move || metrics.render());
+    let counted = Arc::clone(&api);
+    let meter = Arc::new(move || metrics.render() + &counted.status_metrics());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
     let ops_address = house::ops::serve(ops_listener, routes)?;
 
@@ -88,6 +89,7 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     signals.next().await;
     tracing::info!("ending: nothing new is taken, the requests under way are finished");
     readiness.closing();
+    api.send_listeners_away();
     close_office.send_replace(true);
     let code = ended(office, signals, config.listen.drain_timeout).await;
     house::redis::tell_what_waits(&api).await;

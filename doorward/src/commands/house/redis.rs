@@ -84,7 +84,8 @@ pub(crate) fn neighbours(
 ) -> Neighbours {
     let watch =
         |(redis, connection): (&Redis, &Connection)| Watch::new(connection, &redis.namespace);
-    Neighbours { old_service, redis: config.redis.as_ref().zip(connection).map(watch) }
+    let redis = config.redis.as_ref().zip(connection).map(watch);
+    Neighbours { old_service, redis, statuses: None }
 }
 
 /// Tells the service that is replaced of what `api` has revoked and could not tell it yet.

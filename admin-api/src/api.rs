@@ -133,6 +133,8 @@ impl AdminApi {
         let Neighbours { old_service, redis, statuses } = neighbours;
         let statuses = statuses.unwrap_or_else(|| Statuses::here(&config.status));
         let board = Arc::new(Board::new(statuses, clock.clone()));
+        let keeper = Arc::clone(&board);
+        tokio::spawn(async move { keeper.keep().await });
         let old_service = old_service.map(|service| {
             let (beside, waiting) = Beside::new(service);
             tokio::spawn(waiting.tell(clock.clone()));
@@ -308,6 +310,12 @@ impl AdminApi {
     /// Sends away whoever listens to job status: those streams have no end of their own.
     pub fn send_listeners_away(&self) {
         self.board.close();
+    }
+
+    /// Sends reports of job status that wait for a store that was away, but for no longer than `within`;
+    /// how many wait still.
+    pub async fn send_waiting_reports(&self, within: Duration) -> usize {
+        self.board.send(within).await
     }
 
     /// The counters of job status, in Prometheus' text format.

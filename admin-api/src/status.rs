@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kernel::status::Cursor;
 use kernel::status::Effect;
@@ -133,6 +134,20 @@ impl Board {
         page
     }
 
+    /// Sends what waits once the store is back, for as long as this runs.
+    pub(crate) async fn keep(&self) {
+        self.statuses.keep(|| self.clock.now()).await;
+    }
+
+    /// Sends what waits, but for no longer than `within`; how many wait still.
+    pub(crate) async fn send(&self, within: Duration) -> usize {
+        let sent = self.statuses.send(self.clock.now());
+        match tokio::time::timeout(within, sent).await {
+            Ok(left) => left,
+            Err(_) => usize::try_from(self.statuses.figures().waiting).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Sends everybody away who listens, and whoever comes to.
     pub(crate) fn close(&self) {
         self.closes.send_replace(true);
@@ -212,6 +227,14 @@ impl Meter {
                 "counter",
                 "Resources that had to make room in memory while they were still to be kept",
                 figures.displaced,
+            ),
+            ("store_up", "gauge", "Whether the store of job status answers", figures.is_up.into()),
+            ("waiting", "gauge", "Reports that wait for a store that is away", figures.waiting),
+            (
+                "dropped_total",
+                "counter",
+                "Reports that found no room to wait for a store that is away",
+                figures.dropped,
             ),
         ] {
             let name = format!("doorward_status_{name}");

@@ -2,7 +2,7 @@
 //!
 //! [`connection`] carries calls that are never waited for beyond a budget; [`breaker`] gives a store
 //! that has failed a rest, so that an outage costs nothing; [`quotas`] keeps counters by one script;
-//! [`stream`] carries the tail of the revocation log; [`old_service`] shares revocations with the service
+//! [`status`] keeps job status; [`stream`] carries the tail of the revocation log; [`old_service`] shares revocations with the service
 //! that Doorward replaces.
 //!
 //! Architecture Invariant: nothing here is asked on a request's path without a budget, and nothing
@@ -21,6 +21,8 @@ mod key;
 pub mod old_service;
 
 pub mod quotas;
+
+pub mod status;
 
 pub mod stream;
 

@@ -3,7 +3,7 @@
 //! Of the edge: `bare` is the proxy to compare with, `origin` what is behind it, `load` the client,
 //! `tokens` signs what the client shows. Of identity: `people` makes accounts, `sign-in`, `crowd` and
 //! `refresh` use them, `argon2id` and `swap` are what to compare with, and `postgres` is a database.
-//! `edge/run` and `identity/run` put them together.
+//! `edge/run` and `identity/run` put them together. Of job status: `status`, and `status/run`.
 
 pub mod http1;
 

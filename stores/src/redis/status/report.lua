@@ -30,6 +30,17 @@ if now_ms == -1 then
   now_ms = time[1] * 1000 + floor(time[2] / 1000)
 end
 
+-- A status that is known no more says nothing: it is pending, and before all others.
+local function standing(status)
+  local known = plan.statuses[status]
+  return known and known.standing or 'pending'
+end
+
+local function rank(status)
+  local known = plan.statuses[status]
+  return known and known.rank or 0
+end
+
 -- What is there. Without the record nothing is: Python may have deleted it. By a clock that a test holds
 -- it may be over though the key is still there.
 local record_text, state_text = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
@@ -41,12 +52,15 @@ if not state then
   redis.call('DEL', KEYS[3])
 end
 
--- What Python wrote since. A stage that its record lacks is one that it never knew of, and stays.
+-- What Python wrote since. A stage that its record lacks is one that it never knew of, and stays. It has
+-- one error message for all, which is then that of what has failed.
 if record and type(record.stages) == 'table' then
   for stage, status in pairs(record.stages) do
     local known = state.stages[stage]
     if not known or known.status ~= status then
-      state.stages[stage] = { status = status, updated_ms = now_ms }
+      local is_failed = standing(status) == 'failed' and type(record.error_message) == 'string'
+      state.stages[stage] =
+        { status = status, updated_ms = now_ms, error_message = is_failed and record.error_message or nil }
     end
   end
 end
@@ -57,17 +71,6 @@ if state.named and named and state.owner ~= owner then
 end
 if not state.owner or (named and not state.named) then
   state.owner, state.named = owner, named
-end
-
--- A status that is known no more says nothing: it is pending, and before all others.
-local function standing(status)
-  local known = plan.statuses[status]
-  return known and known.standing or 'pending'
-end
-
-local function rank(status)
-  local known = plan.statuses[status]
-  return known and known.rank or 0
 end
 
 -- Whether the one is less than the other, part by part; what is not said is less than anything said.

@@ -30,6 +30,7 @@ pub(super) enum NotStored {
 #[derive(Deserialize)]
 struct StoredRecord {
     stages: Option<BTreeMap<String, String>>,
+    error_message: Option<String>,
     updated_at: Option<String>,
 }
 
@@ -144,8 +145,12 @@ pub(super) fn record(
     }
     for (name, status) in written.stages.unwrap_or_default() {
         if known.stage(&name).is_none_or(|stage| *stage.status.name != *status) {
-            let stage = StoredStage::of_status(status, written_at);
-            known.put(&name.into(), stage.read(plan), plan);
+            let mut stage = StoredStage::of_status(status, written_at).read(plan);
+            // It has one message for all, which is then that of what has failed.
+            if stage.status.standing == Standing::Failed {
+                stage.error_message = written.error_message.as_deref().map(Into::into);
+            }
+            known.put(&name.into(), stage, plan);
         }
     }
     Ok(known)

@@ -5,6 +5,7 @@ use kernel::secret::Secret;
 use kernel::status::Owner;
 use kernel::status::TTL;
 use kernel::status::Update;
+use test_support::redis::RedisCluster;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
 
@@ -206,4 +207,91 @@ async fn a_list_that_is_stale_is_put_right_when_it_is_read() {
     assert_eq!(page.records.len(), 2);
     let listed = place.ask(&["ZCARD", "doorward:status:{owner:ada}"]);
     assert_eq!(listed, Reply::Integer(2));
+}
+
+#[tokio::test]
+async fn what_python_says_went_wrong_is_kept_when_another_stage_is_reported() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    let theirs = "{\"resource_id\": 42, \"overall_status\": \"failed\", \"stages\": {\"graph\": \"failed\"}, \
+                  \"error_message\": \"no nodes\", \"updated_at\": \"2023-11-14T22:15:24+00:00\"}";
+    place.ask(&["SET", "progress:resource:42", theirs]);
+    let seen = place.get(&ResourceId::Number(42), NOW).await.expect("answers").expect("is there");
+    assert_eq!(seen.whole(&Plan::default()).error_message.as_deref(), Some("no nodes"));
+    let taken = place.put(&report(42, "quality", "completed"), NOW).await.expect("it is taken");
+    assert_eq!(taken.record.whole(&Plan::default()).error_message.as_deref(), Some("no nodes"));
+    assert!(
+        place.text(&["GET", "progress:resource:42"]).contains("\"error_message\":\"no nodes\"")
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_finds_all_that_is_known_of_a_resource_in_one_slot() {
+    let cluster = RedisCluster::start();
+    let redis =
+        Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(cluster.url())) };
+    let connection = Connection::open(&redis, None).expect("a URL");
+    connection.connected().await.expect("Redis is there");
+    let mut status = RedisStatus::new(&connection, "doorward", Clock::OfTheServer, &config());
+    status.guard = Guard::new(connection, "the store of job status", "reports wait");
+    // Some for each of its masters, and names that a cluster might read as hash tags.
+    let names = (0..20).map(|number| number.to_string());
+    let names = names.chain(["{a}", "{}", "a{b}c", "}{"].map(str::to_owned));
+    let ids: Vec<_> = names.map(|name| ResourceId::parse(&name).expect("a name")).collect();
+    for id in &ids {
+        let report = Report { id: id.clone(), ..report(0, "graph", "pending") };
+        let first = status.put(&report, NOW).await.expect("it is taken").record.version;
+        let mut next = report.clone();
+        next.update.completed = Some(1);
+        let taken = status.put(&next, NOW).await.expect("it is taken");
+        assert_eq!(status.get(id, NOW).await.expect("answers"), Some(taken.record));
+        let since = status.since(id, first, NOW).await.expect("answers");
+        assert!(matches!(since, Since::Changes(changes) if changes.len() == 1));
+    }
+    let page = status.list("ada", None, 200, NOW).await.expect("answers");
+    assert_eq!(page.records.len(), ids.len());
+}
+
+/// What docs/status.md says that a user of an access control list needs.
+const RULES: &str = "~progress:resource:* ~doorward:status:* &doorward:status:changes +eval +evalsha +get \
+                     +set +del +mget +time +xadd +xrange +pexpire +zadd +zrem +zremrangebyrank \
+                     +zremrangebyscore +zrevrangebyscore +subscribe +publish";
+
+#[tokio::test]
+async fn a_user_who_may_do_what_the_document_says_and_no_more_is_served() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.md");
+    let document = std::fs::read_to_string(document).expect("it is there");
+    let words: Vec<_> = document.split_whitespace().map(|word| word.trim_matches('`')).collect();
+    for rule in RULES.replace("doorward", "NAMESPACE").split(' ') {
+        assert!(words.contains(&rule), "{rule} is not in docs/status.md");
+    }
+    // What any client needs to connect.
+    let rules = format!("{RULES} +ping +client +info +hello +cluster +auth +select");
+    let server = RedisServer::setup().user("doorward", "secret", &rules).start();
+    let redis =
+        Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(server.url())) };
+    let connection = Connection::open(&redis, None).expect("a URL");
+    connection.connected().await.expect("Redis is there");
+    let statuses = Arc::new(crate::status::Statuses::in_redis(&connection, "doorward", &config()));
+    let keeper = Arc::clone(&statuses);
+    tokio::spawn(async move { keeper.keep(|| NOW).await });
+    let mut listener = statuses.listeners().listen(&ResourceId::Number(42)).expect("room");
+    // What is told before we are heard is looked up; either way it is heard.
+    let mut told = 0;
+    loop {
+        let mut report = report(42, "graph", "processing");
+        told += 1;
+        report.update.completed = Some(told);
+        let put = statuses.put(&report, NOW).await.expect("it is taken");
+        assert!(matches!(put, crate::status::Reported::Taken(_)), "{put:?}");
+        let heard = tokio::time::timeout(Duration::from_millis(100), listener.next()).await;
+        if heard.is_ok() {
+            break;
+        }
+    }
+    let id = ResourceId::Number(42);
+    assert!(statuses.get(&id, NOW).await.expect("answers").is_some());
+    assert!(statuses.since(&id, 1, NOW).await.is_ok());
+    assert_eq!(statuses.list("ada", None, 10, NOW).await.expect("answers").records.len(), 1);
+    server.command(&["DEL", "progress:resource:42"]).expect("Redis answers");
+    assert!(statuses.list("ada", None, 10, NOW).await.expect("answers").records.is_empty());
 }

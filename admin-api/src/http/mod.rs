@@ -70,9 +70,9 @@ pub(crate) mod providers;
 
 pub(crate) mod job_shapes;
 
-pub(crate) mod job_events;
-
 pub(crate) mod jobs;
+
+pub(crate) mod job_events;
 
 pub(crate) mod health;
 

@@ -275,6 +275,38 @@ fn after_a_failover_the_new_master_is_found_behind_the_old_name() {
 }
 
 #[test]
+fn a_failover_that_lost_writes_admits_again_what_was_lost_and_no_more() {
+    let mut master = RedisServer::start();
+    let replica = master.start_replica();
+    let link = Link::to(master.addr());
+    let scene = gateway(&master.url_over(&link), PATIENT, "mode = \"exact\"", "");
+    let token = kim_of("free");
+    let key = "{doorward:tier:user:u-7}";
+    let known = |server: &RedisServer| server.command(&["GET", key]).expect("Redis answers");
+    for _ in 0..30 {
+        assert_eq!(scene.call(&token).status, 200);
+    }
+    wait_until(START_MAX, || known(&replica) == known(&master));
+    // From here on the replica hears nothing: 20 calls are counted that it will not know of.
+    replica.promote();
+    for _ in 0..20 {
+        assert_eq!(scene.call(&token).status, 200);
+    }
+    master.stop();
+    link.lead_to(replica.addr());
+    let before = known(&replica);
+    // By itself while it looks for the new master, within its own share: the limit, for it is alone.
+    let mut meanwhile = 0;
+    wait_until(START_MAX, || {
+        meanwhile += u32::from(scene.call(&token).status == 200);
+        known(&replica) != before
+    });
+    let more = (0..200).filter(|_| scene.call(&token).status == 200).count();
+    let admitted = 50 + meanwhile as usize + more;
+    assert!((100..=120).contains(&admitted), "{admitted}: at most the 20 that were lost beyond 100");
+}
+
+#[test]
 fn a_lost_redis_is_said_once_and_its_password_never() {
     let mut server = RedisServer::setup().password("hunter2-of-redis").start();
     let url = server.url();

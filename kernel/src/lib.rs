@@ -44,6 +44,8 @@ pub mod verified;
 
 pub mod limit;
 
+pub mod celery;
+
 pub mod selftest;
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ use crate::values::Method;
 use crate::values::Name;
 use crate::values::Origin;
 use crate::values::Period;
+use crate::values::Prefix;
+use crate::values::QueueName;
 use crate::values::SECOND;
 use crate::values::Scope;
 use crate::values::SecretRef;
@@ -146,6 +148,14 @@ section! {
         broker_url: SecretRef = Fine,
         /// The result back end, where it differs: `redis://host:port/db`.
         result_backend: SecretRef = Fine,
+        /// The certificates, in PEM, that the broker's must come from; left out: the system's.
+        ca: SecretRef = Fine,
+        /// Queues whose depth is told, at most 32.
+        queues: Vec<Spot<QueueName>> = Means(r#"["celery"]"#),
+        /// `global_keyprefix` of Celery's `broker_transport_options`.
+        global_keyprefix: Prefix = Means(r#""""#),
+        /// `fanout_prefix` of Celery's `broker_transport_options`; empty where that is `False`.
+        fanout_prefix: Prefix = Means(r#""/{db}.""#),
     }
 }
 

@@ -91,7 +91,7 @@ impl Script {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The URL is none that the client takes.
-    #[error("`redis.url` cannot be used")]
+    #[error("the URL of Redis cannot be used")]
     Url(#[source] Error),
 }
 

@@ -8,10 +8,13 @@ use fred::clients::WithOptions;
 use fred::error::Error;
 use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
+use fred::interfaces::EventInterface;
+use fred::interfaces::PubsubInterface;
 use fred::types::Builder;
 use fred::types::ClusterHash;
 use fred::types::CustomCommand;
 use fred::types::FromValue;
+use fred::types::Message;
 use fred::types::Value;
 use fred::types::config::Config;
 use fred::types::config::Options;
@@ -22,6 +25,7 @@ use fred::types::config::UnresponsiveConfig;
 use fred::util::redis_keyslot;
 use fred::util::sha1_hash;
 use rustls::ClientConfig;
+use tokio::sync::broadcast::Receiver;
 
 /// How long making a connection may take, its TLS and sign-in included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -154,12 +158,22 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`]: only what no waiting would mend. A server that is not there is none.
     pub fn open(redis: &Redis, tls: Option<ClientConfig>) -> Result<Self, ConnectionError> {
+        Self::open_with(redis, tls, |_| ())
+    }
+
+    fn open_with(
+        redis: &Redis,
+        tls: Option<ClientConfig>,
+        more: impl FnOnce(&mut Builder),
+    ) -> Result<Self, ConnectionError> {
         // Not the client's own idea of TLS, which reads all certificates of the system for itself.
         let url = redis.url.expose().replacen("rediss", "redis", 1);
         let mut config = Config::from_url(&url).map_err(ConnectionError::Url)?;
         config.fail_fast = false;
         config.tls = tls.map(|tls| TlsConnector::from(tls).into());
-        let client = Builder::from_config(config)
+        let mut builder = Builder::from_config(config);
+        more(&mut builder);
+        let client = builder
             .with_connection_config(|connection| {
                 connection.connection_timeout = CONNECT_TIMEOUT;
                 connection.internal_command_timeout = CONNECT_TIMEOUT;
@@ -194,6 +208,37 @@ impl Connection {
             ..Options::default()
         };
         Self { bounded: client.with_options(&options), client, budget }
+    }
+
+    /// The same as [`Connection::open`], with room for so many published messages that nobody has taken
+    /// yet; the oldest are dropped.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub(crate) fn open_to_listen(
+        redis: &Redis,
+        tls: Option<ClientConfig>,
+        waiting_max: usize,
+    ) -> Result<Self, ConnectionError> {
+        Self::open_with(redis, tls, |builder| {
+            builder.with_performance_config(|performance| {
+                performance.broadcast_channel_capacity = waiting_max;
+            });
+        })
+    }
+
+    /// What is published from now on, where it [listens](Self::listen).
+    pub(crate) fn published(&self) -> Receiver<Message> {
+        self.client.message_rx()
+    }
+
+    /// Has Redis send what is published on channels whose names match `pattern`. It does so until the
+    /// connection is lost; to ask again does no harm.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn listen(&self, pattern: &str) -> Result<(), Lost> {
+        self.bounded.psubscribe(pattern).await.map_err(|error| self.lost(error))
     }
 
     /// Waits until it is connected for the first time.

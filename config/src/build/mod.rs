@@ -11,6 +11,7 @@ mod providers;
 mod routes;
 mod servers;
 mod tiers;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -59,6 +60,7 @@ pub(crate) fn config(
     let database = servers::database(file.database, data_dir.as_deref(), context);
     let redis = servers::redis(file.redis, context);
     let celery = servers::celery(file.celery, context);
+    let worker = worker::worker(file.worker, context);
     let signs = !fleet::is_of_a_gateway(&file.fleet);
     let fleet = fleet::fleet(file.fleet, context);
     let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), signs, context);
@@ -78,6 +80,7 @@ pub(crate) fn config(
         database: database?,
         redis,
         celery,
+        worker: worker?,
         fleet,
         auth: auth?,
         mail,

@@ -6,6 +6,7 @@ mod limits;
 mod mail;
 mod routes;
 mod server;
+mod worker;
 
 pub use auth::Auth;
 pub use auth::Hashing;
@@ -36,3 +37,4 @@ pub use server::Database;
 pub use server::Environment;
 pub use server::Listen;
 pub use server::Redis;
+pub use worker::Worker;

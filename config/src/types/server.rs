@@ -19,6 +19,7 @@ use super::Limits;
 use super::Mail;
 use super::Route;
 use super::Upstream;
+use super::Worker;
 
 /// Everything an operator decides, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +38,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// The Celery installation whose workers the health page watches.
     pub celery: Option<Celery>,
+    /// How a worker serves that installation.
+    pub worker: Worker,
     /// How the halves find each other that run apart; `None`: both are in one process.
     pub fleet: Option<Fleet>,
     /// Tokens, keys and sign-in.

@@ -241,6 +241,14 @@ impl Connection {
         self.bounded.psubscribe(pattern).await.map_err(|error| self.lost(error))
     }
 
+    /// The same for the one channel of this name.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn listen_to(&self, channel: &str) -> Result<(), Lost> {
+        self.bounded.subscribe(channel).await.map_err(|error| self.lost(error))
+    }
+
     /// Waits until it is connected for the first time.
     ///
     /// # Errors
@@ -260,10 +268,26 @@ impl Connection {
         key: &str,
         arguments: Vec<Value>,
     ) -> Result<R, Lost> {
-        let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
+        self.run_over(script, &[key], arguments).await
+    }
+
+    /// The same, about several keys, at least one, which lie on one server.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn run_over<R: FromValue, K: AsRef<str>>(
+        &self,
+        script: &Script,
+        keys: &[K],
+        arguments: Vec<Value>,
+    ) -> Result<R, Lost> {
+        let first = keys.first().map_or("", AsRef::as_ref);
+        let slot = ClusterHash::Custom(redis_keyslot(first.as_bytes()));
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
         let with = |script: &str| {
-            let mut all = Vec::with_capacity(3 + arguments.len());
-            all.extend([Value::from(script), Value::from(1), Value::from(key)]);
+            let mut all = Vec::with_capacity(2 + keys.len() + arguments.len());
+            all.extend([Value::from(script), Value::from(count)]);
+            all.extend(keys.iter().map(|key| Value::from(key.as_ref())));
             all.extend_from_slice(&arguments);
             all
         };

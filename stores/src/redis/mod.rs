@@ -27,3 +27,5 @@ pub mod quotas;
 pub mod stream;
 
 pub mod watch;
+
+pub mod broker;

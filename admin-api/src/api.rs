@@ -11,6 +11,7 @@ use kernel::keys::LiveKeys;
 use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
 use stores::memory::MemoryQuotas;
+use stores::redis::celery::CeleryWatch;
 use stores::redis::old_service::OldService;
 use stores::redis::stream::publisher::StreamPublisher;
 use stores::redis::watch::Watch;
@@ -79,6 +80,8 @@ pub struct Neighbours {
     pub old_service: Option<Arc<OldService>>,
     /// The Redis of the fleet, whose health is told.
     pub redis: Option<Watch>,
+    /// The Celery installation whose workers' health is told; somebody else keeps it.
+    pub celery: Option<Arc<CeleryWatch>>,
 }
 
 impl AdminApi {
@@ -125,7 +128,7 @@ impl AdminApi {
             Providers::new(&config.auth.oauth, &config.listen).map_err(OpenError::Tls)?;
         let (notes, waiting) = Notes::new();
         tokio::spawn(write_notes(database.clone(), waiting));
-        let Neighbours { old_service, redis } = neighbours;
+        let Neighbours { old_service, redis, celery } = neighbours;
         let old_service = old_service.map(|service| {
             let (beside, waiting) = Beside::new(service);
             tokio::spawn(waiting.tell(clock.clone()));
@@ -134,6 +137,7 @@ impl AdminApi {
         let desk = Arc::new(Desk {
             old_service,
             redis,
+            celery,
             post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
             devices,

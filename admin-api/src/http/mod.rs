@@ -68,6 +68,10 @@ pub(crate) mod audit;
 
 pub(crate) mod providers;
 
+pub(crate) mod wellness;
+
+pub(crate) mod celery;
+
 pub(crate) mod health;
 
 pub(crate) mod routes;

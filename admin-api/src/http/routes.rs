@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use super::accounts;
 use super::audit;
+use super::celery;
 use super::device_cookie::DeviceCookie;
 use super::email;
 use super::envelope::enclose;
@@ -153,6 +154,7 @@ fn managed() -> OpenApiRouter<Staff> {
         .routes(routes!(users::unlock))
         .routes(routes!(users::sessions, users::end_sessions))
         .routes(routes!(audit::audit))
+        .routes(routes!(celery::workers))
 }
 
 /// The routes under every mount, and what is said of them: under the first, since the others are

@@ -61,6 +61,7 @@ const FOR_OPERATORS: &[Row] = &[
     ("GET", "/users/{id}/sessions", [401, 403, 403, 200]),
     ("DELETE", "/users/{id}/sessions", [401, 403, 403, 204]),
     ("GET", "/audit", [401, 403, 403, 200]),
+    ("GET", "/workers", [401, 403, 403, 200]),
 ];
 
 /// The operations that are served there: they are in the document, since it is made of the routes.

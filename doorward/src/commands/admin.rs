@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::first_admin;
 use super::greeting::of_the_first_administrator;
 use super::house;
+use super::house::celery::Lookout;
 use super::house::office::FleetGate;
 use super::house::office::Office;
 use super::house::post::Posts;
@@ -54,7 +55,14 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let ops_listener = listeners::tcp(config.listen.ops)?;
     let redis = house::redis::connect(&config)?;
     let old_service = house::redis::old_service(&config, redis.as_ref());
-    let neighbours = house::redis::neighbours(&config, redis.as_ref(), old_service);
+    let (stop_looking, looks) = watch::channel(false);
+    let celery = house::celery::watch(&config, looks)?;
+    let neighbours = house::redis::neighbours(
+        &config,
+        redis.as_ref(),
+        old_service,
+        celery.as_ref().map(Lookout::watch),
+    );
     let ring = Arc::clone(&keys);
     let api = Arc::new(AdminApi::open_among(&config, ring, Clock::wall(), neighbours).await?);
     // With the key that signs now, wherever it is kept.
@@ -72,7 +80,8 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let readiness =
         Arc::new(Readiness::new(vec![("admin api", Box::new(move || posts.are_held()))]));
     let metrics = ProcessMetrics::new()?;
-    let meter = Arc::new(move || metrics.render());
+    let workers = house::celery::Figures::of(celery.as_ref())?;
+    let meter = Arc::new(move || metrics.render() + &workers.render());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
     let ops_address = house::ops::serve(ops_listener, routes)?;
 
@@ -92,6 +101,7 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     close_office.send_replace(true);
     let code = ended(office, signals, config.listen.drain_timeout).await;
     house::redis::tell_what_waits(&api).await;
+    house::celery::end(stop_looking, celery).await;
     Ok(code)
 }
 

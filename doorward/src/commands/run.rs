@@ -21,6 +21,7 @@ use super::first_admin;
 use super::first_admin::Password;
 use super::greeting::greeting;
 use super::house;
+use super::house::celery::Lookout;
 use super::house::edge;
 use super::house::edge::Edge;
 use super::house::edge::Means;
@@ -70,7 +71,14 @@ async fn serve(
     }
     let redis = house::redis::connect(&config)?;
     let old_service = house::redis::old_service(&config, redis.as_ref());
-    let neighbours = house::redis::neighbours(&config, redis.as_ref(), old_service.clone());
+    let (stop_looking, looks) = watch::channel(false);
+    let celery = house::celery::watch(&config, looks)?;
+    let neighbours = house::redis::neighbours(
+        &config,
+        redis.as_ref(),
+        old_service.clone(),
+        celery.as_ref().map(Lookout::watch),
+    );
     let ring = Arc::clone(&keys);
     let api = Arc::new(AdminApi::open_among(&config, ring, Clock::wall(), neighbours).await?);
     // With the key that signs now, wherever it is kept.
@@ -97,7 +105,8 @@ async fn serve(
     ]);
     let readiness = Arc::new(readiness.with_remark(edge.remark()));
     let snapshot = Arc::clone(&edge.snapshot);
-    let meter = Arc::new(move || snapshot.render_metrics());
+    let workers = house::celery::Figures::of(celery.as_ref())?;
+    let meter = Arc::new(move || snapshot.render_metrics() + &workers.render());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
     let ops_address = house::ops::serve(ops_listener, routes)?;
 
@@ -128,6 +137,7 @@ async fn serve(
     close_office.send_replace(true);
     let _ = office.await;
     house::redis::tell_what_waits(&api).await;
+    house::celery::end(stop_looking, celery).await;
     Ok(code)
 }
 

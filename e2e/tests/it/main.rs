@@ -60,6 +60,8 @@ mod beside;
 
 mod management;
 
+mod workers;
+
 mod hostile;
 
 mod bodies;

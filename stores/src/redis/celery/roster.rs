@@ -36,6 +36,8 @@ struct Known {
     answered: bool,
     /// Whether it was silent then, and connected.
     holds_place: bool,
+    /// Whether it was gone then, and has not been heard since.
+    was_gone: bool,
     /// Whether it has said that it goes, and nothing since.
     has_left: bool,
 }
@@ -75,6 +77,7 @@ impl Roster {
             return;
         }
         known.has_left = false;
+        known.was_gone = false;
         let said = Said {
             pid: event.pid,
             freq: event.freq.min(FREQ_MAX),
@@ -104,6 +107,7 @@ impl Roster {
                     pong_at: Some(now),
                     answered: true,
                     holds_place: false,
+                    was_gone: false,
                     has_left: false,
                     heartbeat: known.heartbeat.take(),
                 };
@@ -117,9 +121,9 @@ impl Roster {
     }
 
     /// So many are connected and silent; who they are, nobody says. Those that were so before still
-    /// are; then come those that have ever answered, and so listen; then those whose heartbeats have
-    /// ended. Who never answered and goes on beating is likely to be deaf. Of equals it is who was
-    /// heard last.
+    /// are, and those that were gone still are, as far as that goes; else it is those that have ever
+    /// answered, and so listen; then those whose heartbeats have ended. Who never answered and goes on
+    /// beating is likely to be deaf. Of equals it is who was heard last.
     fn place(&mut self, silent: usize, now: Duration) {
         let mut candidates: Vec<_> =
             self.known.values_mut().filter(|known| !known.answered && !known.has_left).collect();
@@ -127,10 +131,11 @@ impl Roster {
             let listens = known.pong_at.is_some();
             let may_listen = listens || !known.beats(now);
             let held = known.holds_place && may_listen;
-            Reverse((held, listens, may_listen, known.seen_at()))
+            Reverse((held, !known.was_gone, listens, may_listen, known.seen_at()))
         });
         for (place, known) in candidates.into_iter().enumerate() {
             known.holds_place = place < silent;
+            known.was_gone = known.verdict(now) == Verdict::Gone;
         }
     }
 
@@ -302,6 +307,21 @@ mod tests {
         roster.asked([].into_iter(), 1, at(12));
         assert_eq!(roster.verdict("stopped", at(12)), Some(Verdict::Unresponsive));
         assert_eq!(roster.verdict("deaf", at(13)), Some(Verdict::Alive));
+    }
+
+    #[test]
+    fn who_was_gone_does_not_come_back_by_the_silence_of_another() {
+        let mut roster = Roster::default();
+        roster.asked(["killed"].into_iter(), 1, at(0));
+        roster.asked([].into_iter(), 0, at(10));
+        assert_eq!(roster.verdict("killed", at(10)), Some(Verdict::Gone));
+        roster.beats("solo", at(11));
+        roster.asked([].into_iter(), 1, at(20));
+        assert_eq!(roster.verdict("killed", at(20)), Some(Verdict::Gone));
+        assert_eq!(roster.verdict("solo", at(20)), Some(Verdict::Unresponsive));
+        // Unless there are more of them than anybody else could be.
+        roster.asked([].into_iter(), 2, at(30));
+        assert_eq!(roster.verdict("killed", at(30)), Some(Verdict::Unresponsive));
     }
 
     #[test]

@@ -300,7 +300,9 @@ impl Desk {
         let Done { tag, end } = done;
         let Some(held) = self.held.remove(&tag) else {
             if self.stuck.remove(&tag) {
-                tracing::warn!("a task came to its end after its time, and what it gave is dropped");
+                tracing::warn!(
+                    "a task came to its end after its time, and what it gave is dropped"
+                );
             }
             return;
         };
@@ -313,15 +315,18 @@ impl Desk {
 
     fn end(&mut self, tag: String, held: &Held, end: End) {
         if end == End::Panicked {
-            tracing::error!(task.name = held.message.name, task.id = held.message.id, "a task has a fault");
+            tracing::error!(
+                task.name = held.message.name,
+                task.id = held.message.id,
+                "a task has a fault"
+            );
         }
         self.counts.processed();
         let settled = match outcome::of(&held.message, end, self.terms.retries_max, now()) {
             Outcome::Finished(result) => Settled::finished(tag, &held.message, result),
-            Outcome::Again(result, again) => Settled::Again {
-                result,
-                message: outcome::returned(&tag, &held.queue, &again),
-            },
+            Outcome::Again(result, again) => {
+                Settled::Again { result, message: outcome::returned(&tag, &held.queue, &again) }
+            }
         };
         self.settled.push(settled);
         self.counts.set_active(self.held.len().min(self.terms.concurrency));
@@ -385,7 +390,8 @@ impl Desk {
         }
         let Terms { visibility_timeout, dead_letters, .. } = &self.terms;
         let kept = crate::terms::DEAD_LETTERS_MAX;
-        let put = self.broker.put_back_overdue(*visibility_timeout, now(), dead_letters, kept).await;
+        let put =
+            self.broker.put_back_overdue(*visibility_timeout, now(), dead_letters, kept).await;
         match put {
             Ok(put) => {
                 if put.messages > 0 {
@@ -410,7 +416,8 @@ impl Desk {
     async fn give_back(&mut self, whether: impl Fn(&Held) -> bool) {
         let mut back: Vec<_> = self.held.extract_if(|_, held| whether(held)).collect();
         back.sort_by_key(|(_, held)| held.number);
-        let returned = back.iter().map(|(tag, held)| outcome::returned(tag, &held.queue, &held.message));
+        let returned =
+            back.iter().map(|(tag, held)| outcome::returned(tag, &held.queue, &held.message));
         let returned: Vec<_> = returned.collect();
         self.try_for_a_while(async |broker| broker.give_back(&returned).await.map(drop)).await;
     }
@@ -418,7 +425,8 @@ impl Desk {
     /// Gives back what waits for its time, and what may have been taken without our knowing.
     async fn give_back_later(&mut self) {
         let unsure = self.unsure.take();
-        let mut tags: Vec<_> = std::mem::take(&mut self.later).into_iter().map(|(_, tag)| tag).collect();
+        let mut tags: Vec<_> =
+            std::mem::take(&mut self.later).into_iter().map(|(_, tag)| tag).collect();
         self.try_for_a_while(async |broker| {
             let mut taken = match &unsure {
                 Some(ticket) => broker.find_again(ticket).await?,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use stores::redis::broker::Broker;
 use stores::redis::broker::Ear;
+use stores::redis::connection::CONNECT_TIMEOUT;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::desk::Desk;
 use crate::pool::Pool;
@@ -52,10 +54,13 @@ impl Host {
         let pool = Pool::start(terms.concurrency, &done)?;
         let counts = Arc::new(Counts::default());
         let presence = Presence::new(Arc::clone(&broker), &terms.name, Arc::clone(&counts));
+        let connection = broker.connection().clone();
         let mut desk = Desk::new(broker, registry, terms, pool, ended, counts);
         let unfinished = tokio::select! {
             () = presence.keep(ear) => 0,
             unfinished = async {
+                // It is there at once, and connected a little later.
+                let _ = timeout(CONNECT_TIMEOUT, connection.connected()).await;
                 desk.work(stop).await;
                 desk.close(hurry).await
             } => unfinished,

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_ten_minutes() {
-        let pauses = [0, 1, 2, 9, 10, 63, 64, u32::MAX].map(|retries| retry_after(retries).as_secs());
+        let pauses =
+            [0, 1, 2, 9, 10, 63, 64, u32::MAX].map(|retries| retry_after(retries).as_secs());
         assert_eq!(pauses, [1, 2, 4, 512, 600, 600, 600, 600]);
     }
 }

@@ -203,4 +203,10 @@ impl Celery {
     pub fn broker(&self, call_timeout: Duration) -> Redis {
         Redis { ca: self.ca.clone(), call_timeout, ..Redis::at(self.broker_url.clone()) }
     }
+
+    /// Where results are kept, if that is elsewhere than at the broker.
+    pub fn results(&self, call_timeout: Duration) -> Option<Redis> {
+        let url = self.result_backend.as_ref().filter(|url| **url != self.broker_url)?;
+        Some(Redis { ca: self.ca.clone(), call_timeout, ..Redis::at(url.clone()) })
+    }
 }

@@ -95,10 +95,8 @@ pub struct Returned {
 impl Broker {
     /// A worker that serves `queues`, the names of its installation being `names`.
     pub fn new(connection: Connection, names: Names, queues: &[String]) -> Self {
-        let queue = |name: &String| Queue {
-            ending: format!(",\"\",{}]", Json(name)),
-            name: name.clone(),
-        };
+        let queue =
+            |name: &String| Queue { ending: format!(",\"\",{}]", Json(name)), name: name.clone() };
         let scripts = Scripts {
             take: Script::new(include_str!("take.lua")),
             finish: Script::new(include_str!("finish.lua")),

@@ -57,7 +57,9 @@ impl Broker {
         let mut done = PutBack { more, ..PutBack::default() };
         let mut whole = Vec::new();
         for pair in found.chunks_exact(2) {
-            let (Some(tag), Some(booked)) = (pair[0].as_str(), pair[1].as_bytes()) else { continue };
+            let (Some(tag), Some(booked)) = (pair[0].as_str(), pair[1].as_bytes()) else {
+                continue;
+            };
             match Unacked::read(booked) {
                 Ok(unacked) => {
                     let queue = self.queue_of(&unacked).await?;
@@ -94,10 +96,5 @@ impl Broker {
 fn returned(tag: &str, queue: String, unacked: Unacked) -> Returned {
     let Unacked { mut message, .. } = unacked;
     message.redelivered = true;
-    Returned {
-        tag: tag.to_owned(),
-        queue,
-        priority: message.priority,
-        message: message.write(),
-    }
+    Returned { tag: tag.to_owned(), queue, priority: message.priority, message: message.write() }
 }

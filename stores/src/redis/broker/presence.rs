@@ -42,6 +42,14 @@ impl Ear {
         Ok(Self { connection, channel: celery.names().pidbox(), published })
     }
 
+    /// Waits until it is connected for the first time.
+    ///
+    /// # Errors
+    /// [`Lost::Unreachable`] where it never will be.
+    pub async fn connected(&self) -> Result<(), Lost> {
+        self.connection.connected().await
+    }
+
     /// Has Redis send what is asked until the connection is lost; to ask again does no harm.
     ///
     /// # Errors

@@ -1,0 +1,126 @@
+//! `doorward worker`: carries out tasks of a Celery installation, as one of its workers.
+//!
+//! It has no data directory, no port and no database: its broker is all that it needs, and any number of
+//! them may run side by side.
+
+use std::fs;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use config::Celery;
+use config::Config;
+use config::Redis;
+use stores::redis::broker::Broker;
+use stores::redis::broker::Ear;
+use stores::redis::connection::Connection;
+use tokio::runtime;
+use tokio::sync::watch;
+use worker::Host;
+use worker::noop::Noop;
+use worker::task::Registry;
+use worker::terms::Terms;
+
+use super::house::redis::tls_trusting;
+use super::house::signals::Signals;
+use crate::arguments::Place;
+use crate::log;
+use crate::settings;
+
+/// How long one call to the broker or the result back end may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many threads take messages and write results; tasks have threads of their own.
+const CONTROL_THREADS: usize = 2;
+
+/// Works until a signal, and ends in order.
+///
+/// # Errors
+/// One clear text for what keeps it from starting.
+pub(crate) fn worker(place: &Place) -> anyhow::Result<ExitCode> {
+    let config = match settings::load(place) {
+        Ok(config) => config,
+        Err(faults) => {
+            // As `check` shows them.
+            eprintln!("{faults}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    log::start();
+    let control = runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the system gives no more threads")?;
+    control.block_on(work(&config))
+}
+
+async fn work(config: &Config) -> anyhow::Result<ExitCode> {
+    let celery = config.celery.as_ref();
+    let celery =
+        celery.context("`doorward worker` needs the section `[celery]`, with `broker_url`")?;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
+    let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
+    let registry = Registry::default().with(&config.worker.noop_task, Arc::new(Noop));
+
+    let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
+    let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;
+    let broker = open_broker(celery, queues)?;
+    let mut signals = Signals::listen()?;
+    let (end, ends) = watch::channel(0_u8);
+    tokio::spawn(async move {
+        loop {
+            signals.next().await;
+            end.send_modify(|count| *count = count.saturating_add(1));
+        }
+    });
+    tracing::info!(
+        "a worker called {}, {} tasks at one time, of the queues {}; it knows {}",
+        terms.name,
+        terms.concurrency,
+        queues.join(", "),
+        registry.names().collect::<Vec<_>>().join(", "),
+    );
+    let told = |times: u8| {
+        let mut ends = ends.clone();
+        async move { _ = ends.wait_for(|count| *count >= times).await }
+    };
+    let stop = async {
+        told(1).await;
+        tracing::info!("ending: nothing new is taken, what runs is finished");
+    };
+    let ended = Host::new(broker, ear, registry, terms).work(stop, told(2)).await?;
+    if ended.unfinished > 0 {
+        let count = ended.unfinished;
+        tracing::warn!(count, "tasks were given back that ran too long to wait for");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The broker of `celery`; results go where they are configured to go.
+fn open_broker(celery: &Celery, queues: &[String]) -> anyhow::Result<Broker> {
+    let open = |redis: &Redis, key: &'static str| {
+        let tls = tls_trusting(redis, "`celery.ca`")?;
+        Connection::open(redis, tls).context(key)
+    };
+    let connection = open(&celery.broker(CALL_TIMEOUT), "`celery.broker_url`")?;
+    let broker = Broker::new(connection, celery.names(), queues);
+    match celery.results(CALL_TIMEOUT) {
+        None => Ok(broker),
+        Some(redis) => Ok(broker.with_results_in(open(&redis, "`celery.result_backend`")?)),
+    }
+}
+
+/// What this machine is called.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}

@@ -12,6 +12,7 @@ use kernel::celery::Task as Message;
 use kernel::time::Timestamp;
 use kernel::time::now;
 use stores::redis::broker::Broker;
+use stores::redis::broker::Returned;
 use stores::redis::broker::TAKEN_MAX;
 use stores::redis::broker::Taken;
 use stores::redis::broker::Ticket;
@@ -419,40 +420,40 @@ impl Desk {
         let returned =
             back.iter().map(|(tag, held)| outcome::returned(tag, &held.queue, &held.message));
         let returned: Vec<_> = returned.collect();
-        self.try_for_a_while(async |broker| broker.give_back(&returned).await.map(drop)).await;
+        self.try_for_a_while(|| self.broker.give_back(&returned)).await;
     }
 
     /// Gives back what waits for its time, and what may have been taken without our knowing.
     async fn give_back_later(&mut self) {
         let unsure = self.unsure.take();
-        let mut tags: Vec<_> =
-            std::mem::take(&mut self.later).into_iter().map(|(_, tag)| tag).collect();
-        self.try_for_a_while(async |broker| {
-            let mut taken = match &unsure {
-                Some(ticket) => broker.find_again(ticket).await?,
-                None => Vec::new(),
-            };
-            for some in tags.chunks(TAKEN_MAX) {
-                taken.extend(broker.booked(some.to_vec()).await?);
-                let back: Vec<_> = taken.drain(..).filter_map(|taken| as_it_was(&taken)).collect();
-                broker.give_back(&back).await?;
-            }
-            let back: Vec<_> = taken.iter().filter_map(as_it_was).collect();
-            broker.give_back(&back).await.map(drop)
-        })
-        .await;
-        tags.clear();
+        let later = std::mem::take(&mut self.later);
+        let tags: Vec<String> = later.into_iter().map(|(_, tag)| tag).collect();
+        self.try_for_a_while(|| self.give_back_unread(&tags, unsure.as_ref())).await;
+    }
+
+    /// To do it twice does no harm.
+    async fn give_back_unread(&self, tags: &[String], unsure: Option<&Ticket>) -> Result<(), Lost> {
+        if let Some(ticket) = unsure {
+            let taken = self.broker.find_again(ticket).await?;
+            self.broker.give_back(&as_they_were(&taken)).await?;
+        }
+        for some in tags.chunks(TAKEN_MAX) {
+            let taken = self.broker.booked(some.to_vec()).await?;
+            self.broker.give_back(&as_they_were(&taken)).await?;
+        }
+        Ok(())
     }
 
     /// What is not done in the end, the visibility timeout does.
-    async fn try_for_a_while(&self, act: impl AsyncFn(&Broker) -> Result<(), Lost>) {
+    async fn try_for_a_while<T, F>(&self, act: impl Fn() -> F)
+    where
+        F: Future<Output = Result<T, Lost>>,
+    {
         let until = Instant::now() + WRITE_DOWN_FOR;
         loop {
-            match timeout_at(until, act(&self.broker)).await {
-                Ok(Ok(())) => return,
-                Ok(Err(_)) if Instant::now() < until => {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
+            match timeout_at(until, act()).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(_)) if Instant::now() < until => tokio::time::sleep(LOOK_EVERY).await,
                 Ok(Err(_)) | Err(_) => {
                     tracing::warn!(
                         "the broker gives no answer: what was not given back waits until the \
@@ -465,9 +466,12 @@ impl Desk {
     }
 }
 
-/// A message as it goes back; none where it is no task, which then waits for the visibility timeout.
-fn as_it_was(taken: &Taken) -> Option<stores::redis::broker::Returned> {
-    let mut message = Message::read(&taken.message).ok()?;
-    message.redelivered = true;
-    Some(outcome::returned(&taken.tag, &taken.queue, &message))
+/// Messages as they go back; without those that are no tasks, which wait for the visibility timeout.
+fn as_they_were(taken: &[Taken]) -> Vec<Returned> {
+    let back = taken.iter().filter_map(|taken| {
+        let mut message = Message::read(&taken.message).ok()?;
+        message.redelivered = true;
+        Some(outcome::returned(&taken.tag, &taken.queue, &message))
+    });
+    back.collect()
 }

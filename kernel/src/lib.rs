@@ -46,5 +46,7 @@ pub mod limit;
 
 pub mod selftest;
 
+pub mod warm_up;
+
 #[cfg(test)]
 mod specimen;

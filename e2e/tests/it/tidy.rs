@@ -153,7 +153,15 @@ fn the_kernel_opens_no_socket_file_or_database() {
     let mut files = Vec::new();
     sources_below(&Path::new(ROOT).join("kernel/src"), &mut files);
     for file in files.iter().filter(|file| !file.iter().any(|part| part == "conformance")) {
+        // Loading waits, and time runs meanwhile: of tokio, it has that and nothing else.
+        let waits = file.iter().any(|part| part == "warm_up" || part == "warm_up.rs");
         let text = code(&without_tests(file));
+        let text = match waits {
+            true => ["task", "sync", "time"]
+                .iter()
+                .fold(text, |text, part| text.replace(&format!("tokio::{part}::"), "")),
+            false => text,
+        };
         for foreign in ["std::fs", "TcpStream", "TcpListener", "UnixStream", "tokio::", "rusqlite"]
         {
             assert!(!text.contains(foreign), "{} names {foreign}", file.display());

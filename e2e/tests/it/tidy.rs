@@ -8,7 +8,7 @@ use std::path::PathBuf;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What each crate may be built on, of ours.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("kernel", &[]),
     ("config", &["kernel"]),
     ("stores", &["kernel", "config"]),
@@ -16,6 +16,7 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("gateway", &["kernel", "config", "stores", "outbound"]),
     ("admin-api", &["kernel", "config", "stores", "outbound"]),
     ("doorward", &["kernel", "config", "stores", "outbound", "gateway", "admin-api"]),
+    ("embedding", &["kernel"]),
 ];
 
 /// A source file says this of its modules; then it is held to it.

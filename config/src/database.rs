@@ -105,6 +105,11 @@ fn postgres(rest: &str) -> Result<DatabaseUrl, String> {
 /// What a URL of Redis may begin with.
 const REDIS_SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
 
+/// Whether a URL that [`RedisUrl::secret`] spelt, or its scheme, is one for TLS.
+pub(crate) fn uses_tls(url: &str) -> bool {
+    url.starts_with("rediss")
+}
+
 /// A Redis URL: its scheme, and the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedisUrl {
@@ -135,6 +140,11 @@ impl RedisUrl {
             _ => return Err("the URL of a single Redis has no parameters".to_owned()),
         }
         Ok(url)
+    }
+
+    /// Whether the server is spoken to through TLS.
+    pub(crate) fn uses_tls(&self) -> bool {
+        uses_tls(self.scheme)
     }
 
     /// Whether it names the nodes of a cluster.

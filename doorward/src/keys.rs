@@ -53,12 +53,14 @@ pub(crate) fn ring(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<Li
 /// As [`ring`].
 pub(crate) fn ring_at_the_edge(config: &Config) -> anyhow::Result<Arc<LiveKeys>> {
     let signs = config.auth.keys.first().is_some_and(can_sign);
-    let mut all = all(config, signs)?;
-    if !signs {
-        let own = SigningKey::hs256(&format!("edge-{}", unguessable()?.expose()), &unguessable()?)?;
-        all.insert(0, Key::Signing(Box::new(own)));
-    }
-    let keys = Arc::new(LiveKeys::new(KeyRing::new(all).context("[[auth.keys]]")?));
+    let all = all(config, signs)?;
+    let ring = if signs {
+        KeyRing::new(all)
+    } else {
+        let kid = format!("edge-{}", unguessable()?.expose());
+        KeyRing::beside(SigningKey::hs256(&kid, &unguessable()?)?, all)
+    };
+    let keys = Arc::new(LiveKeys::new(ring.context("[[auth.keys]]")?));
     test(&keys)?;
     Ok(keys)
 }

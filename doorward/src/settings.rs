@@ -8,7 +8,6 @@ use config::AdminHalf;
 use config::Config;
 use config::Endpoint;
 use config::Faults;
-use config::Fleet;
 use config::GatewayHalf;
 use config::Mode;
 use kernel::secret::environment;
@@ -100,26 +99,24 @@ pub(crate) fn apply_admin(admin: &Admin, config: &mut Config) -> anyhow::Result<
 ///
 /// # Errors
 /// The keys that are missing.
-pub(crate) fn gateway_half(config: &Config) -> anyhow::Result<(&Fleet, &GatewayHalf)> {
+pub(crate) fn gateway_half(config: &Config) -> anyhow::Result<&GatewayHalf> {
     let Some(fleet) = &config.fleet else {
         bail!("`doorward gateway` needs the section `[fleet]`, with `token` and `admin_url`");
     };
     let half = fleet.gateway.as_ref();
-    half.map(|half| (fleet, half))
-        .context("`doorward gateway` needs `fleet.admin_url`: where `doorward admin` is")
+    half.context("`doorward gateway` needs `fleet.admin_url`: where `doorward admin` is")
 }
 
 /// What the configuration says of an admin API that runs apart.
 ///
 /// # Errors
 /// The keys that are missing.
-pub(crate) fn admin_half(config: &Config) -> anyhow::Result<(&Fleet, &AdminHalf)> {
+pub(crate) fn admin_half(config: &Config) -> anyhow::Result<&AdminHalf> {
     let Some(fleet) = &config.fleet else {
         bail!("`doorward admin` needs the section `[fleet]`, with `token` and `listen`");
     };
     let half = fleet.admin.as_ref();
-    half.map(|half| (fleet, half))
-        .context("`doorward admin` needs `fleet.listen`: the address for gateways")
+    half.context("`doorward admin` needs `fleet.listen`: the address for gateways")
 }
 
 /// What of `config` is better said than found out: what is read and not acted upon by this Doorward,

@@ -27,6 +27,7 @@ use crate::old_service::Heard;
 use crate::old_service::Line;
 use crate::refusal::Refusal;
 use crate::revocation;
+use crate::revocation::Stale;
 use crate::revocation::Visitor;
 use crate::routing::Mount;
 use crate::routing::Place;
@@ -116,11 +117,9 @@ impl Gatekeeper {
                 self.authenticator.identify(needs, request.headers, now).await?
             }
         };
-        let visitor = revocation::check(&self.revocations, identity)?;
-        let heard = self.hear(&visitor, request.headers).await?;
+        let (visitor, heard) = self.unrevoked(identity, request.headers).await?;
         let route = open_to(place, &visitor)?;
-        let (set, on_stale) = (&self.revocations, route.on_stale_revocations);
-        revocation::check_age(set, heard, &visitor, on_stale, self.stale_after, now)?;
+        self.check_age(route, &visitor, heard, now)?;
         let grant = self.limiter.take(route, &visitor, request.client, now).await?;
         Ok(Admission::Route { route, visitor, grant })
     }
@@ -136,21 +135,37 @@ impl Gatekeeper {
             return Ok(Admission::Mount { grant });
         }
         let identity = self.authenticator.identify(Needs::Token, request.headers, now).await?;
-        let visitor = revocation::check(&self.revocations, identity)?;
-        self.hear(&visitor, request.headers).await?;
+        let (visitor, _) = self.unrevoked(identity, request.headers).await?;
         let peeked = self.limiter.peek(&visitor, request.client, now).await;
         let grant = peeked.map_err(crate::limit::LimitError::from)?;
         Ok(Admission::Quota { visitor, grant })
     }
 
-    /// What the service that Doorward replaces says of a visitor, where it runs beside.
-    async fn hear(&self, visitor: &Visitor, headers: &HeaderMap) -> Result<Heard, RevocationError> {
-        match (&self.old_service, visitor) {
-            (Some(line), Visitor::Caller(_, known)) => {
-                Box::pin(line.hear(&known.word, headers)).await
-            }
-            (None, _) | (_, Visitor::Anonymous) => Ok(Heard::Lately),
-        }
+    /// A visitor of whom nothing was taken back, neither here nor, where it runs beside, by the service
+    /// that Doorward replaces; and how lately that was heard of.
+    async fn unrevoked(
+        &self,
+        identity: Identity,
+        headers: &HeaderMap,
+    ) -> Result<(Visitor, Heard), RevocationError> {
+        let visitor = revocation::check(&self.revocations, identity)?;
+        let heard = match (&self.old_service, &visitor) {
+            (Some(line), Visitor::Caller(_, known)) => line.hear(&known.word, headers).await?,
+            (None, _) | (_, Visitor::Anonymous) => Heard::Lately,
+        };
+        Ok((visitor, heard))
+    }
+
+    /// Checks that what is known of revocations is as new as `route` asks for.
+    fn check_age(
+        &self,
+        route: &Route,
+        visitor: &Visitor,
+        heard: Heard,
+        now: Timestamp,
+    ) -> Result<(), Stale> {
+        let (set, on_stale) = (&self.revocations, route.on_stale_revocations);
+        revocation::check_age(set, heard, visitor, on_stale, self.stale_after, now)
     }
 }
 

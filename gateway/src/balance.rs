@@ -1,5 +1,6 @@
 //! Upstreams: which endpoint a request goes to, and how it is reached.
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
 use std::path::Path;
@@ -49,13 +50,14 @@ pub enum EndpointError {
 pub struct Pool {
     name: String,
     endpoints: Vec<Endpoint>,
-    terms: Terms,
+    reach: Reach,
     peers: RwLock<Vec<HttpPeer>>,
     turn: AtomicUsize,
 }
 
+/// How the endpoints of a pool are reached.
 #[derive(Clone, Debug)]
-struct Terms {
+struct Reach {
     connect: Duration,
     read: Duration,
     /// How long an unused connection is kept; `None`: as long as there is room.
@@ -79,7 +81,7 @@ impl Pool {
     /// # Errors
     /// [`EndpointError`], the first endpoint that cannot be used.
     pub fn new(upstream: &Upstream) -> Result<Self, EndpointError> {
-        let terms = Terms {
+        let reach = Reach {
             connect: upstream.connect_timeout,
             read: upstream.read_timeout,
             // Unused connections are bounded by their number; a timer on each would cost every
@@ -88,7 +90,7 @@ impl Pool {
             roots: None,
             group: 0,
         };
-        let pool = Self::unresolved(&upstream.name, upstream.endpoints.clone(), terms);
+        let pool = Self::unresolved(&upstream.name, upstream.endpoints.clone(), reach);
         pool.resolve()?;
         Ok(pool)
     }
@@ -106,23 +108,23 @@ impl Pool {
             let all = all.iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509));
             Ok::<Arc<CaType>, NoRoots>(all.collect())
         });
-        let terms = Terms {
+        let reach = Reach {
             connect: ADMIN_CONNECT_TIMEOUT,
             read,
             idle: Some(ADMIN_IDLE_TIMEOUT),
             roots: roots.transpose()?,
             group: 1,
         };
-        let pool = Self::unresolved(name, vec![half.admin.clone()], terms);
+        let pool = Self::unresolved(name, vec![half.admin.clone()], reach);
         if let Err(error) = pool.resolve() {
             tracing::warn!("{error}; it is looked up again");
         }
         Ok(pool)
     }
 
-    fn unresolved(name: &str, endpoints: Vec<Endpoint>, terms: Terms) -> Self {
+    fn unresolved(name: &str, endpoints: Vec<Endpoint>, reach: Reach) -> Self {
         let (peers, turn) = (RwLock::default(), AtomicUsize::new(0));
-        Self { name: name.to_owned(), endpoints, terms, peers, turn }
+        Self { name: name.to_owned(), endpoints, reach, peers, turn }
     }
 
     /// The pool of the one Unix socket at `path`.
@@ -170,7 +172,7 @@ impl Pool {
     pub fn has_names(&self) -> bool {
         self.endpoints.iter().any(|endpoint| match endpoint {
             Endpoint::Http { host, .. } | Endpoint::Https { host, .. } => {
-                host.parse::<std::net::IpAddr>().is_err()
+                unbracketed(host).parse::<IpAddr>().is_err()
             }
             Endpoint::Unix(_) => false,
         })
@@ -185,7 +187,8 @@ impl Pool {
             }
             Endpoint::Https { host, port } => {
                 for address in self.addresses(host, *port)? {
-                    peers.push(self.tuned(HttpPeer::new(address, true, host.clone())));
+                    let name = unbracketed(host).to_owned();
+                    peers.push(self.tuned(HttpPeer::new(address, true, name)));
                 }
             }
             Endpoint::Unix(path) => {
@@ -207,9 +210,8 @@ impl Pool {
             host: host.to_owned(),
             why,
         };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let found: Vec<_> =
-            (bare, port).to_socket_addrs().map_err(|e| unresolved(e.to_string()))?.collect();
+        let found = (unbracketed(host), port).to_socket_addrs();
+        let found: Vec<_> = found.map_err(|e| unresolved(e.to_string()))?.collect();
         if found.is_empty() {
             return Err(unresolved("the resolver knows none".to_owned()));
         }
@@ -217,13 +219,51 @@ impl Pool {
     }
 
     fn tuned(&self, mut peer: HttpPeer) -> HttpPeer {
-        peer.options.connection_timeout = Some(self.terms.connect);
-        peer.options.total_connection_timeout = Some(self.terms.connect);
+        peer.options.connection_timeout = Some(self.reach.connect);
+        peer.options.total_connection_timeout = Some(self.reach.connect);
         // An answer is waited for while a body is still being sent, so this covers both ways.
-        peer.options.read_timeout = Some(self.terms.read);
-        peer.options.idle_timeout = self.terms.idle;
-        peer.options.ca.clone_from(&self.terms.roots);
-        peer.group_key = self.terms.group;
+        peer.options.read_timeout = Some(self.reach.read);
+        peer.options.idle_timeout = self.reach.idle;
+        peer.options.ca.clone_from(&self.reach.roots);
+        peer.group_key = self.reach.group;
         peer
+    }
+}
+
+/// A host as a server's certificate names it: of an IPv6 address the brackets belong to the URL
+/// (RFC 3986 §3.2.2).
+fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(url: &str) -> Pool {
+        let second = Duration::from_secs(1);
+        let endpoints = vec![Endpoint::parse(url).unwrap()];
+        let (name, connect_timeout, read_timeout) = ("up".to_owned(), second, second);
+        Pool::new(&Upstream { name, endpoints, connect_timeout, read_timeout }).unwrap()
+    }
+
+    #[test]
+    fn a_server_at_an_ipv6_address_is_held_to_that_address_without_brackets() {
+        for (url, name) in [
+            ("https://[2001:db8::7]:8443", "2001:db8::7"),
+            ("https://192.0.2.7", "192.0.2.7"),
+            ("https://localhost", "localhost"),
+        ] {
+            assert_eq!(pool(url).next().unwrap().sni, name, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_no_name_that_would_have_to_be_looked_up_again() {
+        for (url, has_names) in
+            [("https://[::1]", false), ("http://127.0.0.1", false), ("http://localhost", true)]
+        {
+            assert_eq!(pool(url).has_names(), has_names, "{url}");
+        }
     }
 }

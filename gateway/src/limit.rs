@@ -290,20 +290,19 @@ impl Limiter {
                 continue;
             };
             let subject = Subject { policy: &policy.name, kind, id };
-            let outcome = self.counters.acquire(subject, quotas, cost, terms, now).await;
-            let (taken, lost) = match outcome {
-                Ok(outcome) => (Some(Taken { policy: Arc::clone(policy), outcome }), None),
-                Err(lost) => (None, Some(lost)),
+            let outcome = match self.counters.acquire(subject, quotas, cost, terms, now).await {
+                Ok(outcome) => outcome,
+                Err(lost) => {
+                    self.give_back(&grant.taken, kind, id, cost, terms, now);
+                    return Err(lost.into());
+                }
             };
-            let admitted = taken.as_ref().is_some_and(|taken| taken.outcome.admitted);
-            let before = (!admitted).then(|| mem::take(&mut grant.taken));
-            grant.taken[at] = taken;
-            if let Some(before) = before {
-                self.give_back(&before, kind, id, cost, terms, now).await;
-                return Err(match lost {
-                    Some(lost) => LimitError::Store(lost),
-                    None => LimitError::OverQuota(Box::new(grant.over_quota(id, now))),
-                });
+            if !outcome.admitted {
+                self.give_back(&mem::take(&mut grant.taken), kind, id, cost, terms, now);
+            }
+            grant.taken[at] = Some(Taken { policy: Arc::clone(policy), outcome });
+            if !outcome.admitted {
+                return Err(LimitError::OverQuota(Box::new(grant.over_quota(id, now))));
             }
         }
         Ok(grant)
@@ -325,7 +324,7 @@ impl Limiter {
     }
 
     /// A later policy refused, or could not be asked: what the earlier ones gave was not used.
-    async fn give_back(
+    fn give_back(
         &self,
         taken: &[Option<Taken>],
         kind: SubjectKind,
@@ -337,7 +336,7 @@ impl Limiter {
         for Taken { policy, .. } in taken.iter().flatten() {
             if let Allowance::Limited(quotas) = &policy.allowance {
                 let subject = Subject { policy: &policy.name, kind, id };
-                self.counters.refund(subject, quotas, cost, terms, now).await;
+                self.counters.refund(subject, quotas, cost, terms, now);
             }
         }
     }

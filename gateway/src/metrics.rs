@@ -40,6 +40,16 @@ struct PlaceMetrics {
     duration: Histogram,
 }
 
+/// How a fleet's store of counters does.
+#[derive(Debug)]
+struct FleetMetrics {
+    store_up: IntGauge,
+    store_calls: IntCounter,
+    store_losses: IntCounter,
+    unsettled: IntCounter,
+    gateways: IntGauge,
+}
+
 /// All counters of the gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -66,16 +76,13 @@ pub struct Metrics {
     revocations_lag: Histogram,
     counters: IntGauge,
     counters_displaced: IntGauge,
-    store_up: IntGauge,
-    store_calls: IntCounter,
-    store_losses: IntCounter,
-    unsettled: IntCounter,
-    gateways: IntGauge,
+    /// `None`: the process counts by itself.
+    fleet: Option<FleetMetrics>,
     old_service_up: IntGauge,
     old_service_questions: IntCounter,
     old_service_unanswered: IntCounter,
     issuer_fetches: IntCounterVec,
-    noting_totals: Mutex<()>,
+    raising: Mutex<()>,
     issuer_keys: IntGaugeVec,
     issuer_keys_age: GaugeVec,
 }
@@ -111,16 +118,8 @@ impl Metrics {
             by_class: CLASSES.map(|class| requests.with_label_values(&[name, class])),
             duration: durations.with_label_values(&[name]),
         };
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
+        let counter = |name: &str, help: &str| counter(&registry, name, help);
+        let gauge = |name: &str, help: &str| gauge(&registry, name, help);
         let age = Gauge::new(
             "doorward_revocation_age_seconds",
             "Time since the revocations were known to be complete; grows while they cannot be read",
@@ -204,6 +203,43 @@ impl Metrics {
                 "doorward_limit_counters_displaced",
                 "Counters that made room while they still counted, since the start",
             )?,
+            fleet: None,
+            old_service_up: gauge(
+                "doorward_old_service_up",
+                "Whether the service that is replaced is asked about tokens: 0 where it is not beside, \
+                 and while it is given a rest",
+            )?,
+            old_service_questions: counter(
+                "doorward_old_service_questions_total",
+                "Questions to the service that is replaced whether it has revoked a token",
+            )?,
+            old_service_unanswered: counter(
+                "doorward_old_service_unanswered_total",
+                "Requests for which the service that is replaced should have been asked and gave no \
+                 answer, or was given a rest",
+            )?,
+            refusals,
+            issuer_fetches,
+            raising: Mutex::default(),
+            issuer_keys,
+            issuer_keys_age,
+            registry,
+        };
+        metrics.registry.register(Box::new(requests))?;
+        metrics.registry.register(Box::new(durations))?;
+        metrics.registry.register(Box::new(metrics.refusals.clone()))?;
+        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The same, for a gateway that counts with a fleet.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_fleet(self) -> prometheus::Result<Self> {
+        let counter = |name: &str, help: &str| counter(&self.registry, name, help);
+        let gauge = |name: &str, help: &str| gauge(&self.registry, name, help);
+        let fleet = FleetMetrics {
             store_up: gauge(
                 "doorward_limit_store_up",
                 "Whether the fleet's store of counters is asked: 0 while it is given a rest",
@@ -224,32 +260,8 @@ impl Metrics {
                 "doorward_gateways",
                 "Gateways that the fleet's store of counters has heard of within a minute",
             )?,
-            old_service_up: gauge(
-                "doorward_old_service_up",
-                "Whether the service that is replaced is asked about tokens: 0 where it is not beside, \
-                 and while it is given a rest",
-            )?,
-            old_service_questions: counter(
-                "doorward_old_service_questions_total",
-                "Questions to the service that is replaced whether it has revoked a token",
-            )?,
-            old_service_unanswered: counter(
-                "doorward_old_service_unanswered_total",
-                "Requests for which the service that is replaced should have been asked and gave no \
-                 answer, or was given a rest",
-            )?,
-            refusals,
-            issuer_fetches,
-            noting_totals: Mutex::default(),
-            issuer_keys,
-            issuer_keys_age,
-            registry,
         };
-        metrics.registry.register(Box::new(requests))?;
-        metrics.registry.register(Box::new(durations))?;
-        metrics.registry.register(Box::new(metrics.refusals.clone()))?;
-        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
-        Ok(metrics)
+        Ok(Self { fleet: Some(fleet), ..self })
     }
 
     /// Counts a request that is over; `status` 0 where no answer was written.
@@ -315,44 +327,42 @@ impl Metrics {
 
     /// Notes how the fleet's store of counters does; called when somebody reads the metrics.
     pub fn note_fleet(&self, figures: &Figures) {
-        // Of two that read at once, the second must see what the first has added.
-        let _alone = self.noting_totals.lock();
-        for (counter, total) in [
-            (&self.store_calls, figures.asked),
-            (&self.store_losses, figures.lost),
-            (&self.unsettled, figures.unsettled),
-        ] {
-            counter.inc_by(total.saturating_sub(counter.get()));
-        }
-        self.store_up.set(i64::from(!figures.rests));
-        self.gateways.set(figures.gateways.into());
+        let Some(fleet) = &self.fleet else { return };
+        self.raise([
+            (&fleet.store_calls, figures.asked),
+            (&fleet.store_losses, figures.lost),
+            (&fleet.unsettled, figures.unsettled),
+        ]);
+        fleet.store_up.set(i64::from(!figures.rests));
+        fleet.gateways.set(figures.gateways.into());
     }
 
     /// Notes how the service that is replaced does; called when somebody reads the metrics.
     pub fn note_old_service(&self, figures: &old_service::Figures) {
-        // Of two that read at once, the second must see what the first has added.
-        let _alone = self.noting_totals.lock();
-        for (counter, total) in [
+        self.raise([
             (&self.old_service_questions, figures.asked),
             (&self.old_service_unanswered, figures.unanswered),
-        ] {
-            counter.inc_by(total.saturating_sub(counter.get()));
-        }
+        ]);
         self.old_service_up.set(i64::from(!figures.rests));
     }
 
     /// Notes how another issuer stands; called when somebody reads the metrics.
     pub fn note_issuer(&self, standing: &IssuerStanding) {
         let issuer = &*standing.issuer;
-        // Of two that read at once, the second must see what the first has added.
-        let _alone = self.noting_totals.lock();
-        for (outcome, total) in [("ok", standing.succeeded), ("failed", standing.failed)] {
-            let counter = self.issuer_fetches.with_label_values(&[issuer, outcome]);
-            counter.inc_by(total.saturating_sub(counter.get()));
-        }
+        let fetches = |outcome| self.issuer_fetches.with_label_values(&[issuer, outcome]);
+        self.raise([(&fetches("ok"), standing.succeeded), (&fetches("failed"), standing.failed)]);
         self.issuer_keys.with_label_values(&[issuer]).set(standing.keys as i64);
         let age = standing.age.map_or(f64::NAN, |age| age.as_secs_f64());
         self.issuer_keys_age.with_label_values(&[issuer]).set(age);
+    }
+
+    /// Raises each counter to its total, as somebody else counts it.
+    fn raise<const N: usize>(&self, totals: [(&IntCounter, u64); N]) {
+        // Of two that read at once, the second must see what the first has added.
+        let _alone = self.raising.lock();
+        for (counter, total) in totals {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     /// All of it, in the text format.
@@ -382,9 +392,49 @@ impl ProcessMetrics {
     }
 }
 
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
 fn text_of(registry: &Registry) -> String {
     let mut text = Vec::new();
     // Writing to a Vec cannot fail, and what fails to encode is left out.
     let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
     String::from_utf8(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        let config = config::embedded(&|_| None, std::path::Path::new(".")).unwrap();
+        Metrics::new(&RouteTable::new(&config), false).unwrap()
+    }
+
+    #[test]
+    fn how_a_fleet_does_is_told_only_where_there_is_one_and_totals_are_not_added_twice() {
+        let figures = Figures { asked: 7, lost: 2, unsettled: 1, gateways: 3, rests: false };
+        let alone = metrics();
+        alone.note_fleet(&figures);
+        for name in ["doorward_limit_store", "doorward_limit_unsettled", "doorward_gateways"] {
+            assert!(!alone.render().contains(name), "{name}");
+        }
+        let shared = metrics().with_fleet().unwrap();
+        for _ in 0..2 {
+            shared.note_fleet(&figures);
+        }
+        for line in ["store_calls_total 7", "store_losses_total 2", "store_up 1"] {
+            assert!(shared.render().contains(&format!("doorward_limit_{line}\n")), "{line}");
+        }
+        assert!(shared.render().contains("doorward_gateways 3\n"));
+    }
 }

@@ -52,6 +52,12 @@ use crate::visit::Way;
 /// How long the body of a refused request is read and thrown away to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// There is an admin API elsewhere, and its name has no address yet.
+const ADMIN_UNRESOLVED: ErrorType = ErrorType::Custom("the admin API has no address yet");
+
+/// The admin API was there, and does not know this gateway.
+const GATEWAY_UNKNOWN: ErrorType = ErrorType::Custom("the admin API does not take our token");
+
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The proxy, as pingora asks it.
@@ -200,9 +206,8 @@ impl ProxyHttp for Proxy {
                 self.snapshot.pools.get(route.upstream)
             }
             Way::Mount => {
-                // An admin API elsewhere whose name has no address yet.
                 let peer = self.snapshot.admin.next();
-                return peer.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute));
+                return peer.ok_or_else(|| Error::new_up(ADMIN_UNRESOLVED));
             }
             Way::Nowhere => None,
         };
@@ -248,7 +253,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         // It is this gateway that is not known there, not the client.
         if matches!(visit.way, Way::Mount) && is_for_the_fleet(response) {
-            return Err(Error::new_up(ErrorType::ConnectRefused));
+            return Err(Error::new_up(GATEWAY_UNKNOWN));
         }
         visit.sign(response)
     }
@@ -283,7 +288,7 @@ impl ProxyHttp for Proxy {
         visit: &mut Self::CTX,
     ) -> FailToProxy {
         let refusal = match &visit.way {
-            Way::Mount if is_no_connection(error) => Some(UpstreamFault::AdminAway.into()),
+            Way::Mount if is_admin_away(error) => Some(UpstreamFault::AdminAway.into()),
             _ => refusal_of(error),
         };
         let code = match refusal {
@@ -409,13 +414,16 @@ fn is_for_the_fleet(response: &ResponseHeader) -> bool {
         && response.headers.get(WWW_AUTHENTICATE).is_some_and(|it| it == front::FLEET_CHALLENGE)
 }
 
-/// Whether nothing was sent to the other side, since there was no connection to it.
-fn is_no_connection(error: &Error) -> bool {
+/// Whether the admin API was asked for nothing: there was no connection to it, or it does not know
+/// this gateway.
+fn is_admin_away(error: &Error) -> bool {
     use ErrorType::ConnectTimedout;
     use ErrorType::TLSHandshakeTimedout;
     let kind = error.etype();
     *error.esource() == ErrorSource::Upstream
-        && (is_about_connecting(kind) || matches!(kind, ConnectTimedout | TLSHandshakeTimedout))
+        && (is_about_connecting(kind)
+            || matches!(kind, ConnectTimedout | TLSHandshakeTimedout)
+            || [ADMIN_UNRESOLVED, GATEWAY_UNKNOWN].contains(kind))
 }
 
 fn is_about_connecting(kind: &ErrorType) -> bool {

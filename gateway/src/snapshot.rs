@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Config;
-use config::Fleet;
 use config::GatewayHalf;
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -13,6 +12,7 @@ use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use kernel::time::Timestamp;
 use kernel::token::Profile;
+use tokio::time::Instant;
 
 use crate::access_log::AccessLog;
 use crate::admission::Gatekeeper;
@@ -65,7 +65,7 @@ pub enum AdminEnd<'a> {
     /// In this process, behind the Unix socket at this path.
     Here(&'a Path),
     /// Elsewhere.
-    Apart(&'a Fleet, &'a GatewayHalf),
+    Apart(&'a GatewayHalf),
 }
 
 /// A configuration that cannot be put to work here and now.
@@ -96,6 +96,10 @@ impl Snapshot {
     ) -> Result<Self, SnapshotError> {
         let routes = RouteTable::new(config);
         let metrics = Metrics::new(&routes, config.test_mode)?;
+        let metrics = match &counters {
+            Counters::Shared(_) => metrics.with_fleet()?,
+            Counters::Here(_) => metrics,
+        };
         let auth = &config.auth;
         let profile = Profile {
             issuer: auth.issuer.as_str().into(),
@@ -107,8 +111,8 @@ impl Snapshot {
         let cache_bytes = auth.token_cache_bytes;
         let (admin, fleet_token) = match admin {
             AdminEnd::Here(socket) => (Pool::unix(ADMIN_NAME, socket, ADMIN_READ_TIMEOUT)?, None),
-            AdminEnd::Apart(fleet, half) => {
-                (Pool::apart(ADMIN_NAME, half, ADMIN_READ_TIMEOUT)?, Some(token_header(fleet)))
+            AdminEnd::Apart(half) => {
+                (Pool::apart(ADMIN_NAME, half, ADMIN_READ_TIMEOUT)?, Some(token_header(half)))
             }
         };
         Ok(Self {
@@ -137,16 +141,22 @@ impl Snapshot {
 
     /// Looks names up again and sweeps out what has expired, for as long as it runs.
     pub async fn keep_fresh(self: Arc<Self>) {
+        let mut due = Due::default();
         loop {
-            self.gatekeeper.limiter.sweep(kernel::time::now());
+            let is_everything_due = due.is_everything(Instant::now());
+            if is_everything_due {
+                self.gatekeeper.limiter.sweep(kernel::time::now());
+            }
             let snapshot = Arc::clone(&self);
             // The system's resolver blocks.
-            let looked_up = tokio::task::spawn_blocking(move || snapshot.look_up());
+            let looked_up = tokio::task::spawn_blocking(move || match is_everything_due {
+                true => look_up(snapshot.pools.iter().chain([&snapshot.admin])),
+                false => look_up([&snapshot.admin]),
+            });
             if looked_up.await.is_err() {
                 tracing::error!("names of back ends could not be looked up");
             }
-            let is_found = self.admin.endpoints() > 0;
-            tokio::time::sleep(if is_found { FRESHEN_EVERY } else { FIND_EVERY }).await;
+            tokio::time::sleep_until(due.next(Instant::now(), self.admin.endpoints() > 0)).await;
         }
     }
 
@@ -169,15 +179,6 @@ impl Snapshot {
             });
         }
         Ok(())
-    }
-
-    fn look_up(&self) {
-        let all = self.pools.iter().chain([&self.admin]);
-        for pool in all.filter(|pool| pool.has_names()) {
-            if let Err(error) = pool.resolve() {
-                tracing::warn!("{error}; the addresses found before go on being used");
-            }
-        }
     }
 
     /// How long ago the revocations were known to be complete, where that is too long.
@@ -207,5 +208,58 @@ impl Snapshot {
             self.metrics.note_issuer(&issuer.standing());
         }
         self.metrics.render()
+    }
+}
+
+fn look_up<'a>(pools: impl IntoIterator<Item = &'a Pool>) {
+    for pool in pools.into_iter().filter(|pool| pool.has_names()) {
+        if let Err(error) = pool.resolve() {
+            tracing::warn!("{error}; the addresses found before go on being used");
+        }
+    }
+}
+
+/// When to freshen everything, and when only to look for the admin API.
+#[derive(Debug, Default)]
+struct Due {
+    /// When everything was freshened; `None`: never yet.
+    freshened: Option<Instant>,
+}
+
+impl Due {
+    /// Whether it is time for everything, which then was freshened `now`.
+    fn is_everything(&mut self, now: Instant) -> bool {
+        let is_due = self.freshened.is_none_or(|at| now >= at + FRESHEN_EVERY);
+        if is_due {
+            self.freshened = Some(now);
+        }
+        is_due
+    }
+
+    /// When to look again, by whether the admin API `is_found`.
+    fn next(&self, now: Instant, is_found: bool) -> Instant {
+        let everything = self.freshened.map_or(now, |at| at + FRESHEN_EVERY);
+        if is_found { everything } else { everything.min(now + FIND_EVERY) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_the_admin_api_is_looked_for_each_second_everything_else_is_freshened_every_thirty() {
+        let start = Instant::now();
+        let (mut due, mut at, mut freshened) = (Due::default(), start, Vec::new());
+        let mut looks = 0;
+        while at <= start + 2 * FRESHEN_EVERY {
+            looks += 1;
+            if due.is_everything(at) {
+                freshened.push((at - start).as_secs());
+            }
+            at = due.next(at, false);
+        }
+        assert_eq!((looks, &freshened[..]), (61, &[0, 30, 60][..]));
+        assert_eq!(due.next(at, true), start + 3 * FRESHEN_EVERY, "it was found");
     }
 }

@@ -1,9 +1,9 @@
-//! HTTP calls to other servers (sign-in providers, issuers of tokens, the other half of a fleet): bounded in time and
-//! bytes, and to nobody but whom was meant.
+//! HTTP calls to other servers: sign-in providers, issuers of tokens, and from a gateway to its admin
+//! API. Each is bounded in time and bytes, and goes to nobody but whom was meant.
 //!
-//! TLS is ring's, with the root certificates of the system. Redirects are not followed: an answer
-//! that leads elsewhere would take codes and secrets there. Proxies of the environment are not used:
-//! it says nothing of where they go either.
+//! TLS is ring's; it trusts the root certificates of the system, or those alone that are given.
+//! Redirects are not followed: an answer that leads elsewhere would take codes and secrets there.
+//! Proxies of the environment are not used: nobody has said that they may see these calls.
 
 use std::sync::Arc;
 use std::time::Duration;

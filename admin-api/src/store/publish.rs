@@ -255,7 +255,7 @@ impl Publisher<'_> {
     }
 
     async fn send_heartbeat(&mut self, here: Position, at: Timestamp) -> Result<Flushed, Fault> {
-        let beat = Heartbeat { log_id: here.log_id, last: here.seq, at_ms: at.as_millis() };
+        let beat = Heartbeat { log_id: here.log_id, last: here.seq, at };
         if !self.may_send() || self.stream.heartbeat(beat).await? != Placed::Added {
             self.is_sure = false;
             return Ok(Flushed::Again);

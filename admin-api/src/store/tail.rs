@@ -29,9 +29,6 @@ use crate::clock::Clock;
 /// How often another process' writes are looked for.
 pub(super) const POLL_EVERY: Duration = Duration::from_millis(40);
 
-/// How often the set is told to forget what has expired.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-
 /// How long an act waits to be seen at the edge before it is answered all the same.
 const SEEN_WITHIN: Duration = Duration::from_millis(250);
 
@@ -70,22 +67,19 @@ pub(crate) async fn follow(
     let mut written = database.written();
     let mut poll = interval(POLL_EVERY);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut forget = interval(FORGET_EVERY);
     let mut failing = false;
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             _ = written.changed() => {}
-            _ = forget.tick() => {
-                if follower.tidy_up(clock.now()) {
-                    tracing::warn!("the revocation set was over its bound, and is filled anew");
-                }
-                continue;
-            }
             _ = poll.tick() => {}
         }
-        match follower.catch_up(&mut feed, clock.now()).await {
+        let now = clock.now();
+        if follower.tidy_up_if_due(now) {
+            tracing::warn!("the revocation set was over its bound, and is filled anew");
+        }
+        match follower.catch_up(&mut feed, now).await {
             Ok(()) => {
                 progress.0.send_replace(follower.position().map(|at| at.seq));
                 if failing {

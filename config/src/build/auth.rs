@@ -25,6 +25,17 @@ use crate::values::sealing_problem;
 use crate::values::secret_problem;
 use crate::values::written_problem;
 
+/// Checks that verified tokens are remembered at all: what the service that is replaced says of one is
+/// kept with it, or it would be asked at every request, and not be heeded while it is away.
+pub(super) fn check_remembers_tokens(field: &Field<AuthFile>, context: &mut Context<'_, '_, '_>) {
+    let Some(bytes) = field.value.as_ref().map(|file| &file.token_cache_bytes) else { return };
+    if bytes.value.as_ref().is_some_and(|bytes| bytes.0 == 0) {
+        let message = "with `redis.beside_old_service` it cannot be 0: what the old service says of \
+                       a token is kept there";
+        context.fault(&bytes.at, message);
+    }
+}
+
 pub(super) fn auth(
     field: Field<AuthFile>,
     listen: Option<&Listen>,

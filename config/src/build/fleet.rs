@@ -25,9 +25,9 @@ pub(super) fn is_of_a_gateway(field: &Field<FleetFile>) -> bool {
 pub(super) fn fleet(field: Field<FleetFile>, context: &mut Context<'_, '_, '_>) -> Option<Fleet> {
     let file = field.value?;
     let token = token(&file.token, context);
-    let admin = admin(&file, context);
-    let gateway = gateway(&file, context);
-    Some(Fleet { token: token?, admin, gateway })
+    let admin = admin(&file, token.as_ref(), context);
+    let gateway = gateway(&file, token.as_ref(), context);
+    Some(Fleet { admin, gateway })
 }
 
 fn token(field: &Field<SecretRef>, context: &mut Context<'_, '_, '_>) -> Option<Secret> {
@@ -43,7 +43,11 @@ fn token(field: &Field<SecretRef>, context: &mut Context<'_, '_, '_>) -> Option<
     Some(secret)
 }
 
-fn admin(file: &FleetFile, context: &mut Context<'_, '_, '_>) -> Option<AdminHalf> {
+fn admin(
+    file: &FleetFile,
+    token: Option<&Secret>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<AdminHalf> {
     let (certificate, private_key) = (&file.certificate, &file.private_key);
     for (one, other, name) in
         [(certificate, private_key, "private_key"), (private_key, certificate, "certificate")]
@@ -65,7 +69,7 @@ fn admin(file: &FleetFile, context: &mut Context<'_, '_, '_>) -> Option<AdminHal
         );
         context.fault(&file.listen.at, message);
     }
-    Some(AdminHalf { listen, proof })
+    Some(AdminHalf { token: token?.clone(), listen, proof })
 }
 
 fn proof(file: &FleetFile, context: &mut Context<'_, '_, '_>) -> Option<Proof> {
@@ -78,7 +82,11 @@ fn proof(file: &FleetFile, context: &mut Context<'_, '_, '_>) -> Option<Proof> {
     Some(Proof { certificate: certificate?, private_key: private_key? })
 }
 
-fn gateway(file: &FleetFile, context: &mut Context<'_, '_, '_>) -> Option<GatewayHalf> {
+fn gateway(
+    file: &FleetFile,
+    token: Option<&Secret>,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<GatewayHalf> {
     let ca = certificates(&file.ca, context);
     let is_https =
         file.admin_url.value.as_ref().is_none_or(|Origin(url)| url.starts_with("https:"));
@@ -90,7 +98,7 @@ fn gateway(file: &FleetFile, context: &mut Context<'_, '_, '_>) -> Option<Gatewa
     let Origin(admin_url) = file.admin_url.value.clone()?;
     let admin = Endpoint::parse(&admin_url);
     let admin = admin.map_err(|error| context.fault(&file.admin_url.at, error)).ok()?;
-    Some(GatewayHalf { admin_url, admin, ca })
+    Some(GatewayHalf { token: token?.clone(), admin_url, admin, ca })
 }
 
 /// Certificates are no secrets, and may be written in the file.

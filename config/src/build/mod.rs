@@ -58,6 +58,9 @@ pub(crate) fn config(
     let listen = listen::listen(file.listen, context);
     let database = servers::database(file.database, data_dir.as_deref(), context);
     let redis = servers::redis(file.redis, context);
+    if redis.as_ref().is_some_and(|redis| redis.beside_old_service) {
+        auth::check_remembers_tokens(&file.auth, context);
+    }
     let celery = servers::celery(file.celery, context);
     let signs = !fleet::is_of_a_gateway(&file.fleet);
     let fleet = fleet::fleet(file.fleet, context);

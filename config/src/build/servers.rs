@@ -155,7 +155,7 @@ pub(super) fn redis(
     let Some(file) = field.value else { return Some(Redis::at(url.secret())) };
     password(&mut url.server, &file.url, &file.password, context);
     let ca = certificates(&file.ca, context);
-    if file.ca.given && !url.scheme.starts_with("rediss") {
+    if file.ca.given && !url.uses_tls() {
         context.fault(&file.ca.at, "it is of no use without TLS: the URL begins with `redis://`");
     }
     Some(Redis {

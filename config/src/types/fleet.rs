@@ -9,8 +9,6 @@ use super::Endpoint;
 /// How gateways and an admin API that run apart find each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
-    /// What they know each other by; at least 32 bytes.
-    pub token: Secret,
     /// What `doorward admin` needs.
     pub admin: Option<AdminHalf>,
     /// What `doorward gateway` needs.
@@ -20,6 +18,8 @@ pub struct Fleet {
 /// Where gateways find the admin API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminHalf {
+    /// What gateways are known by; at least 32 bytes.
+    pub token: Secret,
     /// The address for gateways.
     pub listen: SocketAddr,
     /// What it proves with who it is; `None`, in the clear, on loopback alone.
@@ -38,6 +38,8 @@ pub struct Proof {
 /// How a gateway reaches the admin API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayHalf {
+    /// What the admin API knows it by; at least 32 bytes.
+    pub token: Secret,
     /// Scheme, host and port, without a final slash: `https`, or `http` on loopback alone.
     pub admin_url: String,
     /// The same, as it is connected to.

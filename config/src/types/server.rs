@@ -18,6 +18,7 @@ use super::Limits;
 use super::Mail;
 use super::Route;
 use super::Upstream;
+use crate::database::uses_tls;
 
 /// Everything an operator decides, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,7 +166,7 @@ impl Redis {
 
     /// Whether it is spoken to through TLS.
     pub fn uses_tls(&self) -> bool {
-        self.url.expose().starts_with("rediss")
+        uses_tls(self.url.expose())
     }
 }
 

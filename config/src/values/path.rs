@@ -14,6 +14,10 @@ use crate::types::PathPattern;
 /// The longest path of a route, in bytes.
 const PATH_BYTES_MAX: usize = 1024;
 
+/// What a path may have beside letters and digits: `pchar` of RFC 3986 §3.3 without `%` and `;`,
+/// which allow two spellings of one path.
+const SIGNS: &str = "-._~!$&'()*+,=:@/";
+
 impl PathPattern {
     /// Reads `/segment/prefix`, or `=/exact`.
     ///
@@ -29,13 +33,12 @@ impl PathPattern {
             return bad("does not begin with `/`");
         }
         if path.len() > PATH_BYTES_MAX {
-            return bad("is longer than 1024 bytes");
+            return bad(&format!("is longer than {PATH_BYTES_MAX} bytes"));
         }
-        // `pchar` of RFC 3986 §3.3 without `%` and `;`, which allow two spellings of one path.
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@/".contains(c);
+        let plain = |c: char| c.is_ascii_alphanumeric() || SIGNS.contains(c);
         if let Some(odd) = path.chars().find(|c| !plain(*c)) {
             let odd = odd.escape_default();
-            return bad(&format!("has `{odd}` in it, which no canonical path of a route has"));
+            return bad(&format!("has `{odd}` in it: use letters, digits and `{SIGNS}`"));
         }
         if path.contains("//") {
             return bad("has an empty segment `//`");

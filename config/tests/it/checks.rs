@@ -4,10 +4,12 @@ use config::Access;
 use config::Database;
 use config::Environment;
 use config::PathPattern;
+use config::Redis;
 use kernel::front::AUTH_MOUNTS;
 use kernel::front::HEALTH_MOUNTS;
 use kernel::front::OPEN_MOUNTS;
 use kernel::limit::Allowance;
+use kernel::secret::Secret;
 
 use crate::SECRET;
 use crate::faults;
@@ -515,4 +517,51 @@ fn revocations_are_shared_with_the_old_service_only_where_it_is_said_and_there_i
     let by_variable = "redis.beside_old_service = true";
     assert_eq!(beside(by_variable, &[("REDIS_HOST", "r")]), Some(true));
     one_fault(by_variable, "the key `url` is missing");
+}
+
+#[test]
+fn beside_the_old_service_tokens_must_be_remembered() {
+    let text = |bytes: u64, beside: bool| {
+        format!(
+            "auth.token_cache_bytes = {bytes}\n\
+             redis = {{ url = \"redis://r\", beside_old_service = {beside} }}"
+        )
+    };
+    one_fault(
+        &text(0, true),
+        "auth.token_cache_bytes: with `redis.beside_old_service` it cannot be 0: what the old \
+         service says of a token is kept there",
+    );
+    for (bytes, beside) in [(1, true), (0, false)] {
+        assert!(parse(&text(bytes, beside)).is_ok(), "{bytes} {beside}");
+    }
+}
+
+#[test]
+fn a_redis_of_which_only_the_url_is_said_is_as_the_file_has_it() {
+    let read = parse("redis.url = \"redis://r/7\"").unwrap().redis;
+    assert_eq!(read, Some(Redis::at(Secret::new("redis://r/7"))));
+}
+
+#[test]
+fn the_number_of_a_redis_database_is_at_most_255_wherever_one_is_named() {
+    let texts = |number: u32| {
+        let url = format!("redis://r/{number}");
+        [
+            format!("redis.url = \"{url}\""),
+            format!("celery.broker_url = \"{url}\""),
+            format!("celery = {{ broker_url = \"redis://r\", result_backend = \"{url}\" }}"),
+        ]
+    };
+    for text in texts(255) {
+        assert!(parse(&text).is_ok(), "{text}");
+    }
+    for text in texts(256) {
+        one_fault(&text, "the Redis database is not a number from 0 to 255");
+    }
+    for variable in ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"] {
+        let text = "celery.broker_url = \"redis://r\"";
+        let faults = faults_with(text, &[(variable, "redis://r/256")]);
+        assert!(faults[0].ends_with("not a number from 0 to 255"), "{faults:#?}");
+    }
 }

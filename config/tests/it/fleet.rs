@@ -47,7 +47,7 @@ fn each_half_is_read_with_what_it_needs() {
     );
     let fleet = config.unwrap().fleet.unwrap();
     let (admin, gateway) = (fleet.admin.unwrap(), fleet.gateway.unwrap());
-    assert_eq!(fleet.token.expose(), SECRET);
+    assert_eq!([&admin.token, &gateway.token].map(|token| token.expose()), [SECRET; 2]);
     assert_eq!(admin.listen.to_string(), "0.0.0.0:9443");
     assert_eq!(admin.proof.unwrap().certificate.expose(), CERTIFICATE_PEM);
     assert_eq!(gateway.admin_url, "https://admin.example.com:9443");

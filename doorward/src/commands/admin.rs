@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use admin_api::AdminApi;
 use admin_api::Clock;
@@ -13,14 +12,13 @@ use gateway::ops;
 use gateway::ops::Readiness;
 use stores::redis::stream::publisher::StreamPublisher;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::first_admin;
-use super::greeting::of_the_first_administrator;
+use super::greeting;
 use super::house;
+use super::house::duty::Duties;
 use super::house::office::FleetGate;
 use super::house::office::Office;
-use super::house::post::Posts;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -45,7 +43,7 @@ pub(crate) fn admin(place: &Place, admin: &Admin) -> anyhow::Result<ExitCode> {
 
 async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode> {
     keys::provide_seal(&mut config, &data_dir)?;
-    let (fleet, half) = settings::admin_half(&config)?;
+    let half = settings::admin_half(&config)?;
     let keys = keys::ring(&config, &data_dir)?;
     let door = make_room(FleetDoor::of(half)?);
     // All that can fail for want of a place comes first.
@@ -62,15 +60,15 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let password = first_admin::ensure(&api, &data_dir).await?;
 
     let (close_office, office_closes) = watch::channel(false);
-    let posts = Posts::new(office_closes);
-    let office = Office { api: Arc::clone(&api), posts: posts.clone() };
-    let gate = FleetGate { door, token: fleet.token.clone(), listener };
+    let duties = Duties::new(office_closes);
+    let office = Office { api: Arc::clone(&api), duties: duties.clone() };
+    let gate = FleetGate { door, token: half.token.clone(), listener };
     let stream = config.redis.as_ref().zip(redis.as_ref());
     let stream = stream.map(|(of, redis)| StreamPublisher::new(redis, &of.namespace));
     let office = tokio::spawn(office.work_for_the_fleet(gate, stream));
 
     let readiness =
-        Arc::new(Readiness::new(vec![("admin api", Box::new(move || posts.are_held()))]));
+        Arc::new(Readiness::new(vec![("admin api", Box::new(move || duties.are_fulfilled()))]));
     let metrics = ProcessMetrics::new()?;
     let meter = Arc::new(move || metrics.render());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
@@ -80,7 +78,7 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     stage::announce(&config);
     readiness.started();
     data_dir.publish(&[], Some(address), ops_address)?;
-    of_the_first_administrator(&password);
+    greeting::tell(&greeting::note(&password), &password);
     tracing::info!(
         "an admin API for gateways at {address}{}; probes and management at {ops_address}",
         if half.proof.is_some() { "" } else { ", in the clear" },
@@ -90,7 +88,8 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     tracing::info!("ending: nothing new is taken, the requests under way are finished");
     readiness.closing();
     close_office.send_replace(true);
-    let code = ended(office, signals, config.listen.drain_timeout).await;
+    let left = || "requests".to_owned();
+    let code = signals.wait_for_the_end(office, config.listen.drain_timeout, left).await;
     house::redis::tell_what_waits(&api).await;
     Ok(code)
 }
@@ -106,20 +105,4 @@ fn make_room(door: FleetDoor) -> FleetDoor {
         );
     }
     door.at_most(connections_max)
-}
-
-/// Waits for the office to close, but no longer than `drain_timeout` or until a second signal.
-async fn ended(office: JoinHandle<()>, mut signals: Signals, drain_timeout: Duration) -> ExitCode {
-    tokio::select! {
-        biased;
-        _ = office => ExitCode::SUCCESS,
-        () = tokio::time::sleep(drain_timeout) => {
-            tracing::warn!("requests were cut: they took too long");
-            ExitCode::SUCCESS
-        }
-        () = signals.next() => {
-            tracing::warn!("a second signal: requests are cut");
-            ExitCode::FAILURE
-        }
-    }
 }

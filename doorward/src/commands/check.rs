@@ -9,6 +9,7 @@ use config::Config;
 use gateway::fleet::line::Line;
 use serde_json::json;
 
+use super::house::redis::tls_of;
 use crate::arguments::Check;
 use crate::arguments::Format;
 use crate::arguments::Place;
@@ -59,15 +60,17 @@ pub(crate) fn check(place: &Place, check: &Check) -> anyhow::Result<ExitCode> {
 /// Whether what `config` names can be used, by whichever half it is for.
 fn usable(config: &Config) -> anyhow::Result<()> {
     Schema::check_name(&config.database)?;
-    let (admin, gateway) = match &config.fleet {
-        Some(fleet) => (fleet.admin.as_ref(), fleet.gateway.as_ref().map(|half| (fleet, half))),
-        None => (None, None),
-    };
+    let fleet = config.fleet.as_ref();
+    let admin = fleet.and_then(|fleet| fleet.admin.as_ref());
+    let gateway = fleet.and_then(|fleet| fleet.gateway.as_ref());
+    if let Some(redis) = &config.redis {
+        tls_of(redis)?;
+    }
     if let Some(half) = admin {
         FleetDoor::of(half)?;
     }
-    if let Some((fleet, half)) = gateway {
-        Line::new(fleet, half)?;
+    if let Some(half) = gateway {
+        Line::new(half)?;
     }
     match (admin, gateway) {
         (None, Some(_)) => keys::ring_at_the_edge(config).map(|_| ()),

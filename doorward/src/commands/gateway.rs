@@ -22,10 +22,10 @@ use stores::redis::stream::reader::StreamReader;
 use tokio::sync::watch;
 
 use super::house;
+use super::house::duty::Duties;
 use super::house::edge;
 use super::house::edge::Edge;
 use super::house::edge::Means;
-use super::house::post::Posts;
 use super::house::redis::tls_of;
 use super::house::signals::Signals;
 use super::house::stage;
@@ -51,9 +51,9 @@ pub(crate) fn gateway(place: &Place, gateway: &Gateway) -> anyhow::Result<ExitCo
 
 async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow::Result<ExitCode> {
     edge::make_room(&mut config);
-    let (fleet, half) = settings::gateway_half(&config)?;
+    let half = settings::gateway_half(&config)?;
     let keys = keys::ring_at_the_edge(&config)?;
-    let line = Line::new(fleet, half)?;
+    let line = Line::new(half)?;
     // All that can fail for want of a place comes first.
     let public = edge::listen(&config)?;
     let ops_listener = listeners::tcp(config.listen.ops)?;
@@ -63,16 +63,16 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
     let means = Means {
         keys: Arc::clone(&keys),
         revocations: Arc::clone(&revocations),
-        admin: AdminEnd::Apart(fleet, half),
+        admin: AdminEnd::Apart(half),
         old_service: house::redis::old_service(&config, redis.as_ref()),
         redis,
     };
-    let edge = Edge::open(&config, public, workers, means).await?;
-    let (close_posts, closes) = watch::channel(false);
-    let posts = Posts::new(closes);
+    let edge = Edge::prepare(&config, means).await?;
+    let (close_duties, closes) = watch::channel(false);
+    let duties = Duties::new(closes);
     let wait = follow::wait_within(config.auth.revocation_stale_after);
     let keys_known = Arc::new(AtomicBool::new(false));
-    let (held, follower, known) = (posts.clone(), edge.follower(), Arc::clone(&keys_known));
+    let (doing, follower, known) = (duties.clone(), edge.follower(), Arc::clone(&keys_known));
     let stream = stream_of(&config)?;
     let posted = tokio::spawn(async move {
         let feed = line.clone();
@@ -92,15 +92,15 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
         };
         let keys = follow::keys(line, keys, known, wait, jitter);
         tokio::join!(
-            held.hold_for_ever("the feed of revocations", revocations),
-            held.hold_for_ever("the feed of keys", keys),
+            doing.fulfil_for_ever("the feed of revocations", revocations),
+            doing.fulfil_for_ever("the feed of keys", keys),
         );
     });
 
     let readiness = Readiness::new(vec![
         ("revocations", Box::new(move || revocations.is_ready())),
         ("signing keys", Box::new(move || keys_known.load(Ordering::Acquire))),
-        ("feeds", Box::new(move || posts.are_held())),
+        ("feeds", Box::new(move || duties.are_fulfilled())),
     ]);
     let readiness = Arc::new(readiness.with_remark(edge.remark()));
     let snapshot = Arc::clone(&edge.snapshot);
@@ -110,6 +110,8 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
 
     let signals = Signals::listen()?;
     stage::announce(&config);
+    // Last: whatever a client asks for, there is somebody at work for it.
+    let edge = edge.open(&config.listen, public, workers)?;
     readiness.started();
     data_dir.publish(&edge.addresses, None, ops_address)?;
     tracing::info!(
@@ -119,7 +121,7 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
     );
 
     let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout).await;
-    close_posts.send_replace(true);
+    close_duties.send_replace(true);
     let _ = posted.await;
     Ok(code)
 }

@@ -29,21 +29,21 @@ pub(crate) fn greeting(
          Sign in:       TOKEN=$(curl -s {url}/auth/login -d username=admin {field} | \
          sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')\n\
          Call through:  curl -i -H \"Authorization: Bearer $TOKEN\" {url}{path}\n\
-         Be refused:    curl -i {url}{path}\n"
+         Be refused:    curl -i {url}{path}\n\n"
     )
 }
 
-/// Tells who the first administrator is, where that is worth telling.
-pub(crate) fn of_the_first_administrator(password: &Password) {
-    let note = note(password);
+/// Tells whoever starts Doorward the `text`, which holds `password` if that is shown at all.
+pub(crate) fn tell(text: &str, password: &Password) {
     match password {
         // To the terminal that was asked about, and into no file.
-        Password::Shown(_) => eprint!("{note}"),
-        _ => print!("{note}"),
+        Password::Shown(_) => eprint!("{text}"),
+        Password::Theirs | Password::InEnvironment | Password::InFile(_) => print!("{text}"),
     }
 }
 
-fn note(password: &Password) -> String {
+/// Who the first administrator is, where that is worth telling.
+pub(crate) fn note(password: &Password) -> String {
     match password {
         Password::Theirs | Password::InEnvironment => String::new(),
         Password::Shown(secret) => format!(

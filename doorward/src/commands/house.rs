@@ -10,7 +10,7 @@ pub(crate) mod stage;
 
 pub(crate) mod signals;
 
-pub(crate) mod post;
+pub(crate) mod duty;
 
 pub(crate) mod office;
 

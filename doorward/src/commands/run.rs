@@ -18,14 +18,13 @@ use tokio::sync::watch;
 
 use super::echo;
 use super::first_admin;
-use super::first_admin::Password;
-use super::greeting::greeting;
+use super::greeting;
 use super::house;
+use super::house::duty::Duties;
 use super::house::edge;
 use super::house::edge::Edge;
 use super::house::edge::Means;
 use super::house::office::Office;
-use super::house::post::Posts;
 use super::house::signals::Signals;
 use super::house::stage;
 use super::listeners;
@@ -85,15 +84,15 @@ async fn serve(
         redis,
         old_service,
     };
-    let edge = Edge::open(&config, public, workers, means).await?;
+    let edge = Edge::prepare(&config, means).await?;
     let (close_office, office_closes) = watch::channel(false);
-    let posts = Posts::new(office_closes);
-    let office = Office { api: Arc::clone(&api), posts: posts.clone() };
+    let duties = Duties::new(office_closes);
+    let office = Office { api: Arc::clone(&api), duties: duties.clone() };
     let office = tokio::spawn(office.work_within(admin_listener, edge.follower()));
 
     let readiness = Readiness::new(vec![
         ("revocations", Box::new(move || revocations.is_ready())),
-        ("admin api", Box::new(move || posts.are_held())),
+        ("admin api", Box::new(move || duties.are_fulfilled())),
     ]);
     let readiness = Arc::new(readiness.with_remark(edge.remark()));
     let snapshot = Arc::clone(&edge.snapshot);
@@ -108,15 +107,13 @@ async fn serve(
             "`[fleet]` is for `doorward gateway` and `doorward admin`: here both are one"
         );
     }
+    // Last: whatever a client asks for, there is somebody at work for it.
+    let edge = edge.open(&config.listen, public, workers)?;
     readiness.started();
     data_dir.publish(&edge.addresses, None, ops_address)?;
     if let Some(first) = edge.addresses.first() {
-        let greeting = greeting(*first, ops_address, example_path(&config), &password);
-        match password {
-            // To the terminal that was asked about, and into no file.
-            Password::Shown(_) => eprintln!("{greeting}"),
-            _ => println!("{greeting}"),
-        }
+        let text = greeting::greeting(*first, ops_address, example_path(&config), &password);
+        greeting::tell(&text, &password);
     }
     tracing::info!(
         "serving {} at {}, probes and metrics at {ops_address}",

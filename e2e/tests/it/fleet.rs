@@ -610,12 +610,15 @@ fn check_finds_what_neither_half_could_start_with() {
                  private_key = { env = \"KEY\" }";
     let nonsense = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let ca = "admin_url = \"https://a\"\nca = { env = \"CERTIFICATE\" }";
+    let redis = "[redis]\nurl = \"rediss://r\"\nca = { env = \"CERTIFICATE\" }";
     for (keys, certificate, said) in [
         (proof, one.certificate.as_str(), "no problems"),
         (proof, &other.certificate, "`fleet.certificate` and `fleet.private_key` cannot be used"),
         (proof, nonsense, "`fleet.certificate` holds no certificate that can be read"),
         (ca, &one.certificate, "no problems"),
         (ca, nonsense, "`fleet.ca`: it holds no certificate in PEM form that can be read"),
+        (redis, &one.certificate, "no problems"),
+        (redis, nonsense, "`redis.ca`: it holds no certificate in PEM form that can be read"),
     ] {
         let config = format!("[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n{keys}\n");
         let builder = Doorward::builder().config(config).env("FLEET_TOKEN", TOKEN);

@@ -18,29 +18,26 @@ use super::line::LineError;
 #[derive(Debug)]
 pub struct HttpFeed {
     line: Line,
-    /// Where the log is by the answer that was waited for; told once.
-    told: Option<Position>,
 }
 
 impl HttpFeed {
     /// The feed of whoever is at the other end of `line`.
     pub fn new(line: Line) -> Self {
-        Self { line, told: None }
+        Self { line }
     }
 
-    /// Waits until the log is elsewhere than at `known`, but no longer than `wait`. The next
-    /// [`position`](RevocationFeed::position) is what was learned by it.
+    /// Waits until the log is elsewhere than at `known`, but no longer than `wait`; says where it is
+    /// then.
     ///
     /// # Errors
     /// [`FeedLost`].
     pub async fn wait_for_news(
-        &mut self,
+        &self,
         known: &Position,
         wait: Duration,
-    ) -> Result<(), FeedLost> {
+    ) -> Result<Position, FeedLost> {
         let query = [("after", known.to_string()), ("wait_ms", wait.as_millis().to_string())];
-        self.told = Some(self.ask_where(&query, wait).await?);
-        Ok(())
+        self.ask_where(&query, wait).await
     }
 
     async fn ask_where(
@@ -55,10 +52,7 @@ impl HttpFeed {
 
 impl RevocationFeed for HttpFeed {
     async fn position(&mut self) -> Result<Position, FeedLost> {
-        match self.told.take() {
-            Some(told) => Ok(told),
-            None => self.ask_where(&[], Duration::ZERO).await,
-        }
+        self.ask_where(&[], Duration::ZERO).await
     }
 
     async fn rows_after(&mut self, after: u64, now: Timestamp) -> Result<Vec<Row>, FeedLost> {

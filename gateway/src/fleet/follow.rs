@@ -15,20 +15,20 @@ use kernel::fleet::WAIT_MAX;
 use kernel::keys::LiveKeys;
 use kernel::keys::Stored;
 use kernel::revocation::feed::FeedLost;
+use kernel::revocation::feed::RevocationFeed;
 use kernel::revocation::follower::Follower;
 use kernel::time::now;
 use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::feed::HttpFeed;
 use super::line::Line;
 use super::line::LineError;
 use super::pace::Pace;
 
-/// How often the set is told to forget what has expired.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-
-/// So many times in the bound of staleness it is heard, where nothing happens, that nothing does.
-const HEARD_WITHIN_BOUND: u32 = 3;
+/// So many times in the bound of staleness it is heard, where nothing happens, that nothing does: each
+/// time as of the question, so that what is known is at most two waits old.
+const HEARD_WITHIN_BOUND: u32 = 4;
 
 /// How long to wait for news, where what is older than `stale_after` is too old for some route.
 pub fn wait_within(stale_after: Duration) -> Duration {
@@ -46,50 +46,41 @@ pub async fn revocations(
 ) {
     let mut feed = HttpFeed::new(line);
     let mut pace = Pace::default();
-    let mut tidied = Instant::now();
     // Where something may be missing, it is not waited for news.
     let mut is_whole = false;
+    let tell = |error: Option<&FeedLost>| match error {
+        None => tracing::info!("revocations are followed again"),
+        Some(error) => tracing::error!(
+            error = error.source().unwrap_or(error),
+            "the admin API does not tell revocations; those in force stay in force"
+        ),
+    };
     loop {
-        if tidied.elapsed() >= FORGET_EVERY {
-            tidied = Instant::now();
-            if follower.tidy_up(now()) {
-                tracing::warn!("the revocation set was over its bound, and is filled anew");
-                is_whole = false;
-            }
+        if follower.tidy_up_if_due(now()) {
+            tracing::warn!("the revocation set was over its bound, and is filled anew");
+            is_whole = false;
         }
-        match look(&mut feed, &mut follower, wait, is_whole).await {
-            Ok(()) => {
-                is_whole = true;
-                if pace.succeeded() {
-                    tracing::info!("revocations are followed again");
-                }
-            }
-            Err(error) => {
-                is_whole = false;
-                let again_after = pace.failed(jitter());
-                // Once per outage.
-                if pace.has_just_begun_to_fail() {
-                    tracing::error!(
-                        error = error.source().unwrap_or(&error),
-                        "the admin API does not tell revocations; those in force stay in force"
-                    );
-                }
-                tokio::time::sleep(again_after).await;
-            }
-        }
+        let asked = Instant::now();
+        let looked = look(&mut feed, &mut follower, wait, is_whole).await;
+        is_whole = looked.is_ok();
+        sleep(pace.after(looked, asked.elapsed(), jitter(), tell)).await;
     }
 }
 
+/// Takes in what is new; where nothing is missing (`is_whole`), waits for that. The set was complete
+/// when the log was asked for, however long the answer was under way.
 async fn look(
     feed: &mut HttpFeed,
     follower: &mut Follower,
     wait: Duration,
     is_whole: bool,
 ) -> Result<(), FeedLost> {
-    if let Some(known) = follower.position().filter(|_| is_whole) {
-        feed.wait_for_news(known, wait).await?;
-    }
-    follower.catch_up(feed, now()).await
+    let asked_at = now();
+    let told = match follower.position().filter(|_| is_whole) {
+        Some(known) => feed.wait_for_news(known, wait).await?,
+        None => feed.position().await?,
+    };
+    follower.catch_up_to(told, asked_at, feed, now()).await
 }
 
 /// Keeps `keys` as the admin API at the other end of `line` has them, for as long as it runs, and
@@ -103,29 +94,23 @@ pub async fn keys(
 ) {
     let mut pace = Pace::default();
     let mut tag = None;
+    let tell = |error: Option<&LineError>| match error {
+        None => tracing::info!("signing keys are followed again"),
+        Some(error) => tracing::error!(
+            %error,
+            "the admin API does not tell its keys; those in force stay so"
+        ),
+    };
     loop {
-        match look_at_keys(&line, tag.as_ref(), wait).await {
-            Ok(news) => {
-                if let Some((stored, version)) = news {
-                    keys.install(stored);
-                    tag = version;
-                }
-                known.store(true, Ordering::Release);
-                if pace.succeeded() {
-                    tracing::info!("signing keys are followed again");
-                }
+        let asked = Instant::now();
+        let looked = look_at_keys(&line, tag.as_ref(), wait).await.map(|news| {
+            if let Some((stored, version)) = news {
+                keys.install(stored);
+                tag = version;
             }
-            Err(error) => {
-                let again_after = pace.failed(jitter());
-                if pace.has_just_begun_to_fail() {
-                    tracing::error!(
-                        %error,
-                        "the admin API does not tell its keys; those in force stay so"
-                    );
-                }
-                tokio::time::sleep(again_after).await;
-            }
-        }
+            known.store(true, Ordering::Release);
+        });
+        sleep(pace.after(looked, asked.elapsed(), jitter(), tell)).await;
     }
 }
 
@@ -156,8 +141,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_heard_three_times_within_the_bound_and_waited_ten_seconds_at_most() {
-        for (stale_after, wait) in [(3_000, 1_000), (30_000, 10_000), (30_003, 10_000)] {
+    fn it_is_heard_four_times_within_the_bound_and_waited_ten_seconds_at_most() {
+        for (stale_after, wait) in [(4_000, 1_000), (40_000, 10_000), (40_004, 10_000)] {
             assert_eq!(wait_within(Duration::from_millis(stale_after)).as_millis(), wait);
         }
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use config::Fleet;
 use config::GatewayHalf;
 use http::HeaderMap;
 use http::HeaderValue;
@@ -66,16 +65,16 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line that `half` describes, for whoever has the token of `fleet`.
+    /// The line that `half` describes.
     ///
     /// # Errors
     /// [`NoLine`].
-    pub fn new(fleet: &Fleet, half: &GatewayHalf) -> Result<Self, NoLine> {
+    pub fn new(half: &GatewayHalf) -> Result<Self, NoLine> {
         let client = match &half.ca {
             Some(pem) => outbound::client_trusting(outbound::roots_in(pem.expose())?)?,
             None => outbound::client()?,
         };
-        Ok(Self { client, base: half.admin_url.clone(), token: token_header(fleet) })
+        Ok(Self { client, base: half.admin_url.clone(), token: token_header(half) })
     }
 
     /// Asks for `path` with `query`; the answer may take `wait` and the time of a call. With `known`,
@@ -107,10 +106,10 @@ impl Line {
 }
 
 /// The fleet's token as a header's value, which no log shows.
-pub fn token_header(fleet: &Fleet) -> HeaderValue {
+pub fn token_header(half: &GatewayHalf) -> HeaderValue {
     // The configuration lets nothing else pass.
     let mut token =
-        HeaderValue::from_str(fleet.token.expose()).expect("a token of the fleet is visible ASCII");
+        HeaderValue::from_str(half.token.expose()).expect("a token of the fleet is visible ASCII");
     token.set_sensitive(true);
     token
 }

@@ -15,6 +15,7 @@ use kernel::limit::Subject;
 use kernel::time::Timestamp;
 use stores::memory::KEYS_MAX;
 use stores::memory::MemoryQuotas;
+use stores::shared::AtHand;
 use stores::shared::Leasing;
 use stores::shared::SharedQuotas;
 
@@ -67,8 +68,12 @@ impl Counters {
             Self::Here(memory) => return Ok(memory.acquire_now(subject, quotas, cost, now)),
             Self::Shared(shared) => shared,
         };
-        // In a box: else every request, also where nothing is shared, would carry its state.
-        let acquired = Box::pin(shared.acquire(subject, quotas, cost, terms.leasing, now)).await;
+        let at_hand = shared.acquire_at_hand(subject, quotas, cost, terms.leasing, now);
+        let acquired = match at_hand {
+            AtHand::Counted(outcome) => return Ok(outcome),
+            // In a box: else every request, also where nothing is shared, would carry its state.
+            AtHand::Ask(question) => Box::pin(shared.ask(question, quotas, cost, now)).await,
+        };
         match (acquired, terms.on_store_loss) {
             (Err(_), OnStoreLoss::Local) => Ok(shared.acquire_here(subject, quotas, cost, now)),
             (Err(_), OnStoreLoss::Open) => Ok(shared.let_in(subject, quotas, cost, now)),
@@ -93,21 +98,19 @@ impl Counters {
         }
     }
 
-    /// Takes back what was counted for a request that is not made after all.
-    pub(super) async fn refund(
+    /// Takes back what was counted for a request that is not made after all; nobody waits for that.
+    pub(super) fn refund(
         &self,
         subject: Subject<'_>,
-        quotas: &[Quota],
+        quotas: &Arc<[Quota]>,
         cost: NonZeroU32,
         terms: Terms,
         now: Timestamp,
     ) {
         match self {
             Self::Here(memory) => memory.refund_now(subject, quotas, cost, now),
-            // Where nobody hears of it, too little is admitted for a while, and never too much.
             Self::Shared(shared) => {
-                let refund = shared.refund(subject, quotas, cost, terms.leasing, now);
-                let _ = Box::pin(refund).await;
+                shared.refund_beside(subject, quotas, cost, terms.leasing, now);
             }
         }
     }

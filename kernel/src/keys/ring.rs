@@ -31,6 +31,23 @@ impl KeyRing {
         if keys.is_empty() || keys.len() > KEYS_MAX {
             return Err(KeyError::Count(keys.len()));
         }
+        Self::of(keys)
+    }
+
+    /// Puts `keys` on a ring, none of which has to sign, and before them `own`, which does: as many
+    /// of others as fit on a ring, and one more.
+    ///
+    /// # Errors
+    /// [`KeyError::Count`] for over [`KEYS_MAX`] beside `own`, [`KeyError::SameKid`].
+    pub fn beside(own: SigningKey, mut keys: Vec<Key>) -> Result<Self, KeyError> {
+        if keys.len() > KEYS_MAX {
+            return Err(KeyError::Count(keys.len()));
+        }
+        keys.insert(0, Key::Signing(Box::new(own)));
+        Self::of(keys)
+    }
+
+    fn of(keys: Vec<Key>) -> Result<Self, KeyError> {
         let mut verifying: Vec<VerifyingKey> = Vec::with_capacity(keys.len());
         let mut signing = None;
         for key in keys {

@@ -87,18 +87,24 @@ pub struct Row {
     pub entry: Entry,
 }
 
-mod millis {
+/// A moment as milliseconds since the epoch.
+pub(super) mod millis {
     use serde::Deserialize;
     use serde::Deserializer;
     use serde::Serializer;
 
     use crate::time::Timestamp;
 
-    pub(super) fn serialize<S: Serializer>(t: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::revocation) fn serialize<S: Serializer>(
+        t: &Timestamp,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         s.serialize_u64(t.as_millis())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Timestamp, D::Error> {
+    pub(in crate::revocation) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Timestamp, D::Error> {
         u64::deserialize(d).map(Timestamp::from_millis)
     }
 }

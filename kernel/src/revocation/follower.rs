@@ -14,6 +14,9 @@ use crate::revocation::frame::Heartbeat;
 use crate::revocation::frame::Verdict;
 use crate::time::Timestamp;
 
+/// How often a set forgets what has expired.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
 /// Is told how long after the commit of its act a row was applied.
 pub type LagWitness = Arc<dyn Fn(Duration) + Send + Sync>;
 
@@ -25,6 +28,7 @@ pub struct Follower {
     at: Option<Position>,
     /// By this time rows were left out and forgotten as expired.
     expired_by: Timestamp,
+    tidied_at: Timestamp,
     /// Whether everything up to `at` was taken in, so that what follows is new.
     is_at_the_tail: bool,
     witness: Option<LagWitness>,
@@ -37,6 +41,7 @@ impl Follower {
             set,
             at: None,
             expired_by: Timestamp::default(),
+            tidied_at: Timestamp::default(),
             is_at_the_tail: false,
             witness: None,
         }
@@ -56,7 +61,7 @@ impl Follower {
 
     /// Takes in whatever is new; from the first time that this succeeds, the set answers.
     ///
-    /// Where the log is another one, or shorter than it was, after [`Self::tidy_up`] said so, and
+    /// Where the log is another one, or shorter than it was, after [`Self::tidy_up_if_due`] said so, and
     /// where the clock was put back, everything is read from the beginning.
     ///
     /// # Errors
@@ -69,6 +74,21 @@ impl Follower {
     ) -> Result<(), FeedLost> {
         // Fixed before the first read: whatever is written meanwhile, the snapshot has an end.
         let target = feed.position().await?;
+        self.catch_up_to(target, now, feed, now).await
+    }
+
+    /// The same, up to where the log was by `target`, which `feed` told: the set was complete at
+    /// `asked_at`, when it was asked for that, however long the answer took.
+    ///
+    /// # Errors
+    /// As [`Self::catch_up`].
+    pub async fn catch_up_to(
+        &mut self,
+        target: Position,
+        asked_at: Timestamp,
+        feed: &mut impl RevocationFeed,
+        now: Timestamp,
+    ) -> Result<(), FeedLost> {
         let mut from = self.start(&target, now);
         let witness = self.witness.as_ref().filter(|_| self.is_at_the_tail);
         while from < target.seq {
@@ -84,7 +104,7 @@ impl Follower {
             }
             from = reached;
         }
-        self.set.apply_snapshot(target.seq, &[], now);
+        self.set.apply_snapshot(target.seq, &[], asked_at.min(now));
         self.at = Some(target);
         self.is_at_the_tail = true;
         Ok(())
@@ -92,17 +112,19 @@ impl Follower {
 
     /// Takes in a frame of the tail. After [`Verdict::Repair`] it has to [catch up](Self::catch_up).
     ///
-    /// The rows of a frame behind a gap are in force at once as well, since their order does not
-    /// matter; but the position stays before the gap, so that what is missing is not forgotten.
+    /// The rows of a frame are in force at once wherever it stands, since their order does not matter
+    /// and none does harm twice; but the position stays before a gap, so that what is missing is not
+    /// forgotten.
     pub fn take(&mut self, frame: &Frame, now: Timestamp) -> Verdict {
         let Some(at) = self.at.as_mut().filter(|at| at.log_id == frame.log_id) else {
             return Verdict::Repair;
         };
+        // Before anything else: whatever numbers it bears, what it takes back is taken back.
+        self.set.apply(&frame.rows, now);
         let verdict = frame.verdict(at);
         if verdict == Verdict::NothingNew {
             return verdict;
         }
-        self.set.apply(&frame.rows, now);
         if !self.set.has_snapshot() || now < self.expired_by {
             return Verdict::Repair;
         }
@@ -128,7 +150,7 @@ impl Follower {
         let verdict = heartbeat.verdict(at);
         // A set over its bound is not complete, and no reading helps.
         if verdict == Verdict::NothingNew && self.set.is_ready() {
-            self.set.was_complete(heartbeat.at().min(now));
+            self.set.was_complete(heartbeat.at.min(now));
         }
         verdict
     }
@@ -158,11 +180,18 @@ impl Follower {
         has_all
     }
 
-    /// Forgets what has expired. Run it now and then.
+    /// Forgets what has expired, where that was not done within the last minute; call it at every
+    /// turn.
     ///
     /// Says whether entries had been lost for want of room and there is room again: then the set
     /// answers nothing until everything was read anew.
-    pub fn tidy_up(&mut self, now: Timestamp) -> bool {
+    pub fn tidy_up_if_due(&mut self, now: Timestamp) -> bool {
+        let was_put_back = now < self.tidied_at;
+        (was_put_back || now.since(self.tidied_at) >= FORGET_EVERY) && self.tidy_up(now)
+    }
+
+    pub(super) fn tidy_up(&mut self, now: Timestamp) -> bool {
+        self.tidied_at = now;
         self.expired_by = self.expired_by.max(now);
         self.set.forget_expired(now);
         self.set.start_over(now)

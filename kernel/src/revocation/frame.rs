@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::revocation::Row;
+use crate::revocation::entry::millis;
 use crate::revocation::feed::Position;
 use crate::time::Timestamp;
 
@@ -44,9 +45,9 @@ pub struct Heartbeat {
     pub log_id: String,
     /// The number of its last row; 0 for a log without rows.
     pub last: u64,
-    /// When that was read off the log, by the publisher's clock before it asked, in milliseconds
-    /// since the epoch.
-    pub at_ms: u64,
+    /// When that was read off the log, by the publisher's clock before it asked.
+    #[serde(rename = "at_ms", with = "millis")]
+    pub at: Timestamp,
 }
 
 /// What a stream carries.
@@ -168,11 +169,6 @@ impl Heartbeat {
             true => Verdict::NothingNew,
             false => Verdict::Repair,
         }
-    }
-
-    /// When that was read off the log.
-    pub fn at(&self) -> Timestamp {
-        Timestamp::from_millis(self.at_ms)
     }
 }
 

@@ -55,7 +55,9 @@ pub use self::terms::Leasing;
 use self::account::Account;
 use self::account::Answer;
 use self::asking::Asking;
+pub use self::asking::Question;
 use self::asking::ask_beside;
+use self::asking::refund_beside;
 use self::debts::Debts;
 use self::ledger::Ledger;
 use self::terms::Terms;
@@ -83,6 +85,14 @@ struct Counts {
     asked: AtomicU64,
     lost: AtomicU64,
     unsettled: AtomicU64,
+}
+
+/// What can be said of a call without waiting.
+pub enum AtHand<'a> {
+    /// How it went.
+    Counted(Outcome),
+    /// What has to be [asked](SharedQuotas::ask), at once; where it is dropped, nothing was counted.
+    Ask(Question<'a>),
 }
 
 /// What has happened so far, and how the store stands.
@@ -135,8 +145,24 @@ impl SharedQuotas {
         leasing: Leasing,
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
+        match self.acquire_at_hand(subject, quotas, cost, leasing, now) {
+            AtHand::Counted(outcome) => Ok(outcome),
+            AtHand::Ask(question) => self.ask(question, quotas, cost, now).await,
+        }
+    }
+
+    /// The same, as far as it can be done without waiting: out of tokens that are here, or because it is
+    /// known to be refused.
+    pub fn acquire_at_hand<'a>(
+        self: &'a Arc<Self>,
+        subject: Subject<'a>,
+        quotas: &Arc<[Quota]>,
+        cost: NonZeroU32,
+        leasing: Leasing,
+        now: Timestamp,
+    ) -> AtHand<'a> {
         if quotas.is_empty() || quotas.len() > QUOTAS_MAX {
-            return self.store.acquire(subject, quotas, cost, now).await;
+            return AtHand::Ask(Question::direct(subject));
         }
         let (up, terms) = ((self.uptime)(), Terms::of(quotas, leasing));
         let answer = self.ledger.with(&subject, up, |account| {
@@ -147,22 +173,19 @@ impl SharedQuotas {
             answer
         });
         match answer {
-            Answer::Refused(outcome) => Ok(outcome),
+            Answer::Refused(outcome) => AtHand::Counted(outcome),
             Answer::Paid { ask, others } => {
                 if ask {
                     ask_beside(self, &subject, quotas, terms, now);
                 }
                 let here = self.here.acquire_now(subject, quotas, cost, now);
-                Ok(Outcome::new(true, less(here, &others).windows().iter().copied()))
+                let outcome = less(here, &others);
+                AtHand::Counted(Outcome::new(true, outcome.windows().iter().copied()))
             }
             Answer::Ask { lease: true } => {
-                Asking::begin(self, subject, terms).ask(quotas, cost.get(), now).await
+                AtHand::Ask(Question::for_tokens(Asking::begin(self, subject, terms)))
             }
-            Answer::Ask { lease: false } => {
-                let outcome = self.store.acquire(subject, quotas, cost, now).await;
-                let outcome = self.counted(outcome)?;
-                Ok(self.heard(&subject, quotas, &outcome, cost.get(), now))
-            }
+            Answer::Ask { lease: false } => AtHand::Ask(Question::direct(subject)),
         }
     }
 
@@ -178,19 +201,42 @@ impl SharedQuotas {
         leasing: Leasing,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
+        if self.refund_at_hand(subject, quotas, cost, leasing, now) {
+            return Ok(());
+        }
+        self.counted(self.store.refund(subject, quotas, cost, now).await)
+    }
+
+    /// The same, and nobody waits for the store to hear of it.
+    pub fn refund_beside(
+        self: &Arc<Self>,
+        subject: Subject<'_>,
+        quotas: &Arc<[Quota]>,
+        cost: NonZeroU32,
+        leasing: Leasing,
+        now: Timestamp,
+    ) {
+        if !self.refund_at_hand(subject, quotas, cost, leasing, now) {
+            refund_beside(self, &subject, quotas, cost, now);
+        }
+    }
+
+    /// Takes back what is known here alone; says whether that is all.
+    fn refund_at_hand(
+        &self,
+        subject: Subject<'_>,
+        quotas: &[Quota],
+        cost: NonZeroU32,
+        leasing: Leasing,
+        now: Timestamp,
+    ) -> bool {
         let (up, terms) = ((self.uptime)(), Terms::of(quotas, leasing));
         self.here.refund_now(subject, quotas, cost, now);
         // What was let in without the store is not known there yet.
         if self.debts.any() && self.debts.lower(&self.store.name_of(&subject), cost) {
-            return Ok(());
+            return true;
         }
-        let repaid =
-            self.ledger.with(&subject, up, |account| account.repay(cost.get(), &terms, up));
-        if repaid {
-            return Ok(());
-        }
-        let refunded = self.store.refund(subject, quotas, cost, now).await;
-        self.counted(refunded)
+        self.ledger.with(&subject, up, |account| account.repay(cost.get(), &terms, up))
     }
 
     /// Says how `subject` stands, and whether a call of cost 1 would be admitted; changes nothing.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use config::Config;
+use config::Listen;
 use gateway::access_log::AccessLog;
 use gateway::door::Bounds;
 use gateway::door::Door;
@@ -50,9 +51,15 @@ pub(crate) struct Means<'a> {
     pub(crate) old_service: Option<Arc<OldService>>,
 }
 
-/// The gateway at work.
+/// A gateway that lets nobody in yet: what is behind it can be put to work first.
 pub(crate) struct Edge {
     pub(crate) snapshot: Arc<Snapshot>,
+    share: Option<Share>,
+    access_log: AccessLog,
+}
+
+/// The gateway at work.
+pub(crate) struct OpenEdge {
     pub(crate) addresses: Vec<SocketAddr>,
     door: Arc<Door>,
     workers: Vec<JoinHandle<()>>,
@@ -89,16 +96,12 @@ pub(crate) fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
 }
 
 impl Edge {
-    /// Lets clients in from `public`, on `workers` threads.
+    /// Makes ready all that a request needs of this process; other issuers' keys are looked after from
+    /// now on.
     ///
     /// # Errors
     /// One clear text for what keeps it from being done.
-    pub(crate) async fn open(
-        config: &Config,
-        public: Vec<TcpListener>,
-        workers: usize,
-        means: Means<'_>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(config: &Config, means: Means<'_>) -> anyhow::Result<Self> {
         let access_log = AccessLog::start(io::stderr());
         let Means { keys, revocations, admin, redis, old_service } = means;
         let (counters, share) = counters::open(config, redis).await?;
@@ -106,20 +109,33 @@ impl Edge {
         let log = access_log.clone();
         let snapshot = Snapshot::new(config, keys, revocations, admin, log, counters, line)?;
         let snapshot = Arc::new(snapshot);
-        let (close_door, door_closes) = watch::channel(false);
-        let (all_left, everybody_left) = watch::channel(false);
-        let bounds = Bounds::from(&config.listen);
-        let door = Arc::new(Door::new(Arc::clone(&snapshot), bounds, door_closes));
-        let addresses = public.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-        let workers = workers::start(&door, public, workers, &everybody_left)?;
-        tokio::spawn(Arc::clone(&snapshot).keep_fresh());
         Arc::clone(&snapshot)
             .keep_issuers()
             .await
             .context("other issuers cannot be reached from here")?;
+        tokio::spawn(Arc::clone(&snapshot).keep_fresh());
+        Ok(Self { snapshot, share, access_log })
+    }
+
+    /// Lets clients in from `public`, on `workers` threads.
+    ///
+    /// # Errors
+    /// One clear text for what keeps it from being done.
+    pub(crate) fn open(
+        self,
+        listen: &Listen,
+        public: Vec<TcpListener>,
+        workers: usize,
+    ) -> anyhow::Result<OpenEdge> {
+        let Self { snapshot, share, access_log } = self;
+        let (close_door, door_closes) = watch::channel(false);
+        let (all_left, everybody_left) = watch::channel(false);
+        let door = Arc::new(Door::new(snapshot, Bounds::from(listen), door_closes));
+        let addresses = public.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let workers = workers::start(&door, public, workers, &everybody_left)?;
         let keeper = Arc::clone(&door);
         tokio::spawn(async move { keeper.keep_moving().await });
-        Ok(Self { snapshot, addresses, door, workers, share, access_log, close_door, all_left })
+        Ok(OpenEdge { addresses, door, workers, share, access_log, close_door, all_left })
     }
 
     /// A follower that fills the gateway's set, and whose lag the metrics show.
@@ -142,7 +158,9 @@ impl Edge {
             })
         })
     }
+}
 
+impl OpenEdge {
     /// Serves until a signal, then lets nobody in any more, and waits until everybody has left, but
     /// no longer than `drain_timeout` or until a second signal.
     pub(crate) async fn serve_until_told(
@@ -161,18 +179,8 @@ impl Edge {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        let code = tokio::select! {
-            biased;
-            () = drained => ExitCode::SUCCESS,
-            () = tokio::time::sleep(drain_timeout) => {
-                tracing::warn!("{} connections were cut: they took too long", self.door.inside());
-                ExitCode::SUCCESS
-            }
-            () = signals.next() => {
-                tracing::warn!("a second signal: {} connections are cut", self.door.inside());
-                ExitCode::FAILURE
-            }
-        };
+        let left = || format!("{} connections", self.door.inside());
+        let code = signals.wait_for_the_end(drained, drain_timeout, left).await;
         self.all_left.send_replace(true);
         for worker in self.workers {
             // One that panicked has nothing left to end.

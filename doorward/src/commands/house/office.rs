@@ -10,12 +10,12 @@ use stores::redis::stream::publisher::StreamPublisher;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
-use super::post::Posts;
+use super::duty::Duties;
 
 /// The admin API at work.
 pub(crate) struct Office {
     pub(crate) api: Arc<AdminApi>,
-    pub(crate) posts: Posts,
+    pub(crate) duties: Duties,
 }
 
 /// Whoever shows the token may come in by the door.
@@ -30,14 +30,14 @@ impl Office {
     /// and finishes what is under way. Without any part of it nobody signs in, no revocation
     /// arrives, or no key takes another's place: nothing may be sent here.
     pub(crate) async fn work_within(self, listener: UnixListener, follower: Follower) {
-        let Self { api, posts } = &self;
-        let tail = api.tail_revocations(follower, posts.closed());
-        let served = Arc::clone(api).serve(listener, posts.closed());
+        let Self { api, duties } = &self;
+        let tail = api.tail_revocations(follower, duties.closed());
+        let served = Arc::clone(api).serve(listener, duties.closed());
         tokio::join!(
-            posts.hold("the feed of revocations", tail),
-            posts.hold("the feed of keys", api.tail_signing_keys(posts.closed())),
+            duties.fulfil("the feed of revocations", tail),
+            duties.fulfil("the feed of keys", api.tail_signing_keys(duties.closed())),
             async {
-                if let Err(error) = posts.hold("the admin API", served).await {
+                if let Err(error) = duties.fulfil("the admin API", served).await {
                     tracing::error!(%error, "the admin API cannot be served");
                 }
             }
@@ -48,17 +48,17 @@ impl Office {
     ///
     /// Revocations go to them by Redis, too, where there is one.
     pub(crate) async fn work_for_the_fleet(self, gate: FleetGate, stream: Option<StreamPublisher>) {
-        let Self { api, posts } = &self;
+        let Self { api, duties } = &self;
         let FleetGate { door, token, listener } = gate;
-        let served = Arc::clone(api).serve_fleet(door, token, listener, posts.closed());
+        let served = Arc::clone(api).serve_fleet(door, token, listener, duties.closed());
         tokio::join!(
-            posts.hold("the lookout for revocations", api.look_out(posts.closed())),
-            posts.hold("the feed of keys", api.tail_signing_keys(posts.closed())),
-            posts.hold("the admin API", served),
+            duties.fulfil("the lookout for revocations", api.look_out(duties.closed())),
+            duties.fulfil("the feed of keys", api.tail_signing_keys(duties.closed())),
+            duties.fulfil("the admin API", served),
             async {
                 let Some(stream) = stream else { return };
-                let published = api.publish_revocations(&stream, posts.closed());
-                posts.hold("the stream of revocations", published).await;
+                let published = api.publish_revocations(&stream, duties.closed());
+                duties.fulfil("the stream of revocations", published).await;
             }
         );
     }

@@ -11,7 +11,7 @@ use gateway::door::Door;
 use tokio::runtime;
 use tokio::sync::watch;
 
-use super::post::closed;
+use super::duty::closed;
 
 /// Starts `workers` of them, which end once `everybody_left`; all accept from all of `public`.
 ///

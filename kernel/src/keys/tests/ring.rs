@@ -74,6 +74,19 @@ fn a_ring_of_16_keys_is_the_largest_and_one_of_none_is_none() {
 }
 
 #[test]
+fn sixteen_keys_of_others_fit_beside_the_own_one_and_seventeen_do_not() {
+    let own = || SigningKey::hs256("own", &Secret::new(SECRET)).unwrap();
+    let others = |many: usize| (0..many).map(|n| hs256(&n.to_string(), SECRET)).collect();
+    let ring = KeyRing::beside(own(), others(KEYS_MAX)).unwrap();
+    assert_eq!((ring.signing().kid(), ring.verifying().len()), ("own", KEYS_MAX + 1));
+    assert_eq!(KeyRing::beside(own(), Vec::new()).unwrap().verifying().len(), 1);
+    let error = KeyRing::beside(own(), others(KEYS_MAX + 1)).unwrap_err();
+    assert_eq!(error.to_string(), "17 keys; use 1 to 16");
+    let error = KeyRing::beside(own(), vec![hs256("own", SECRET)]).unwrap_err();
+    assert_eq!(error.to_string(), "two keys have the id `own`; ids must differ");
+}
+
+#[test]
 fn the_first_key_signs_and_all_verify_in_order() {
     let keys = KeyRing::new(vec![signer("k2"), hs256("k1", SECRET), signer("k3")]).unwrap();
     assert_eq!(keys.signing().kid(), "k2");

@@ -38,7 +38,7 @@ fn a_frame_is_applied_if_it_follows_on_what_is_known_and_has_more() {
 
 #[test]
 fn a_heartbeat_of_more_or_less_than_is_known_or_of_another_log_is_a_gap() {
-    let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at_ms: 0 };
+    let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at: Timestamp::default() };
     assert_eq!(heartbeat.verdict(&at("l1", 6)), Verdict::Repair);
     assert_eq!(heartbeat.verdict(&at("l1", 7)), Verdict::NothingNew);
     // It is no witness of what it does not know.
@@ -52,7 +52,8 @@ fn messages_are_written_as_ever() {
     let head = r#"{"v":1,"kind":"frame","log_id":"l1","first":5,"last":7,"rows":[{"seq":6,"#;
     assert!(frame.write().starts_with(head), "{}", frame.write());
     assert_eq!(Message::read(frame.write().as_bytes()), Ok(frame));
-    let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at_ms: 1_700_000_000_123 };
+    let at = Timestamp::from_millis(1_700_000_000_123);
+    let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at };
     let heartbeat = Message::Heartbeat(heartbeat);
     let json = r#"{"v":1,"kind":"heartbeat","log_id":"l1","last":7,"at_ms":1700000000123}"#;
     assert_eq!(heartbeat.write(), json);

@@ -118,11 +118,11 @@ fn after_a_set_was_over_its_bound_everything_is_read_anew() {
     feed.catch_up(&mut follower, NOW).unwrap();
     feed.catch_up(&mut other, NOW).unwrap();
     assert!(!set.is_ready(), "one entry did not fit");
-    assert!(!follower.tidy_up(NOW), "nothing has expired yet");
+    assert!(!follower.tidy_up_if_due(NOW), "nothing has expired yet");
 
-    let later = SOON.plus(Duration::from_secs(2));
-    assert!(follower.tidy_up(later));
-    assert!(!other.tidy_up(later), "said once");
+    let later = NOW.plus(Duration::from_secs(60));
+    assert!(follower.tidy_up_if_due(later));
+    assert!(!other.tidy_up_if_due(later), "said once");
     assert!(!set.is_ready());
     feed.asked.clear();
     feed.catch_up(&mut other, later).unwrap();
@@ -130,6 +130,41 @@ fn after_a_set_was_over_its_bound_everything_is_read_anew() {
     assert!(set.is_ready());
     feed.catch_up(&mut follower, later).unwrap();
     assert_eq!(feed.asked, [0, 2], "once is enough");
+}
+
+#[test]
+fn what_has_expired_is_forgotten_once_a_minute_and_at_once_where_the_clock_was_put_back() {
+    let mut feed = Feed::of([1]);
+    let mut follower = Follower::new(Arc::clone(&feed.set));
+    let at = |secs| NOW.plus(Duration::from_secs(secs));
+    follower.tidy_up_if_due(NOW);
+    feed.catch_up(&mut follower, NOW).unwrap();
+    for (now, kept) in [(at(59), 1), (at(60), 0)] {
+        follower.tidy_up_if_due(now);
+        assert_eq!(feed.set.len(), kept, "{now:?}");
+    }
+    feed.catch_up(&mut follower, at(8)).unwrap();
+    assert_eq!(feed.set.len(), 1, "the clock was put back");
+    for (now, kept) in [(at(9), 1), (at(11), 1), (at(69), 0)] {
+        follower.tidy_up_if_due(now);
+        assert_eq!(feed.set.len(), kept, "{now:?}");
+    }
+}
+
+#[test]
+fn a_set_is_complete_as_of_the_question_however_long_the_answer_took() {
+    let mut feed = Feed::of(1..=2);
+    let mut follower = Follower::new(Arc::clone(&feed.set));
+    let at = |secs| NOW.plus(Duration::from_secs(secs));
+    let here = to_its_end(feed.position()).unwrap();
+    let mut told = |asked_at, now| {
+        to_its_end(follower.catch_up_to(here.clone(), asked_at, &mut feed, now)).unwrap();
+        feed.set.heard_at()
+    };
+    assert_eq!(told(at(1), at(9)), at(1));
+    assert_eq!(told(at(9), at(10)), at(9));
+    assert_eq!(told(at(12), at(11)), at(11), "the clock was put back meanwhile");
+    assert_eq!(feed.asked, [0], "nothing is read where nothing is new");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn key(kid: &str) -> Entry {
 }
 
 fn heartbeat(last: u64, at: Timestamp) -> Heartbeat {
-    Heartbeat { log_id: LOG.to_owned(), last, at_ms: at.as_millis() }
+    Heartbeat { log_id: LOG.to_owned(), last, at }
 }
 
 fn seconds(secs: u64) -> Timestamp {
@@ -116,6 +116,17 @@ fn a_frame_of_another_log_changes_nothing_and_asks_for_a_fresh_snapshot() {
     edge.repair(NOW);
     assert_eq!(edge.follower.position().unwrap().log_id, "l2");
     assert_eq!(edge.set.len(), 4, "everything anew, and what was known");
+}
+
+#[test]
+fn what_a_frame_takes_back_is_taken_back_though_its_numbers_say_that_it_is_old() {
+    let mut edge = Edge::of(vec![key("a"), key("b"), key("c")]);
+    let forged = Row { seq: 2, at: NOW, entry: key("d") };
+    let frame = Frame { log_id: LOG.to_owned(), first: 1, last: 2, rows: vec![forged] };
+    for _ in 0..2 {
+        assert_eq!(edge.follower.take(&frame, NOW), Verdict::NothingNew);
+        assert_eq!((edge.at(), edge.set.len()), (3, 4));
+    }
 }
 
 #[test]

@@ -30,9 +30,6 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// The shortest time between two questions to the feed, whatever the stream says.
 pub const REPAIR_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often the set is told to forget what has expired.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-
 /// How many answers of Redis wait while the feed is read.
 const ANSWERS_WAITING_MAX: usize = 4;
 
@@ -75,7 +72,6 @@ struct Edge<N> {
     /// Whether the stream can be heard.
     hears: bool,
     heard_at: Instant,
-    forget_at: Instant,
     /// When the feed is to be asked at the latest.
     ask_at: Instant,
     asked_at: Instant,
@@ -92,7 +88,6 @@ impl<N: Fn() -> Timestamp> Edge<N> {
             sees_gap: false,
             hears: false,
             heard_at: start,
-            forget_at: start + FORGET_EVERY,
             ask_at: start,
             asked_at: start,
             fails: false,
@@ -108,9 +103,9 @@ impl<N: Fn() -> Timestamp> Edge<N> {
         feed: &mut impl RevocationFeed,
     ) {
         loop {
+            self.forget();
             tokio::select! {
                 biased;
-                () = sleep_until(self.forget_at) => self.forget(),
                 () = sleep_until(self.next_question()) => {
                     self.ask(heard, feed).await;
                     if self.follower.position().is_none_or(|at| at.log_id != log_id) {
@@ -174,8 +169,7 @@ impl<N: Fn() -> Timestamp> Edge<N> {
     }
 
     fn forget(&mut self) {
-        self.forget_at = Instant::now() + FORGET_EVERY;
-        if self.follower.tidy_up((self.now)()) {
+        if self.follower.tidy_up_if_due((self.now)()) {
             tracing::warn!("the revocation set was over its bound, and is filled anew");
             self.ask_at = Instant::now();
         }

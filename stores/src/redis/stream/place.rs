@@ -27,7 +27,7 @@ impl EntryId {
     /// After the frame that ends there, and before every one that ends later.
     pub fn of_heartbeat(heartbeat: &Heartbeat) -> Self {
         // 0 is the frame's, and `0-0` is no id.
-        Self { seq: heartbeat.last, ms: heartbeat.at_ms.max(1) }
+        Self { seq: heartbeat.last, ms: heartbeat.at.as_millis().max(1) }
     }
 }
 
@@ -59,6 +59,8 @@ pub(super) fn key(namespace: &str, log_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kernel::time::Timestamp;
+
     use super::*;
 
     #[test]
@@ -76,12 +78,12 @@ mod tests {
     #[test]
     fn heartbeats_lie_between_the_frame_that_ends_there_and_the_next() {
         let frame = |last| Frame { log_id: "l1".to_owned(), first: last, last, rows: Vec::new() };
-        for at_ms in [0, 1, 1_700_000_000_123, u64::MAX] {
-            let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at_ms };
+        for at in [0, 1, 1_700_000_000_123, u64::MAX].map(Timestamp::from_millis) {
+            let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at };
             let id = EntryId::of_heartbeat(&heartbeat);
             assert!(EntryId::of_frame(&frame(7)) < id && id < EntryId::of_frame(&frame(8)));
         }
-        let nothing_yet = Heartbeat { log_id: "l1".to_owned(), last: 0, at_ms: 0 };
+        let nothing_yet = Heartbeat { log_id: "l1".to_owned(), last: 0, at: Timestamp::default() };
         assert!(EntryId::of_heartbeat(&nothing_yet) > EntryId::default(), "`0-0` is no id");
     }
 

@@ -112,7 +112,7 @@ fn frame(rows: &[Row]) -> Frame {
 }
 
 fn heartbeat(last: u64, at: Timestamp) -> Heartbeat {
-    Heartbeat { log_id: LOG.to_owned(), last, at_ms: at.as_millis() }
+    Heartbeat { log_id: LOG.to_owned(), last, at }
 }
 
 fn at_url(url: String) -> Redis {

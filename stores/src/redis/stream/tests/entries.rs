@@ -89,7 +89,7 @@ async fn heartbeats_go_on_though_a_clock_was_ahead_or_put_back() {
     let told: Vec<_> =
         read(&mut reader(&server, 0)).await.into_iter().map(Result::unwrap).collect();
     let Message::Heartbeat(third) = &told[2] else { panic!("{told:?}") };
-    assert_eq!(third.at(), NOON.minus(hour), "what it says of the time is the publisher's word");
+    assert_eq!(third.at, NOON.minus(hour), "what it says of the time is the publisher's word");
     let rows = Log::default().write_many(1);
     assert_eq!(publish(&publisher, &rows).await, Placed::Added, "no clock is in a frame's way");
 }

@@ -48,5 +48,7 @@ pub mod celery;
 
 pub mod selftest;
 
+pub mod warm_up;
+
 #[cfg(test)]
 mod specimen;

@@ -185,6 +185,10 @@ section! {
         drain_timeout: Period<0, HOUR> = Means(r#""25s""#),
         /// The list of messages that nobody can make anything of.
         dead_letters: QueueName = Means(r#""doorward.dead_letters""#),
+        /// The directory of the model that makes vectors of texts; left out: words are hashed.
+        model: Text = Fine,
+        /// How many numbers a vector has where words are hashed.
+        dimensions: Whole<8, 4_096> = Means("256"),
         /// What the task is called that makes vectors of texts.
         embed_task: TaskName = Means(r#""doorward.embed""#),
         /// What the task is called that does nothing.

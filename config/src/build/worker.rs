@@ -1,5 +1,7 @@
 //! How a worker serves a Celery installation.
 
+use std::path::PathBuf;
+
 use super::Context;
 use super::servers::queue_names;
 use crate::file::WorkerFile;
@@ -27,6 +29,8 @@ pub(super) fn worker(
         result_ttl: file.result_ttl.value?.0,
         drain_timeout: file.drain_timeout.value?.0,
         dead_letters: file.dead_letters.value?.0,
+        model: file.model.value.map(|text| PathBuf::from(text.0)),
+        dimensions: file.dimensions.value?.0 as usize,
         embed_task: file.embed_task.value?.0,
         noop_task: file.noop_task.value?.0,
     })

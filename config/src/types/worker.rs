@@ -1,5 +1,6 @@
 //! How a worker serves a Celery installation.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How `doorward worker` serves the broker of `[celery]`.
@@ -25,6 +26,10 @@ pub struct Worker {
     pub drain_timeout: Duration,
     /// The list of messages that nobody can make anything of.
     pub dead_letters: String,
+    /// The directory of the model that makes vectors of texts; `None`: words are hashed.
+    pub model: Option<PathBuf>,
+    /// How many numbers a vector has where words are hashed.
+    pub dimensions: usize,
     /// What the task is called that makes vectors of texts.
     pub embed_task: String,
     /// What the task is called that does nothing.

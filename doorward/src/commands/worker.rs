@@ -14,13 +14,22 @@ use anyhow::Context;
 use config::Celery;
 use config::Config;
 use config::Redis;
+use embedding::Dimensions;
+use embedding::EmbeddingService;
+use kernel::warm_up::Step;
+use kernel::warm_up::WarmUp;
+use kernel::warm_up::Witness;
 use stores::redis::broker::Broker;
 use stores::redis::broker::Ear;
 use stores::redis::connection::Connection;
 use tokio::runtime;
 use tokio::sync::watch;
 use worker::Host;
+use worker::embed::Embed;
+use worker::embed::EmbedError;
+use worker::embed::EmbedTask;
 use worker::noop::Noop;
+use worker::stages::Untold;
 use worker::task::Registry;
 use worker::terms::Terms;
 
@@ -66,7 +75,10 @@ async fn work(config: &Config) -> anyhow::Result<ExitCode> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
     let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
-    let registry = Registry::default().with(&config.worker.noop_task, Arc::new(Noop));
+    let model: Arc<dyn Embed> = Arc::new(Model(load_model(&config.worker).await?));
+    let registry = Registry::default()
+        .with(&config.worker.noop_task, Arc::new(Noop))
+        .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, Arc::new(Untold))));
 
     let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
     let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;
@@ -100,6 +112,52 @@ async fn work(config: &Config) -> anyhow::Result<ExitCode> {
         tracing::warn!(count, "tasks were given back that ran too long to wait for");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The embedder of this process: loaded once, before anything is taken, and shared by all tasks.
+///
+/// # Errors
+/// There is none, in words for the operator.
+async fn load_model(worker: &config::Worker) -> anyhow::Result<Arc<EmbeddingService>> {
+    let dimensions = Dimensions::new(worker.dimensions).context("`worker.dimensions`")?;
+    let (resource, loaded) = embedding::resource(worker.model.clone(), dimensions);
+    WarmUp::new(vec![resource], Log)?.load().await.context("`worker.model`")?;
+    Ok(Arc::clone(loaded.get()?))
+}
+
+/// The embedder, as tasks want it.
+struct Model(Arc<EmbeddingService>);
+
+impl Embed for Model {
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.0.embed(texts).map_err(|error| EmbedError::Text(error.to_string()))
+    }
+}
+
+/// The log, as the one who is told how far the warm-up is.
+struct Log;
+
+impl Witness for Log {
+    fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kib.checked_mul(1024)
+    }
+
+    fn saw(&self, step: &Step<'_>) {
+        let outcome = step
+            .outcome
+            .map_or_else(|fault| format!("not there: {fault}"), |()| "there".to_owned());
+        tracing::info!(
+            attempt = step.attempt,
+            duration_ms = step.took.as_millis() as u64,
+            resident_before_bytes = step.resident_before.unwrap_or_default(),
+            resident_after_bytes = step.resident_after.unwrap_or_default(),
+            "warm-up: `{}` is {outcome}",
+            step.name
+        );
+    }
 }
 
 /// The broker of `celery`; results go where they are configured to go.

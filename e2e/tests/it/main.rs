@@ -89,3 +89,5 @@ mod compose;
 mod image;
 
 mod tidy;
+
+mod worker;

@@ -475,3 +475,6 @@ fn as_they_were(taken: &[Taken]) -> Vec<Returned> {
     });
     back.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,15 +8,19 @@ use std::path::PathBuf;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What each crate may be built on, of ours.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("kernel", &[]),
     ("config", &["kernel"]),
     ("stores", &["kernel", "config"]),
     ("outbound", &[]),
     ("gateway", &["kernel", "config", "stores", "outbound"]),
     ("admin-api", &["kernel", "config", "stores", "outbound"]),
-    ("doorward", &["kernel", "config", "stores", "outbound", "gateway", "admin-api"]),
+    (
+        "doorward",
+        &["kernel", "config", "stores", "outbound", "gateway", "admin-api", "embedding", "worker"],
+    ),
     ("embedding", &["kernel"]),
+    ("worker", &["kernel", "config", "stores"]),
 ];
 
 /// A source file says this of its modules; then it is held to it.

@@ -1,7 +1,9 @@
 //! `doorward worker` as an application in Python sees it: a worker like any other of Celery's.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -23,6 +25,12 @@ const WORKERS: usize = 3;
 
 /// How long a start may take, with all that is loaded.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is said of a worker of our own.
+static RIGHTS: LazyLock<&str> = LazyLock::new(|| {
+    let text = include_str!("../../../docs/workers.md");
+    text.split_once("## A worker of Doorward's own").unwrap().1
+});
 
 fn script(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/worker")).join(name)
@@ -49,8 +57,16 @@ fn said(output: &std::process::Output) -> Value {
 #[test]
 fn an_application_calls_tasks_and_hears_what_comes_of_them() {
     let redis = RedisServer::start();
+    // With no more rights than the documentation says.
+    let mut user = vec!["ACL", "SETUSER", "worker", "on", ">nine-lanterns"];
+    user.extend(RIGHTS.split_once("```acl\n").unwrap().1.split_once('\n').unwrap().0.split(' '));
+    assert_eq!(redis.command(&user).unwrap(), Reply::text("OK"));
+    let as_worker = redis.url().replace("redis://", "redis://worker:nine-lanterns@");
+    let config = format!(
+        "environment = \"dev\"\ncelery.broker_url = \"{as_worker}\"\nworker.name = \"vectors@here\""
+    );
     let begun = Instant::now();
-    let mut worker = DoorwardWorker::start(&config(&redis, "name = \"vectors@here\""));
+    let mut worker = DoorwardWorker::start(&config);
     assert!(begun.elapsed() < READY_WITHIN);
     let saw = said(&celery_script(&script("calls.py"), &redis.url()).output().unwrap());
     assert_eq!(saw["noop"], Value::Null);
@@ -127,12 +143,17 @@ fn what_is_no_task_is_put_aside_and_nobody_ends_for_it() {
 #[test]
 fn a_worker_without_a_broker_or_a_model_says_what_it_needs() {
     let redis = RedisServer::start();
+    let junk = tempfile::tempdir().unwrap();
+    for file in ["tokenizer.json", "model.safetensors", "config.json"] {
+        fs::write(junk.path().join(file), "{bad").unwrap();
+    }
+    let model = format!("model = \"{}\"", junk.path().display());
     for (config, why) in [
         (String::new(), "needs the section `[celery]`"),
-        (config(&redis, "model = \"/nowhere\""), "`worker.model`"),
+        (config(&redis, &model), "`worker.model`"),
     ] {
         let mut worker = DoorwardWorker::begin(&config);
-        wait_until(2 * READY_WITHIN, || worker.ended().is_some());
+        wait_until(START_MAX, || worker.ended().is_some());
         assert!(!worker.ended().unwrap().success());
         assert!(worker.log().contains(why), "{}", worker.log());
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kernel::celery::pidbox::Request;
 use kernel::celery::result::State;
 
 use crate::scene::Scene;
@@ -81,5 +82,8 @@ async fn what_came_to_an_end_while_redis_was_away_is_written_down_when_it_is_bac
     scene.send("noop", "2");
     assert_eq!(scene.end_of("2").await.state, State::Success);
     scene.until(|| scene.in_hand() == 0).await;
+    let ping = Request::ping("ticket", "me").write("tag");
+    scene.until(|| scene.count(&["PUBLISH", "/0.celery.pidbox", &ping]) == 1).await;
+    scene.until(|| scene.count(&["LLEN", "me.reply.celery.pidbox"]) == 1).await;
     worker.stop().await;
 }

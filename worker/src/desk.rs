@@ -42,6 +42,7 @@ mod pace;
 mod settle;
 
 use self::pace::Pace;
+use self::settle::Left;
 use self::settle::Settled;
 
 /// How often it is looked whether a task's time is over or has come.
@@ -203,13 +204,11 @@ impl Desk {
                 Some((ticket, false)) => Some(self.broker.take(ticket, now()).await),
             }
         };
+        let writes = !settled.is_empty();
         let settling = settle::settle(&self.broker, &self.terms, settled);
         let (taken, left) = tokio::join!(taking, settling);
-        if left.is_empty() {
-            self.pace.works();
-        } else {
-            self.pace.fails();
-            self.settled.extend(left);
+        if writes {
+            self.note_left(left);
         }
         let (Some(taken), Some((ticket, was_unsure))) = (taken, ticket) else { return };
         match taken {
@@ -227,8 +226,20 @@ impl Desk {
     }
 
     async fn settle(&mut self) {
+        if self.settled.is_empty() {
+            return;
+        }
         let settled = std::mem::take(&mut self.settled);
-        self.settled = settle::settle(&self.broker, &self.terms, settled).await;
+        let left = settle::settle(&self.broker, &self.terms, settled).await;
+        self.note_left(left);
+    }
+
+    fn note_left(&mut self, left: Left) {
+        match &left.lost {
+            Some(lost) => self.pace.lost(lost),
+            None => self.pace.works(),
+        }
+        self.settled.extend(left.all);
     }
 
     /// Looks at what was taken; `is_time` where it has waited for its time.

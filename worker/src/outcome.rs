@@ -17,7 +17,7 @@ pub(crate) enum Outcome {
     /// It is finished.
     Finished(TaskResult),
     /// It waits to be tried again.
-    Again(TaskResult, Message),
+    Again(TaskResult, Box<Message>),
 }
 
 /// What becomes of `message`, whose task ended so at `now`; it may be tried again so often.
@@ -32,7 +32,7 @@ pub(crate) fn of(message: &Message, end: End, retries_max: u32, now: Timestamp) 
             again.eta = Some(now.plus(retry_after(message.retries)));
             again.redelivered = false;
             let said = TaskResult::new(id, State::Retry, why.to_json());
-            return Outcome::Again(with_kin(message, said), again);
+            return Outcome::Again(with_kin(message, said), Box::new(again));
         }
         End::Failed(Failed::ForGood(why) | Failed::ForNow(why)) => failure(&why),
         End::Failed(Failed::Overdue) => failure(&overdue()),
@@ -125,7 +125,7 @@ mod tests {
             };
             assert_eq!((again.retries, again.eta), (retries, Some(at(seconds))));
             assert_eq!((result.state, &result.result), (State::Retry, &why.to_json()));
-            message = again;
+            message = *again;
         }
         assert_eq!(failure_of(of(&message, end(), 3, at(100))), why);
     }

@@ -61,11 +61,6 @@ impl Pace {
                 "the Celery broker gives no answer: no task is taken until it does"
             );
         }
-        self.fails();
-    }
-
-    /// The same, where it was said already.
-    pub(super) fn fails(&mut self) {
         self.is_lost = true;
         self.next = Instant::now() + PAUSE_LOST;
     }

@@ -4,6 +4,7 @@ use kernel::celery::Task as Message;
 use kernel::celery::TaskResult;
 use stores::redis::broker::Broker;
 use stores::redis::broker::Returned;
+use stores::redis::broker::TAKEN_MAX;
 use stores::redis::connection::Lost;
 
 use crate::terms::DEAD_LETTERS_MAX;
@@ -30,13 +31,23 @@ impl Settled {
     }
 }
 
-/// Writes all of it down; returns what is to be tried once more.
-pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) -> Vec<Settled> {
+/// What is to be tried once more, and why.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) all: Vec<Settled>,
+    pub(super) lost: Option<Lost>,
+}
+
+/// Writes all of it down, but for what is left.
+pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) -> Left {
     let (finished, others): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|one| matches!(one, Settled::Finished { .. }));
-    let mut left = Vec::new();
-    if !finished.is_empty() && finish(broker, terms, &finished).await.is_err() {
-        left = finished;
+    let mut left = Left::default();
+    for some in finished.chunks(TAKEN_MAX) {
+        if let Err(lost) = finish(broker, terms, some).await {
+            left.all.extend_from_slice(some);
+            left.lost = Some(lost);
+        }
     }
     for one in others {
         let done = match &one {
@@ -49,7 +60,10 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
         };
         match done {
             Ok(()) => {}
-            Err(lost) if lost.concerns_all() => left.push(one),
+            Err(lost) if lost.concerns_all() => {
+                left.all.push(one);
+                left.lost = Some(lost);
+            }
             // Asked again it would say the same. It is found again once its visibility timeout is over.
             Err(lost) => tracing::error!(
                 error = lost.in_short(),

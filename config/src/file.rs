@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use kernel::keys::Algorithm;
+use kernel::status::Standing;
 use kernel::tier::Tier;
 
 use crate::read::Named;
@@ -79,6 +80,8 @@ section! {
         tiers: Named<TierFile> = Means("{}"),
         /// Limits that no tier decides.
         limits: LimitsFile = Means("{}"),
+        /// Job status.
+        status: StatusFile = Means("{}"),
         /// The servers behind the gateway, by name.
         upstreams: Named<UpstreamFile> = Means("{}"),
         /// Which requests go to which upstream; the most specific path wins.
@@ -191,6 +194,8 @@ section! {
         dimensions: Whole<8, 4_096> = Means("256"),
         /// What the task is called that makes vectors of texts.
         embed_task: TaskName = Means(r#""doorward.embed""#),
+        /// The stage of job status that it reports on, of those of `[status]`.
+        embed_stage: Name = Means(r#""embedding""#),
         /// What the task is called that does nothing.
         noop_task: TaskName = Means(r#""doorward.noop""#),
     }
@@ -401,6 +406,22 @@ section! {
         login: Windows = Means(r#"[{ name = "minute", requests = 30, per = "1m" }]"#),
         /// The most counters kept in memory.
         keys_max: Whole<1_000, 1_000_000_000> = Means("1000000"),
+    }
+}
+
+section! {
+    /// Job status: what services report of resources on their way through stages.
+    StatusFile {
+        /// The stages that are expected of every resource, in order.
+        stages: Vec<Spot<Name>> = Means(r#"["ingestion", "quality", "taxonomy", "graph", "embedding"]"#),
+        /// Statuses beside `pending`, `processing`, `completed` and `failed`: each with which of them it counts as.
+        statuses: Named<Standing> = Means("{}"),
+        /// How long a record is kept after the last report.
+        ttl: Period<MINUTE, { 30 * DAY }> = Means(r#""24h""#),
+        /// Without Redis: the most resources in memory; past it the one not reported on for longest is forgotten.
+        resources_max: Whole<100, 10_000_000> = Means("20000"),
+        /// With Redis: the most reports that wait for it while it is away; past it the oldest is dropped.
+        buffer_max: Whole<1, 1_000_000> = Means("10000"),
     }
 }
 

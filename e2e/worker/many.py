@@ -21,6 +21,6 @@ print("sent", flush=True)
 
 ends = collections.Counter()
 for call in calls:
-    call.get(timeout=50, propagate=False)
+    call.get(timeout=200, propagate=False)
     ends[call.status] += 1
 print(json.dumps(ends))

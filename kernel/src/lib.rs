@@ -46,6 +46,8 @@ pub mod limit;
 
 pub mod celery;
 
+pub mod status;
+
 pub mod selftest;
 
 pub mod warm_up;

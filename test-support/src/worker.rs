@@ -3,7 +3,6 @@
 use std::fs;
 use std::fs::File;
 use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
@@ -22,6 +21,9 @@ use crate::wait::START_MAX;
 use crate::wait::holds_within;
 
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/celery/requirements.txt");
+
+/// How long a script of a client may take, in seconds: it may wait for workers that are killed.
+const SCRIPT_MAX_S: &str = "240";
 
 /// What a worker says once it takes tasks.
 const READY: &str = "a worker called ";
@@ -96,7 +98,11 @@ impl DoorwardWorker {
 
 /// A script for Celery's own client, which finds the broker at `BROKER`.
 pub fn celery_script(script: &Path, broker: &str) -> Command {
-    let mut command = Python::with(&PathBuf::from(REQUIREMENTS)).script(script);
-    command.env("BROKER", broker).env("PYTHONDONTWRITEBYTECODE", "1");
+    let python = Python::with(Path::new(REQUIREMENTS));
+    let mut command = Command::new("timeout");
+    command.arg(SCRIPT_MAX_S).arg(python.interpreter()).arg(script);
+    // Nothing of the machine's environment, so that no proxy stands between it and Redis.
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("BROKER", broker);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

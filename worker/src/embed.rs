@@ -49,7 +49,7 @@ impl From<EmbedError> for Failed {
 }
 
 /// The task. It takes a text, and gives its vector, or a list of texts, and gives a list of theirs; by
-/// place, or as `texts`. With `resource` by name it reports how far it is with that.
+/// place, or as `texts`. With `resource` by name it reports how far it is with that, and with `owner` whose it is.
 pub struct EmbedTask {
     model: Arc<dyn Embed>,
     stages: Arc<dyn Stages>,
@@ -114,7 +114,8 @@ impl Told<'_> {
     fn say(&self, standing: Standing) {
         if let Some(resource @ (Value::String(_) | Value::Number(_))) = self.resource {
             let attempt = self.call.retries.saturating_add(1);
-            self.stages.report(Report { resource: resource.clone(), attempt, standing });
+            let owner = self.call.kwargs.get("owner").and_then(Value::as_str).map(str::to_owned);
+            self.stages.report(Report { resource: resource.clone(), owner, attempt, standing });
         }
     }
 }

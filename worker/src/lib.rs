@@ -23,9 +23,9 @@ mod pool;
 
 mod outcome;
 
-mod desk;
-
 mod presence;
+
+mod desk;
 
 mod host;
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kernel::celery::event::FREQ;
 use kernel::celery::event::Kind;
@@ -14,8 +15,13 @@ use kernel::celery::pidbox::Request;
 use kernel::time::now;
 use stores::redis::broker::Broker;
 use stores::redis::broker::Ear;
+use stores::redis::connection::CONNECT_TIMEOUT;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
+use tokio::time::timeout;
+
+/// How often Redis is told what is listened for: after another connection was made, that is how it knows.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// How much there is to do, and was done.
 #[derive(Debug, Default)]
@@ -51,19 +57,20 @@ impl Presence {
 
     /// Is there for as long as this runs.
     pub(crate) async fn keep(&self, mut ear: Ear) {
-        let _ = self.broker.connection().connected().await;
+        let broker = self.broker.connection();
+        let _ = timeout(CONNECT_TIMEOUT, broker.connected()).await;
+        let _ = timeout(CONNECT_TIMEOUT, ear.connected()).await;
         self.say(Kind::Online).await;
-        let mut beat = interval(FREQ);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let [mut beat, mut listen] = [FREQ, LISTEN_EVERY].map(interval);
+        for every in [&mut beat, &mut listen] {
+            every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         loop {
             tokio::select! {
                 request = ear.next() => self.answer(&request).await,
-                _ = beat.tick() => {
-                    // After another connection was made, that is how Redis knows what is listened for.
-                    // Where it gives no answer, whoever takes tasks says so.
-                    let _ = ear.listen().await;
-                    self.say(Kind::Heartbeat).await;
-                }
+                // Where Redis gives no answer, whoever takes tasks says so.
+                _ = listen.tick() => drop(ear.listen().await),
+                _ = beat.tick() => self.say(Kind::Heartbeat).await,
             }
         }
     }

@@ -26,6 +26,8 @@ pub enum Standing {
 pub struct Report {
     /// Which resource: a number or a text.
     pub resource: Value,
+    /// To whom it belongs, where the call says so: a user's id.
+    pub owner: Option<String>,
     /// Which time it is tried, from 1: what an earlier one says later is of no account.
     pub attempt: u32,
     /// How it stands.

@@ -72,6 +72,12 @@ pub(crate) mod wellness;
 
 pub(crate) mod celery;
 
+pub(crate) mod job_shapes;
+
+pub(crate) mod jobs;
+
+pub(crate) mod job_events;
+
 pub(crate) mod health;
 
 pub(crate) mod routes;

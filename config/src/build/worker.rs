@@ -32,6 +32,7 @@ pub(super) fn worker(
         model: file.model.value.map(|text| PathBuf::from(text.0)),
         dimensions: file.dimensions.value?.0 as usize,
         embed_task: file.embed_task.value?.0,
+        embed_stage: file.embed_stage.value?.0,
         noop_task: file.noop_task.value?.0,
     })
 }

@@ -6,6 +6,7 @@ mod limits;
 mod mail;
 mod routes;
 mod server;
+mod status;
 mod worker;
 
 pub use auth::Auth;
@@ -37,4 +38,5 @@ pub use server::Database;
 pub use server::Environment;
 pub use server::Listen;
 pub use server::Redis;
+pub use status::Status;
 pub use worker::Worker;

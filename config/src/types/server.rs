@@ -18,6 +18,7 @@ use super::Issuer;
 use super::Limits;
 use super::Mail;
 use super::Route;
+use super::Status;
 use super::Upstream;
 use super::Worker;
 use crate::database::uses_tls;
@@ -55,6 +56,8 @@ pub struct Config {
     pub tiers: BTreeMap<Tier, Allowance>,
     /// Limits that no tier decides.
     pub limits: Limits,
+    /// Job status.
+    pub status: Status,
     /// The servers behind the gateway, in order of name.
     pub upstreams: Vec<Upstream>,
     /// The routes, in the order of the file.

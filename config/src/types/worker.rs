@@ -32,6 +32,8 @@ pub struct Worker {
     pub dimensions: usize,
     /// What the task is called that makes vectors of texts.
     pub embed_task: String,
+    /// The stage of job status that it reports on.
+    pub embed_stage: String,
     /// What the task is called that does nothing.
     pub noop_task: String,
 }

@@ -79,7 +79,8 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
         Arc::new(Readiness::new(vec![("admin api", Box::new(move || duties.are_fulfilled()))]));
     let metrics = ProcessMetrics::new()?;
     let workers = house::celery::Figures::of(celery.as_ref())?;
-    let meter = Arc::new(move || metrics.render() + &workers.render());
+    let counted = Arc::clone(&api);
+    let meter = Arc::new(move || metrics.render() + &counted.status_metrics() + &workers.render());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
     let ops_address = house::ops::serve(ops_listener, routes)?;
 
@@ -96,6 +97,7 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     signals.next().await;
     tracing::info!("ending: nothing new is taken, the requests under way are finished");
     readiness.closing();
+    api.send_listeners_away();
     close_office.send_replace(true);
     let left = || "requests".to_owned();
     let code = signals.wait_for_the_end(office, config.listen.drain_timeout, left).await;

@@ -105,7 +105,9 @@ async fn serve(
     let readiness = Arc::new(readiness.with_remark(edge.remark()));
     let snapshot = Arc::clone(&edge.snapshot);
     let figures = house::celery::Figures::of(celery.as_ref())?;
-    let meter = Arc::new(move || snapshot.render_metrics() + &figures.render());
+    let counted = Arc::clone(&api);
+    let meter =
+        Arc::new(move || snapshot.render_metrics() + &counted.status_metrics() + &figures.render());
     let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
     let ops_address = house::ops::serve(ops_listener, routes)?;
 
@@ -130,7 +132,10 @@ async fn serve(
         edge::list(&edge.addresses),
     );
 
-    let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout).await;
+    // Streams of changes have no end of their own, and would be waited for.
+    let closing = || api.send_listeners_away();
+    let code =
+        edge.serve_until_told(signals, &readiness, config.listen.drain_timeout, closing).await;
     close_office.send_replace(true);
     let _ = office.await;
     house::redis::tell_what_waits(&api).await;

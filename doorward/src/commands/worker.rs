@@ -3,6 +3,8 @@
 //! It has no data directory, no port and no database: its broker is all that it needs, and any number of
 //! them may run side by side.
 
+mod progress;
+
 use std::fs;
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -29,7 +31,6 @@ use worker::embed::Embed;
 use worker::embed::EmbedError;
 use worker::embed::EmbedTask;
 use worker::noop::Noop;
-use worker::stages::Untold;
 use worker::task::Registry;
 use worker::terms::Terms;
 
@@ -76,9 +77,10 @@ async fn work(config: &Config) -> anyhow::Result<ExitCode> {
     let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
     let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
     let model: Arc<dyn Embed> = Arc::new(Model(load_model(&config.worker).await?));
+    let stages = progress::stages(config)?;
     let registry = Registry::default()
         .with(&config.worker.noop_task, Arc::new(Noop))
-        .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, Arc::new(Untold))));
+        .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, stages)));
 
     let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
     let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;

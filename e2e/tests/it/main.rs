@@ -82,6 +82,10 @@ mod start;
 
 mod lifecycle;
 
+mod job_status;
+
+mod job_status_python;
+
 mod leaks;
 
 mod compose;

@@ -7,8 +7,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use std::time::Instant;
 
+use kernel::celery::Task;
 use serde_json::Value;
 use serde_json::json;
+use test_support::http1::Request;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
 use test_support::wait::START_MAX;
@@ -16,6 +18,8 @@ use test_support::wait::holds_within;
 use test_support::wait::wait_until;
 use test_support::worker::DoorwardWorker;
 use test_support::worker::celery_script;
+
+use crate::job_status::Yard;
 
 /// How many tasks are called while workers are killed.
 const TASKS: usize = 10_000;
@@ -122,6 +126,28 @@ fn of_ten_thousand_tasks_all_come_to_their_end_though_workers_are_killed_all_the
     for log in &logs {
         assert_eq!(log.matches("embeddings are ready").count(), 1, "it is loaded once: {log}");
     }
+}
+
+#[test]
+fn whose_resource_it_is_sees_how_far_its_texts_are() {
+    let redis = RedisServer::start();
+    let yard = Yard::on(&redis);
+    let config = format!("redis.url = \"{0}\"\ncelery.broker_url = \"{0}\"", redis.url());
+    let _worker = DoorwardWorker::start(&config);
+    let mut task = Task::new("doorward.embed", "1", vec![json!(["a", "b"])], "celery", "1");
+    task.kwargs.insert("resource".to_owned(), json!(7));
+    task.kwargs.insert("owner".to_owned(), json!(yard.ann_id));
+    redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
+    let ask = || {
+        let request = Request::get("/status/resources/7").bearer(&yard.ann);
+        yard.scene.doorward.ask(&request)
+    };
+    wait_until(START_MAX, || {
+        ask().status == 200 && ask().json()["stages"]["embedding"] == "completed"
+    });
+    let told = ask().json();
+    assert_eq!(told["details"]["embedding"]["completed"], 2, "{told}");
+    assert_eq!(told["details"]["embedding"]["attempt"], 1, "{told}");
 }
 
 #[test]

@@ -36,6 +36,9 @@ const RECONNECT_MS_MAX: u32 = 1_000;
 /// The most calls that wait for their turn on the connection.
 pub const CALLS_WAITING_MAX: usize = 16_384;
 
+/// The most messages that wait until they are heard; past it the oldest are lost, and that is told.
+pub const MESSAGES_WAITING_MAX: usize = 4_096;
+
 /// How long a connection may owe an answer before it is given up for another: far beyond any budget,
 /// but no network forgets a connection as slowly as a peer that has vanished.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -187,6 +190,9 @@ impl Connection {
                     interval: SILENCE_MAX / 4,
                 };
             })
+            .with_performance_config(|performance| {
+                performance.broadcast_channel_capacity = MESSAGES_WAITING_MAX;
+            })
             .set_policy(ReconnectPolicy::new_exponential(0, 20, RECONNECT_MS_MAX, 2))
             .build()
             .map_err(ConnectionError::Url)?;
@@ -249,6 +255,11 @@ impl Connection {
         self.bounded.subscribe(channel).await.map_err(|error| self.lost(error))
     }
 
+    /// Another connection to the same server, for messages; nobody connects it yet.
+    pub(crate) fn for_messages(&self) -> Client {
+        self.client.clone_new()
+    }
+
     /// Waits until it is connected for the first time.
     ///
     /// # Errors
@@ -268,26 +279,25 @@ impl Connection {
         key: &str,
         arguments: Vec<Value>,
     ) -> Result<R, Lost> {
-        self.run_over(script, &[key], arguments).await
+        self.run_on(script, &[key], arguments).await
     }
 
-    /// The same, about several keys, at least one, which lie on one server.
+    /// The same about several keys, at least one, which lie in one slot.
     ///
     /// # Errors
     /// [`Lost`].
-    pub(crate) async fn run_over<R: FromValue, K: AsRef<str>>(
+    pub(crate) async fn run_on<R: FromValue>(
         &self,
         script: &Script,
-        keys: &[K],
+        keys: &[&str],
         arguments: Vec<Value>,
     ) -> Result<R, Lost> {
-        let first = keys.first().map_or("", AsRef::as_ref);
-        let slot = ClusterHash::Custom(redis_keyslot(first.as_bytes()));
-        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        let slot = keys.first().map_or(0, |key| redis_keyslot(key.as_bytes()));
+        let slot = ClusterHash::Custom(slot);
         let with = |script: &str| {
             let mut all = Vec::with_capacity(2 + keys.len() + arguments.len());
-            all.extend([Value::from(script), Value::from(count)]);
-            all.extend(keys.iter().map(|key| Value::from(key.as_ref())));
+            all.extend([Value::from(script), Value::from(keys.len() as i64)]);
+            all.extend(keys.iter().map(|key| Value::from(*key)));
             all.extend_from_slice(&arguments);
             all
         };

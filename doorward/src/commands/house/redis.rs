@@ -14,6 +14,7 @@ use stores::redis::connection::CONNECT_TIMEOUT;
 use stores::redis::connection::Connection;
 use stores::redis::old_service::OldService;
 use stores::redis::watch::Watch;
+use stores::status::Statuses;
 
 /// How long an ending process goes on telling the service that is replaced of revoked tokens.
 pub(crate) const TELL_WITHIN: Duration = Duration::from_secs(2);
@@ -97,15 +98,25 @@ pub(crate) fn neighbours(
 ) -> Neighbours {
     let watch =
         |(redis, connection): (&Redis, &Connection)| Watch::new(connection, &redis.namespace);
-    Neighbours { old_service, redis: config.redis.as_ref().zip(connection).map(watch), celery }
+    let redis = config.redis.as_ref().zip(connection).map(watch);
+    let statuses = |(redis, connection): (&Redis, &Connection)| {
+        Statuses::in_redis(connection, &redis.namespace, &config.status)
+    };
+    let statuses = config.redis.as_ref().zip(connection).map(statuses);
+    Neighbours { old_service, redis, celery, statuses }
 }
 
-/// Tells the service that is replaced of what `api` has revoked and could not tell it yet.
+/// Tells the service that is replaced of what `api` has revoked and could not tell it yet, and Redis of
+/// job status that was reported while that was away.
 pub(crate) async fn tell_what_waits(api: &AdminApi) {
     if !api.has_told_old_service(TELL_WITHIN).await {
         tracing::error!(
             "the old service could not be told of all revoked tokens, and takes the rest until they \
              expire"
         );
+    }
+    let waiting = api.send_waiting_reports(TELL_WITHIN).await;
+    if waiting > 0 {
+        tracing::error!("{waiting} reports of job status waited for Redis, and are lost");
     }
 }

@@ -247,7 +247,8 @@ impl Broker {
             words.push(result.write().into());
         }
         words.extend(tags.iter().map(|tag| Value::from(tag.as_str())));
-        connection.run_over::<Value, _>(&self.scripts.finish, &self.unacked, words).await.map(drop)
+        let keys = self.unacked.each_ref().map(String::as_str);
+        connection.run_on::<Value>(&self.scripts.finish, &keys, words).await.map(drop)
     }
 
     /// Puts messages back, to be taken next, the first of them first. Says how many were still booked.
@@ -323,7 +324,8 @@ impl Broker {
         keys: Vec<String>,
         words: Vec<Value>,
     ) -> Result<Value, Lost> {
-        self.connection.run_over(script, &keys, words).await
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        self.connection.run_on(script, &keys, words).await
     }
 
     pub(super) fn scripts(&self) -> &Scripts {

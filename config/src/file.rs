@@ -41,6 +41,7 @@ use crate::values::SECOND;
 use crate::values::Scope;
 use crate::values::SecretRef;
 use crate::values::SmtpUrl;
+use crate::values::TaskName;
 use crate::values::Text;
 use crate::values::WebUrl;
 use crate::values::Whole;
@@ -63,6 +64,8 @@ section! {
         redis: RedisFile = Fine,
         /// The Celery installation whose workers the health page watches; left out: none.
         celery: CeleryFile = Fine,
+        /// How `doorward worker` serves the Celery installation; left out: with the defaults.
+        worker: WorkerFile = Means("{}"),
         /// How the halves find each other that run apart; left out: both are in one process.
         fleet: FleetFile = Fine,
         /// Tokens, keys and sign-in.
@@ -159,6 +162,42 @@ section! {
         global_keyprefix: Prefix = Means(r#""""#),
         /// `fanout_prefix` of Celery's `broker_transport_options`; empty where that is `False`.
         fanout_prefix: Prefix = Means(r#""/{db}.""#),
+    }
+}
+
+section! {
+    /// How `doorward worker` serves the Celery installation.
+    WorkerFile {
+        /// What it is called, such as `doorward@host`; left out: `doorward-PID@HOST`.
+        name: TaskName = Fine,
+        /// Queues that it serves, at most 32; left out: those of `[celery]`.
+        queues: Vec<Spot<QueueName>> = Fine,
+        /// How many tasks run at one time; left out: one for each core.
+        concurrency: Whole<1, 256> = Fine,
+        /// How many messages are taken ahead for each of them, that one included.
+        prefetch: Whole<1, 64> = Means("4"),
+        /// After how long what a worker took goes back to its queue; the same as Celery's own.
+        visibility_timeout: Period<{ 10 * SECOND }, { 30 * DAY }> = Means(r#""1h""#),
+        /// How long a task may take whose message says nothing of it.
+        time_limit: Period<SECOND, DAY> = Means(r#""5m""#),
+        /// How often a task is tried again that has failed for a reason that may pass.
+        retries_max: Whole<0, 100> = Means("3"),
+        /// How long results are kept.
+        result_ttl: Period<SECOND, { 30 * DAY }> = Means(r#""1d""#),
+        /// How long a stopping worker waits for the tasks that run.
+        drain_timeout: Period<0, HOUR> = Means(r#""25s""#),
+        /// The list of messages that nobody can make anything of.
+        dead_letters: QueueName = Means(r#""doorward.dead_letters""#),
+        /// The directory of the model that makes vectors of texts; left out: words are hashed.
+        model: Text = Fine,
+        /// How many numbers a vector has where words are hashed.
+        dimensions: Whole<8, 4_096> = Means("256"),
+        /// What the task is called that makes vectors of texts.
+        embed_task: TaskName = Means(r#""doorward.embed""#),
+        /// The stage of job status that it reports on, of those of `[status]`.
+        embed_stage: Name = Means(r#""embedding""#),
+        /// What the task is called that does nothing.
+        noop_task: TaskName = Means(r#""doorward.noop""#),
     }
 }
 

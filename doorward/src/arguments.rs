@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Gateway(Gateway),
     /// Start the admin API alone, for gateways that run elsewhere and come to `fleet.listen`
     Admin(Admin),
+    /// Start a worker of Celery tasks, for the broker of `[celery]`
+    Worker,
     /// Check a configuration file with the code of the start
     Check(Check),
     /// Print the JSON Schema of the configuration file

@@ -50,5 +50,7 @@ pub mod status;
 
 pub mod selftest;
 
+pub mod warm_up;
+
 #[cfg(test)]
 mod specimen;

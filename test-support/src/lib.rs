@@ -46,3 +46,5 @@ pub mod upstream;
 pub mod identity_provider;
 
 pub mod doorward;
+
+pub mod worker;

@@ -12,6 +12,7 @@ mod routes;
 mod servers;
 mod status;
 mod tiers;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -63,6 +64,7 @@ pub(crate) fn config(
         auth::check_remembers_tokens(&file.auth, context);
     }
     let celery = servers::celery(file.celery, context);
+    let worker = worker::worker(file.worker, context);
     let signs = !fleet::is_of_a_gateway(&file.fleet);
     let fleet = fleet::fleet(file.fleet, context);
     let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), signs, context);
@@ -83,6 +85,7 @@ pub(crate) fn config(
         database: database?,
         redis,
         celery,
+        worker: worker?,
         fleet,
         auth: auth?,
         mail,

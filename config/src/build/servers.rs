@@ -13,6 +13,7 @@ use crate::file::CeleryFile;
 use crate::file::DatabaseFile;
 use crate::file::RedisFile;
 use crate::read::Field;
+use crate::read::Spot;
 use crate::report::At;
 use crate::server_url;
 use crate::server_url::ServerUrl;
@@ -231,10 +232,21 @@ pub(super) fn celery(
 
 /// The queues that are watched: Celery's own, where none are named.
 fn celery_queues(file: &CeleryFile, context: &mut Context<'_, '_, '_>) -> Vec<String> {
-    let Some(spots) = &file.queues.value else { return vec![DEFAULT_QUEUE.to_owned()] };
+    match &file.queues.value {
+        None => vec![DEFAULT_QUEUE.to_owned()],
+        Some(spots) => queue_names(spots, &file.queues.at, context),
+    }
+}
+
+/// Queues, each of them once, and not too many.
+pub(super) fn queue_names(
+    spots: &[Spot<QueueName>],
+    at: &At,
+    context: &mut Context<'_, '_, '_>,
+) -> Vec<String> {
     if spots.len() > CELERY_QUEUES_MAX {
         let message = format!("{} queues; at most {CELERY_QUEUES_MAX} are watched", spots.len());
-        context.fault(&file.queues.at, message);
+        context.fault(at, message);
     }
     let mut queues: Vec<String> = Vec::new();
     for spot in spots {

@@ -7,6 +7,7 @@ mod mail;
 mod routes;
 mod server;
 mod status;
+mod worker;
 
 pub use auth::Auth;
 pub use auth::Hashing;
@@ -38,3 +39,4 @@ pub use server::Environment;
 pub use server::Listen;
 pub use server::Redis;
 pub use status::Status;
+pub use worker::Worker;

@@ -20,6 +20,7 @@ use super::Mail;
 use super::Route;
 use super::Status;
 use super::Upstream;
+use super::Worker;
 use crate::database::uses_tls;
 
 /// Everything an operator decides, checked.
@@ -39,6 +40,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// The Celery installation whose workers the health page watches.
     pub celery: Option<Celery>,
+    /// How a worker serves that installation.
+    pub worker: Worker,
     /// How the halves find each other that run apart; `None`: both are in one process.
     pub fleet: Option<Fleet>,
     /// Tokens, keys and sign-in.
@@ -203,5 +206,11 @@ impl Celery {
     /// Its broker, as a Redis that is asked within `call_timeout`.
     pub fn broker(&self, call_timeout: Duration) -> Redis {
         Redis { ca: self.ca.clone(), call_timeout, ..Redis::at(self.broker_url.clone()) }
+    }
+
+    /// Where results are kept, if that is elsewhere than at the broker.
+    pub fn results(&self, call_timeout: Duration) -> Option<Redis> {
+        let url = self.result_backend.as_ref().filter(|url| **url != self.broker_url)?;
+        Some(Redis { ca: self.ca.clone(), call_timeout, ..Redis::at(url.clone()) })
     }
 }

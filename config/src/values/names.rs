@@ -146,6 +146,18 @@ name!(
 );
 
 name!(
+    /// The name of a Celery task or worker.
+    TaskName, "a name as Celery has them",
+    { "type": "string", "pattern": "^[!-~]{1,128}$" },
+    |text| {
+        if fits(text, QUEUE_NAME_BYTES_MAX) && text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Ok(());
+        }
+        Err(format!("`{}` is no name of Celery's: use 1 to 128 visible ASCII characters", shown(text)))
+    }
+);
+
+name!(
     /// What names in a Redis begin with; nothing is something, too.
     Prefix, "what names begin with",
     { "type": "string", "pattern": "^[!-~]{0,128}$" },

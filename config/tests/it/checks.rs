@@ -604,3 +604,16 @@ fn of_32_queues_of_celery_the_depth_is_told_and_one_more_is_a_fault() {
         "celery.queues[1]: the queue `a` is named twice",
     );
 }
+
+#[test]
+fn a_worker_serves_the_queues_it_is_told_and_else_those_that_are_watched() {
+    let worker = |text: &str| parse(text).unwrap().worker;
+    let plain = worker("");
+    assert_eq!((plain.queues, plain.concurrency, plain.prefetch), (None, None, 4));
+    let told = worker("worker = { queues = [\"vectors\"], concurrency = 256, name = \"w@a\" }");
+    assert_eq!(told.queues, Some(vec!["vectors".to_owned()]));
+    assert_eq!((told.concurrency, told.name.as_deref()), (Some(256), Some("w@a")));
+    one_fault("worker.queues = []", "worker.queues: a worker without a queue has nothing to do");
+    one_fault("worker.queues = [\"a\", \"a\"]", "worker.queues[1]: the queue `a` is named twice");
+    assert!(faults("worker.concurrency = 257")[0].contains("256"));
+}

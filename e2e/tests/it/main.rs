@@ -93,3 +93,5 @@ mod compose;
 mod image;
 
 mod tidy;
+
+mod worker;

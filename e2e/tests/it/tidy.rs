@@ -8,14 +8,19 @@ use std::path::PathBuf;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What each crate may be built on, of ours.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("kernel", &[]),
     ("config", &["kernel"]),
     ("stores", &["kernel", "config"]),
     ("outbound", &[]),
     ("gateway", &["kernel", "config", "stores", "outbound"]),
     ("admin-api", &["kernel", "config", "stores", "outbound"]),
-    ("doorward", &["kernel", "config", "stores", "outbound", "gateway", "admin-api"]),
+    (
+        "doorward",
+        &["kernel", "config", "stores", "outbound", "gateway", "admin-api", "embedding", "worker"],
+    ),
+    ("embedding", &["kernel"]),
+    ("worker", &["kernel", "config", "stores"]),
 ];
 
 /// A source file says this of its modules; then it is held to it.
@@ -153,7 +158,15 @@ fn the_kernel_opens_no_socket_file_or_database() {
     let mut files = Vec::new();
     sources_below(&Path::new(ROOT).join("kernel/src"), &mut files);
     for file in files.iter().filter(|file| !file.iter().any(|part| part == "conformance")) {
+        // Loading waits, and time runs meanwhile: of tokio, it has that and nothing else.
+        let waits = file.iter().any(|part| part == "warm_up" || part == "warm_up.rs");
         let text = code(&without_tests(file));
+        let text = match waits {
+            true => ["task", "sync", "time"]
+                .iter()
+                .fold(text, |text, part| text.replace(&format!("tokio::{part}::"), "")),
+            false => text,
+        };
         for foreign in ["std::fs", "TcpStream", "TcpListener", "UnixStream", "tokio::", "rusqlite"]
         {
             assert!(!text.contains(foreign), "{} names {foreign}", file.display());

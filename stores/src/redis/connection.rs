@@ -247,6 +247,14 @@ impl Connection {
         self.bounded.psubscribe(pattern).await.map_err(|error| self.lost(error))
     }
 
+    /// The same for the one channel of this name.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn listen_to(&self, channel: &str) -> Result<(), Lost> {
+        self.bounded.subscribe(channel).await.map_err(|error| self.lost(error))
+    }
+
     /// Another connection to the same server, for messages; nobody connects it yet.
     pub(crate) fn for_messages(&self) -> Client {
         self.client.clone_new()

@@ -29,3 +29,5 @@ pub mod status;
 pub mod stream;
 
 pub mod watch;
+
+pub mod broker;

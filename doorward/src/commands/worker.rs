@@ -1,0 +1,186 @@
+//! `doorward worker`: carries out tasks of a Celery installation, as one of its workers.
+//!
+//! It has no data directory, no port and no database: its broker is all that it needs, and any number of
+//! them may run side by side.
+
+mod progress;
+
+use std::fs;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use config::Celery;
+use config::Config;
+use config::Redis;
+use embedding::Dimensions;
+use embedding::EmbeddingService;
+use kernel::warm_up::Step;
+use kernel::warm_up::WarmUp;
+use kernel::warm_up::Witness;
+use stores::redis::broker::Broker;
+use stores::redis::broker::Ear;
+use stores::redis::connection::Connection;
+use tokio::runtime;
+use tokio::sync::watch;
+use worker::Host;
+use worker::embed::Embed;
+use worker::embed::EmbedError;
+use worker::embed::EmbedTask;
+use worker::noop::Noop;
+use worker::task::Registry;
+use worker::terms::Terms;
+
+use super::house::redis::tls_trusting;
+use super::house::signals::Signals;
+use crate::arguments::Place;
+use crate::log;
+use crate::settings;
+
+/// How long one call to the broker or the result back end may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many threads take messages and write results; tasks have threads of their own.
+const CONTROL_THREADS: usize = 2;
+
+/// Works until a signal, and ends in order.
+///
+/// # Errors
+/// One clear text for what keeps it from starting.
+pub(crate) fn worker(place: &Place) -> anyhow::Result<ExitCode> {
+    let config = match settings::load(place) {
+        Ok(config) => config,
+        Err(faults) => {
+            // As `check` shows them.
+            eprintln!("{faults}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    log::start();
+    let control = runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("the system gives no more threads")?;
+    control.block_on(work(&config))
+}
+
+async fn work(config: &Config) -> anyhow::Result<ExitCode> {
+    let celery = config.celery.as_ref();
+    let celery =
+        celery.context("`doorward worker` needs the section `[celery]`, with `broker_url`")?;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
+    let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
+    let model: Arc<dyn Embed> = Arc::new(Model(load_model(&config.worker).await?));
+    let stages = progress::stages(config)?;
+    let registry = Registry::default()
+        .with(&config.worker.noop_task, Arc::new(Noop))
+        .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, stages)));
+
+    let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
+    let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;
+    let broker = open_broker(celery, queues)?;
+    let mut signals = Signals::listen()?;
+    let (end, ends) = watch::channel(0_u8);
+    tokio::spawn(async move {
+        loop {
+            signals.next().await;
+            end.send_modify(|count| *count = count.saturating_add(1));
+        }
+    });
+    tracing::info!(
+        "a worker called {}, {} tasks at one time, of the queues {}; it knows {}",
+        terms.name,
+        terms.concurrency,
+        queues.join(", "),
+        registry.names().collect::<Vec<_>>().join(", "),
+    );
+    let told = |times: u8| {
+        let mut ends = ends.clone();
+        async move { _ = ends.wait_for(|count| *count >= times).await }
+    };
+    let stop = async {
+        told(1).await;
+        tracing::info!("ending: nothing new is taken, what runs is finished");
+    };
+    let ended = Host::new(broker, ear, registry, terms).work(stop, told(2)).await?;
+    if ended.unfinished > 0 {
+        let count = ended.unfinished;
+        tracing::warn!(count, "tasks were given back that ran too long to wait for");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The embedder of this process: loaded once, before anything is taken, and shared by all tasks.
+///
+/// # Errors
+/// There is none, in words for the operator.
+async fn load_model(worker: &config::Worker) -> anyhow::Result<Arc<EmbeddingService>> {
+    let dimensions = Dimensions::new(worker.dimensions).context("`worker.dimensions`")?;
+    let (resource, loaded) = embedding::resource(worker.model.clone(), dimensions);
+    WarmUp::new(vec![resource], Log)?.load().await.context("`worker.model`")?;
+    Ok(Arc::clone(loaded.get()?))
+}
+
+/// The embedder, as tasks want it.
+struct Model(Arc<EmbeddingService>);
+
+impl Embed for Model {
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.0.embed(texts).map_err(|error| EmbedError::Text(error.to_string()))
+    }
+}
+
+/// The log, as the one who is told how far the warm-up is.
+struct Log;
+
+impl Witness for Log {
+    fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kib.checked_mul(1024)
+    }
+
+    fn saw(&self, step: &Step<'_>) {
+        let outcome = step
+            .outcome
+            .map_or_else(|fault| format!("not there: {fault}"), |()| "there".to_owned());
+        tracing::info!(
+            attempt = step.attempt,
+            duration_ms = step.took.as_millis() as u64,
+            resident_before_bytes = step.resident_before.unwrap_or_default(),
+            resident_after_bytes = step.resident_after.unwrap_or_default(),
+            "warm-up: `{}` is {outcome}",
+            step.name
+        );
+    }
+}
+
+/// The broker of `celery`; results go where they are configured to go.
+fn open_broker(celery: &Celery, queues: &[String]) -> anyhow::Result<Broker> {
+    let open = |redis: &Redis, key: &'static str| {
+        let tls = tls_trusting(redis, "`celery.ca`")?;
+        Connection::open(redis, tls).context(key)
+    };
+    let connection = open(&celery.broker(CALL_TIMEOUT), "`celery.broker_url`")?;
+    let broker = Broker::new(connection, celery.names(), queues);
+    match celery.results(CALL_TIMEOUT) {
+        None => Ok(broker),
+        Some(redis) => Ok(broker.with_results_in(open(&redis, "`celery.result_backend`")?)),
+    }
+}
+
+/// What this machine is called.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,186 @@
+//! `doorward worker` as an application in Python sees it: a worker like any other of Celery's.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::LazyLock;
+use std::time::Duration;
+use std::time::Instant;
+
+use kernel::celery::Task;
+use serde_json::Value;
+use serde_json::json;
+use test_support::http1::Request;
+use test_support::redis::RedisServer;
+use test_support::redis::Reply;
+use test_support::wait::START_MAX;
+use test_support::wait::holds_within;
+use test_support::wait::wait_until;
+use test_support::worker::DoorwardWorker;
+use test_support::worker::celery_script;
+
+use crate::job_status::Yard;
+
+/// How many tasks are called while workers are killed.
+const TASKS: usize = 10_000;
+
+/// How many workers there are at one time.
+const WORKERS: usize = 3;
+
+/// How long a start may take, with all that is loaded.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is said of a worker of our own.
+static RIGHTS: LazyLock<&str> = LazyLock::new(|| {
+    let text = include_str!("../../../docs/workers.md");
+    text.split_once("## A worker of Doorward's own").unwrap().1
+});
+
+fn script(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/worker")).join(name)
+}
+
+fn config(redis: &RedisServer, more: &str) -> String {
+    format!("[celery]\nbroker_url = \"{}\"\n[worker]\n{more}", redis.url())
+}
+
+fn count(redis: &RedisServer, words: &[&str]) -> i64 {
+    match redis.command(words) {
+        Ok(Reply::Integer(count)) => count,
+        _ => -1,
+    }
+}
+
+fn said(output: &std::process::Output) -> Value {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{errors}", output.status);
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap()
+}
+
+#[test]
+fn an_application_calls_tasks_and_hears_what_comes_of_them() {
+    let redis = RedisServer::start();
+    // With no more rights than the documentation says.
+    let mut user = vec!["ACL", "SETUSER", "worker", "on", ">nine-lanterns"];
+    user.extend(RIGHTS.split_once("```acl\n").unwrap().1.split_once('\n').unwrap().0.split(' '));
+    assert_eq!(redis.command(&user).unwrap(), Reply::text("OK"));
+    let as_worker = redis.url().replace("redis://", "redis://worker:nine-lanterns@");
+    let config = format!(
+        "environment = \"dev\"\ncelery.broker_url = \"{as_worker}\"\nworker.name = \"vectors@here\""
+    );
+    let begun = Instant::now();
+    let mut worker = DoorwardWorker::start(&config);
+    assert!(begun.elapsed() < READY_WITHIN);
+    let saw = said(&celery_script(&script("calls.py"), &redis.url()).output().unwrap());
+    assert_eq!(saw["noop"], Value::Null);
+    assert_eq!(saw["urgent"], Value::Null);
+    let one = saw["one"].as_array().unwrap();
+    assert_eq!(one.len(), 256);
+    assert_eq!(saw["many"][0], saw["one"]);
+    assert_ne!(saw["many"][1], saw["one"]);
+    let length: f64 = one.iter().map(|number| number.as_f64().unwrap().powi(2)).sum();
+    assert!((length - 1.0).abs() < 1e-5, "{length}");
+    assert_eq!(saw["unknown"], "NotRegistered: 'nobody.knows'");
+    assert_eq!(saw["number"], "ValueError: expected a text or a list of texts");
+    assert_eq!(saw["expired"], "TaskRevokedError: expired");
+    assert_eq!(saw["workers"], json!({"vectors@here": {"ok": "pong"}}));
+
+    worker.ask_to_go();
+    wait_until(START_MAX, || worker.ended().is_some());
+    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+    assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
+    assert_eq!(worker.log().matches("embeddings are ready").count(), 1, "{}", worker.log());
+}
+
+#[test]
+fn of_ten_thousand_tasks_all_come_to_their_end_though_workers_are_killed_all_the_time() {
+    let redis = RedisServer::start();
+    // The shortest there is.
+    let config = config(&redis, "visibility_timeout = \"10s\"\nconcurrency = 2");
+    let mut workers: Vec<_> = (0..WORKERS).map(|_| DoorwardWorker::start(&config)).collect();
+    let mut client = celery_script(&script("many.py"), &redis.url());
+    let client = client.arg(TASKS.to_string()).stdin(Stdio::null());
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut killed, mut logs, mut next) = (0, Vec::new(), 0);
+    let waits_again = "tasks that a worker took and dropped wait again";
+    let client = std::thread::spawn(move || client.wait_with_output().unwrap());
+    while !client.is_finished() && killed < 20 {
+        // One that has something in hand, or that ends with nothing to lose.
+        holds_within(Duration::from_secs(1), || count(&redis, &["HLEN", "unacked"]) > 0);
+        let victim = &mut workers[next % WORKERS];
+        victim.kill();
+        logs.push(victim.log());
+        *victim = DoorwardWorker::start(&config);
+        (killed, next) = (killed + 1, next + 2);
+    }
+    let ends = said(&client.join().unwrap());
+    assert_eq!(ends, json!({"SUCCESS": TASKS}));
+    wait_until(START_MAX, || count(&redis, &["HLEN", "unacked"]) == 0);
+    for list in ["celery", "celery\u{6}\u{16}3", "celery\u{6}\u{16}6", "celery\u{6}\u{16}9"] {
+        assert_eq!(count(&redis, &["LLEN", list]), 0, "{list:?}");
+    }
+    assert!(killed >= WORKERS, "{killed} were killed");
+    logs.extend(workers.iter().map(DoorwardWorker::log));
+    assert!(logs.iter().any(|log| log.contains(waits_again)), "nobody was killed at a task");
+    for log in &logs {
+        assert_eq!(log.matches("embeddings are ready").count(), 1, "it is loaded once: {log}");
+    }
+}
+
+#[test]
+fn whose_resource_it_is_sees_how_far_its_texts_are() {
+    let redis = RedisServer::start();
+    let yard = Yard::on(&redis);
+    let config = format!("redis.url = \"{0}\"\ncelery.broker_url = \"{0}\"", redis.url());
+    let _worker = DoorwardWorker::start(&config);
+    let mut task = Task::new("doorward.embed", "1", vec![json!(["a", "b"])], "celery", "1");
+    task.kwargs.insert("resource".to_owned(), json!(7));
+    task.kwargs.insert("owner".to_owned(), json!(yard.ann_id));
+    redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
+    let ask = || {
+        let request = Request::get("/status/resources/7").bearer(&yard.ann);
+        yard.scene.doorward.ask(&request)
+    };
+    wait_until(START_MAX, || {
+        ask().status == 200 && ask().json()["stages"]["embedding"] == "completed"
+    });
+    let told = ask().json();
+    assert_eq!(told["details"]["embedding"]["completed"], 2, "{told}");
+    assert_eq!(told["details"]["embedding"]["attempt"], 1, "{told}");
+}
+
+#[test]
+fn what_is_no_task_is_put_aside_and_nobody_ends_for_it() {
+    let redis = RedisServer::start();
+    let mut worker = DoorwardWorker::start(&config(&redis, ""));
+    let secret = "nine-lanterns";
+    for text in [&format!("{{bad {secret}"), "", "[]", "{\"body\":\"\"}"] {
+        redis.command(&["LPUSH", "celery", text]).unwrap();
+    }
+    wait_until(START_MAX, || count(&redis, &["LLEN", "doorward.dead_letters"]) == 4);
+    assert_eq!(worker.ended(), None);
+    let told = "a message is no task: it is moved to `doorward.dead_letters`";
+    wait_until(START_MAX, || worker.log().matches(told).count() == 4);
+    assert!(!worker.log().contains(secret), "what it says is nobody's business");
+    assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
+}
+
+#[test]
+fn a_worker_without_a_broker_or_a_model_says_what_it_needs() {
+    let redis = RedisServer::start();
+    let junk = tempfile::tempdir().unwrap();
+    for file in ["tokenizer.json", "model.safetensors", "config.json"] {
+        fs::write(junk.path().join(file), "{bad").unwrap();
+    }
+    let model = format!("model = \"{}\"", junk.path().display());
+    for (config, why) in [
+        (String::new(), "needs the section `[celery]`"),
+        (config(&redis, &model), "`worker.model`"),
+    ] {
+        let mut worker = DoorwardWorker::begin(&config);
+        wait_until(START_MAX, || worker.ended().is_some());
+        assert!(!worker.ended().unwrap().success());
+        assert!(worker.log().contains(why), "{}", worker.log());
+    }
+}

@@ -1,0 +1,208 @@
+//! A model of static embeddings out of a directory, laid out as `model2vec` does:
+//!
+//! - `tokenizer.json`: a tokenizer of Hugging Face's library;
+//! - `model.safetensors`: the tensor `embeddings`, a row a token, and if need be `weights` (how much a
+//!   token counts) and `mapping` (which row is a token's);
+//! - `config.json`, where there is one: `"normalize": false` leaves vectors as long as they are.
+//!
+//! A text's vector is the mean of its tokens' vectors, each times its weight; tokens that the tokenizer
+//! does not know are left out, and so are special ones.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+use crate::hashing::Dimensions;
+use crate::tensors::Tables;
+use crate::tensors::TensorError;
+use crate::unit::to_unit;
+
+/// How many tokens of a text count; those after them do not, as in `model2vec`.
+pub(crate) const TOKENS_MAX: usize = 512;
+
+/// The largest `model.safetensors`, in bytes: it is in memory twice while it is read.
+const MODEL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// The largest `tokenizer.json`, in bytes.
+const TOKENIZER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The largest `config.json`, in bytes.
+pub(crate) const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A directory that holds no model which can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file that cannot be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is too large.
+    #[error("`{}` has more than {bytes_max} bytes", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// How many it may have.
+        bytes_max: u64,
+    },
+    /// A file that is no tokenizer.
+    #[error("`{}` is no tokenizer: {why}", path.display())]
+    Tokenizer {
+        /// Which.
+        path: PathBuf,
+        /// What the library says.
+        why: String,
+    },
+    /// A file that is no configuration.
+    #[error("`{}` is no configuration of a model: {why}", path.display())]
+    Config {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A file whose tensors are no embeddings.
+    #[error("`{}`: {fault}", path.display())]
+    Tensors {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        fault: TensorError,
+    },
+    /// Tokens without a vector.
+    #[error(
+        "the tokenizer in `{}` knows a token {token}, and the model has vectors of {tokens}: they are \
+         not of one model",
+        directory.display()
+    )]
+    Tokens {
+        /// Where both are.
+        directory: PathBuf,
+        /// The last token.
+        token: u32,
+        /// Of how many tokens there is a vector.
+        tokens: usize,
+    },
+    /// A first embedding, which failed.
+    #[error("a first text cannot be embedded: {0}")]
+    FirstText(String),
+}
+
+/// A tokenizer, and a vector for each of its tokens.
+#[derive(Debug)]
+pub(crate) struct Model {
+    tokenizer: Tokenizer,
+    tables: Tables,
+    unknown: Option<u32>,
+    normalizes: bool,
+}
+
+impl Model {
+    /// Reads the model in `directory`.
+    pub(crate) fn load(directory: &Path) -> Result<Self, ModelError> {
+        let (tokenizer, unknown) = tokenizer(&directory.join("tokenizer.json"))?;
+        let normalizes = normalizes(&directory.join("config.json"))?;
+        let path = directory.join("model.safetensors");
+        let tables = Tables::read(&bytes(&path, MODEL_BYTES_MAX)?)
+            .map_err(|fault| ModelError::Tensors { path, fault })?;
+        let tokens = tables.tokens();
+        let last = tokenizer.get_vocab(true).into_values().max();
+        if let Some(token) = last.filter(|token| *token as usize >= tokens) {
+            return Err(ModelError::Tokens { directory: directory.to_owned(), token, tokens });
+        }
+        Ok(Self { tokenizer, tables, unknown, normalizes })
+    }
+
+    pub(crate) fn dimensions(&self) -> Dimensions {
+        self.tables.dimensions()
+    }
+
+    pub(crate) fn tokens(&self) -> usize {
+        self.tables.tokens()
+    }
+
+    /// How much memory the tables take, in bytes; the tokenizer's own comes on top.
+    pub(crate) fn bytes(&self) -> usize {
+        self.tables.bytes()
+    }
+
+    /// The vector of `text`; all zeros where no token of it is known.
+    pub(crate) fn embed(&self, text: &str) -> Result<Vec<f32>, String> {
+        let encoding =
+            self.tokenizer.encode_fast(text, false).map_err(|error| error.to_string())?;
+        let known = encoding.get_ids().iter().filter(|id| Some(**id) != self.unknown);
+        let mut sum = vec![0.0_f32; self.dimensions().count()];
+        let mut count = 0_u16;
+        for id in known.take(TOKENS_MAX) {
+            let Some((row, weight)) = self.tables.row(*id as usize) else { continue };
+            for (sum, number) in sum.iter_mut().zip(row) {
+                *sum += number * weight;
+            }
+            count += 1;
+        }
+        if count > 0 {
+            sum.iter_mut().for_each(|number| *number /= f32::from(count));
+        }
+        if self.normalizes {
+            // Zeros stay zeros: a text of which nothing is known is like no other.
+            to_unit(&mut sum);
+        }
+        Ok(sum)
+    }
+}
+
+fn tokenizer(path: &Path) -> Result<(Tokenizer, Option<u32>), ModelError> {
+    let file = bytes(path, TOKENIZER_BYTES_MAX)?;
+    let fault = |why: String| ModelError::Tokenizer { path: path.to_owned(), why };
+    let mut tokenizer = Tokenizer::from_bytes(&file).map_err(|error| fault(error.to_string()))?;
+    // The bounds here are our own, and texts come one at a time.
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(|error| fault(error.to_string()))?;
+    let written: Value = serde_json::from_slice(&file).map_err(|error| fault(error.to_string()))?;
+    let model = &written["model"];
+    // By name in most kinds of tokenizers, by number in Unigram.
+    let unknown = match (model["unk_token"].as_str(), model["unk_id"].as_u64()) {
+        (Some(name), _) => tokenizer.token_to_id(name),
+        (None, Some(id)) => u32::try_from(id).ok(),
+        (None, None) => None,
+    };
+    Ok((tokenizer, unknown))
+}
+
+/// Whether the configuration at `path` has vectors be of length one; so it is where there is none.
+fn normalizes(path: &Path) -> Result<bool, ModelError> {
+    let file = match bytes(path, CONFIG_BYTES_MAX) {
+        Err(ModelError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(true);
+        }
+        file => file?,
+    };
+    let fault = |why: String| ModelError::Config { path: path.to_owned(), why };
+    let config: Value = serde_json::from_slice(&file).map_err(|error| fault(error.to_string()))?;
+    match config.get("normalize") {
+        None | Some(Value::Null) => Ok(true),
+        Some(Value::Bool(normalizes)) => Ok(*normalizes),
+        Some(other) => Err(fault(format!("`normalize` is `{other}`; expected true or false"))),
+    }
+}
+
+/// The file at `path`, whole.
+fn bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ModelError> {
+    let fault = |source| ModelError::File { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+        .map_err(fault)?;
+    match bytes.len() as u64 > bytes_max {
+        true => Err(ModelError::TooLarge { path: path.to_owned(), bytes_max }),
+        false => Ok(bytes),
+    }
+}

@@ -1,0 +1,164 @@
+use super::*;
+use crate::model::CONFIG_BYTES_MAX;
+use crate::model::TOKENS_MAX;
+
+/// Says what is wrong with a model of `of`.
+fn fault(of: &[Tensor<'_>]) -> String {
+    load(directory(of).path()).expect_err("no model")
+}
+
+#[test]
+fn a_text_is_the_mean_of_its_tokens() {
+    let place = directory(&[embeddings()]);
+    let service = load(place.path()).expect("a model");
+    assert_eq!(service.dimensions(), DIMENSIONS_MIN);
+    assert_eq!(service.bytes(), TOKENS.len() * DIMENSIONS_MIN * 4);
+    assert_eq!(service.kind(), "a model of 4 tokens");
+    assert_eq!(vector(&service, "harbour"), padded(&[0.0, 1.0]));
+    // More than the two that the tokenizer itself would cut at.
+    assert_eq!(vector(&service, "Harbour QUAY quay quay"), padded(&[0.0, 0.25, 0.0, 2.25]));
+}
+
+#[test]
+fn tokens_that_are_not_known_do_not_count() {
+    let service = load(directory(&[embeddings()]).path()).expect("a model");
+    assert_eq!(vector(&service, "seagull lantern seagull"), padded(&[0.0, 0.0, 2.0]));
+    assert_eq!(vector(&service, "seagull"), padded(&[]));
+    assert_eq!(vector(&service, ""), padded(&[]));
+}
+
+#[test]
+fn vectors_are_of_length_one_unless_the_model_says_otherwise() {
+    let place = directory(&[embeddings()]);
+    for config in [Some(r#"{"normalize": true}"#), Some("{}"), Some(r#"{"normalize": null}"#), None]
+    {
+        match config {
+            Some(config) => write(&place, "config.json", config),
+            None => fs::remove_file(place.path().join("config.json")).expect("it was there"),
+        }
+        let service = load(place.path()).expect("a model");
+        assert_eq!(vector(&service, "lantern"), padded(&[0.0, 0.0, 1.0]), "{config:?}");
+        assert_eq!(vector(&service, "seagull"), padded(&[]), "nothing is known of it");
+    }
+}
+
+#[test]
+fn tokens_count_as_their_weights_say_and_may_share_rows() {
+    let weights = ("weights", Dtype::F32, vec![4], f32s(&[0.0, 4.0, 1.0, 0.5]));
+    let rows: Vec<u8> = [0_i64, 1, 1, 3].iter().flat_map(|row| row.to_le_bytes()).collect();
+    let mapping = ("mapping", Dtype::I64, vec![4], rows);
+    let service = load(directory(&[embeddings(), weights, mapping]).path()).expect("a model");
+    assert_eq!(vector(&service, "harbour"), padded(&[0.0, 4.0]));
+    assert_eq!(vector(&service, "lantern"), padded(&[0.0, 1.0]), "the row of another token");
+    assert_eq!(vector(&service, "quay"), padded(&[0.0, 0.0, 0.0, 1.5]));
+}
+
+#[test]
+fn numbers_of_half_the_width_are_read() {
+    let ones: Vec<u8> =
+        [0x3c00_u16; 4 * DIMENSIONS_MIN].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let half = ("embeddings", Dtype::F16, vec![4, DIMENSIONS_MIN], ones);
+    let service = load(directory(&[half]).path()).expect("a model");
+    assert_eq!(vector(&service, "quay"), [1.0; DIMENSIONS_MIN]);
+}
+
+#[test]
+fn of_a_long_text_the_first_tokens_count() {
+    let service = load(directory(&[embeddings()]).path()).expect("a model");
+    let longest = "harbour ".repeat(TOKENS_MAX);
+    assert_eq!(vector(&service, &longest), padded(&[0.0, 1.0]));
+    assert_eq!(vector(&service, &format!("{longest} quay")), padded(&[0.0, 1.0]), "one more");
+    let one_less = format!("seagull {} quay", "harbour ".repeat(TOKENS_MAX - 1));
+    assert_ne!(vector(&service, &one_less), padded(&[0.0, 1.0]));
+}
+
+#[test]
+fn tensors_that_are_no_embeddings_are_named() {
+    let zeros = |count: usize| vec![0; count];
+    assert_eq!(
+        fault(&[("vectors", Dtype::F32, vec![1], zeros(4))]),
+        "`model.safetensors`: there is no tensor `embeddings`; there are `vectors`"
+    );
+    assert_eq!(
+        fault(&[("embeddings", Dtype::F32, vec![4], zeros(16))]),
+        "`model.safetensors`: the tensor `embeddings` has the shape [4]; expected [tokens, dimensions]"
+    );
+    assert_eq!(
+        fault(&[("embeddings", Dtype::F32, vec![4, 7], zeros(4 * 7 * 4))]),
+        "`model.safetensors`: the tensor `embeddings` has `7` dimensions; use 8 to 4096"
+    );
+    assert_eq!(
+        fault(&[("embeddings", Dtype::I8, vec![4, 8], zeros(32))]),
+        "`model.safetensors`: the tensor `embeddings` holds numbers of the kind I8; expected F32, F16, \
+         BF16 or F64"
+    );
+    let not_finite = f32s(&[0.0, f32::NAN, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(
+        fault(&[("embeddings", Dtype::F32, vec![1, 8], not_finite)]),
+        "`model.safetensors`: the tensor `embeddings` holds something that is no finite number, at 1"
+    );
+    assert_eq!(
+        fault(&[embeddings(), ("weights", Dtype::F32, vec![2, 2], zeros(16))]),
+        "`model.safetensors`: the tensor `weights` has the shape [2, 2]; expected [tokens]"
+    );
+    assert_eq!(
+        fault(&[embeddings(), ("mapping", Dtype::F32, vec![4], zeros(16))]),
+        "`model.safetensors`: the tensor `mapping` holds numbers of the kind F32; expected I64 or I32"
+    );
+    for row in [4_i32, -1] {
+        let rows: Vec<u8> = [0, 1, row, 3].iter().flat_map(|row| row.to_le_bytes()).collect();
+        assert_eq!(
+            fault(&[embeddings(), ("mapping", Dtype::I32, vec![4], rows)]),
+            format!(
+                "`model.safetensors`: the tensor `mapping` leads token 2 to row {row}; there are 4"
+            )
+        );
+    }
+    let mapping = ("mapping", Dtype::I64, vec![4], zeros(32));
+    assert_eq!(
+        fault(&[embeddings(), mapping, ("weights", Dtype::F32, vec![3], zeros(12))]),
+        "`model.safetensors`: the tensor `weights` is of 3 tokens, and `mapping` of 4"
+    );
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_found_out() {
+    let three = ("embeddings", Dtype::F32, vec![3, 8], vec![0; 3 * 8 * 4]);
+    assert_eq!(
+        fault(&[three]),
+        "the tokenizer in `.` knows a token 3, and the model has vectors of 3: they are not of one model"
+    );
+}
+
+#[test]
+fn files_that_are_not_there_or_hold_something_else_are_named() {
+    let place = directory(&[embeddings()]);
+    write(&place, "model.safetensors", "nothing of the kind");
+    let error = load(place.path()).expect_err("no tensors");
+    assert!(error.starts_with("`model.safetensors`: it is no file of the format"), "{error}");
+    fs::remove_file(place.path().join("model.safetensors")).expect("it was there");
+    let error = load(place.path()).expect_err("nothing there");
+    assert!(error.starts_with("`model.safetensors` cannot be read: No such file"), "{error}");
+
+    write(&place, "config.json", r#"{"normalize": 1}"#);
+    assert_eq!(
+        load(place.path()).expect_err("no configuration"),
+        "`config.json` is no configuration of a model: `normalize` is `1`; expected true or false"
+    );
+    write(&place, "tokenizer.json", "{}");
+    let error = load(place.path()).expect_err("no tokenizer");
+    assert!(error.starts_with("`tokenizer.json` is no tokenizer: "), "{error}");
+}
+
+#[test]
+fn a_file_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+    let place = directory(&[embeddings()]);
+    let blanks = |bytes: u64| format!("{{}}{}", " ".repeat(bytes as usize - 2));
+    write(&place, "config.json", blanks(CONFIG_BYTES_MAX));
+    assert!(load(place.path()).is_ok());
+    write(&place, "config.json", blanks(CONFIG_BYTES_MAX + 1));
+    assert_eq!(
+        load(place.path()).expect_err("too large"),
+        "`config.json` has more than 1048576 bytes"
+    );
+}

@@ -1,0 +1,356 @@
+//! The books of what was taken: each act is one script.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use fred::types::Value;
+use kernel::celery::Names;
+use kernel::celery::TaskResult;
+use kernel::celery::names::PRIORITIES;
+use kernel::celery::result;
+use kernel::time::Timestamp;
+use uuid::Uuid;
+
+use crate::redis::connection::Connection;
+use crate::redis::connection::Lost;
+use crate::redis::connection::Script;
+
+/// The most messages that are taken by one act.
+pub const TAKEN_MAX: usize = 64;
+
+/// A worker's way to its broker.
+#[derive(Debug)]
+pub struct Broker {
+    pub(super) connection: Connection,
+    /// Where results are kept, if elsewhere.
+    results: Option<Connection>,
+    pub(super) names: Names,
+    pub(super) queues: Vec<Queue>,
+    unacked: [String; 2],
+    /// What this worker's tags begin with: nobody else's do.
+    pub(super) own: String,
+    tickets: AtomicU64,
+    /// The queue that is looked at first; another each time.
+    turn: AtomicUsize,
+    scripts: Scripts,
+}
+
+#[derive(Debug)]
+pub(super) struct Scripts {
+    take: Script,
+    finish: Script,
+    give_back: Script,
+    bury: Script,
+    pub(super) overdue: Script,
+    pub(super) let_go: Script,
+}
+
+/// A queue that is served.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    /// What stands behind its messages in the hash of those that were taken.
+    ending: String,
+}
+
+/// What an act of taking is called: asked for before, so that what it took is found again although its
+/// answer was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    prefix: String,
+    at_most: usize,
+}
+
+impl Ticket {
+    fn tags(&self) -> impl Iterator<Item = String> {
+        (1..=self.at_most).map(|at| format!("{}{at}", self.prefix))
+    }
+}
+
+/// A message that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What it is called until somebody has finished it.
+    pub tag: String,
+    /// The queue it came from.
+    pub queue: String,
+    /// It, as it lay there.
+    pub message: Vec<u8>,
+}
+
+/// A message that goes into a list again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// What it is called while it is taken.
+    pub tag: String,
+    /// The queue it goes to.
+    pub queue: String,
+    /// How urgent it is there.
+    pub priority: u8,
+    /// As it is to lie there.
+    pub message: String,
+}
+
+impl Broker {
+    /// A worker that serves `queues`, the names of its installation being `names`.
+    pub fn new(connection: Connection, names: Names, queues: &[String]) -> Self {
+        let queue =
+            |name: &String| Queue { ending: format!(",\"\",{}]", Json(name)), name: name.clone() };
+        let scripts = Scripts {
+            take: Script::new(include_str!("take.lua")),
+            finish: Script::new(include_str!("finish.lua")),
+            give_back: Script::new(include_str!("give_back.lua")),
+            bury: Script::new(include_str!("bury.lua")),
+            overdue: Script::new(include_str!("overdue.lua")),
+            let_go: Script::new(include_str!("let_go.lua")),
+        };
+        Self {
+            connection,
+            results: None,
+            unacked: [names.unacked(), names.unacked_index()],
+            queues: queues.iter().map(queue).collect(),
+            names,
+            own: Uuid::new_v4().to_string(),
+            tickets: AtomicU64::new(0),
+            turn: AtomicUsize::new(0),
+            scripts,
+        }
+    }
+
+    /// The same, with results in another Redis or another of its databases.
+    #[must_use]
+    pub fn with_results_in(self, results: Connection) -> Self {
+        Self { results: Some(results), ..self }
+    }
+
+    /// The connection itself.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// A name for an act that takes at most `at_most` messages, and never more than [`TAKEN_MAX`].
+    pub fn ticket(&self, at_most: usize) -> Ticket {
+        let number = self.tickets.fetch_add(1, Ordering::Relaxed);
+        Ticket { prefix: format!("{}:{number}:", self.own), at_most: at_most.min(TAKEN_MAX) }
+    }
+
+    /// Takes messages, the most urgent of all queues first, and books them as taken at `now`.
+    ///
+    /// # Errors
+    /// [`Lost`]; what was taken all the same is [found again](Self::find_again).
+    pub async fn take(&self, ticket: &Ticket, now: Timestamp) -> Result<Vec<Taken>, Lost> {
+        let lists = self.lists();
+        let mut keys = self.unacked.to_vec();
+        keys.extend(lists.iter().map(|(queue, priority)| self.names.queue(&queue.name, *priority)));
+        let mut words: Vec<Value> =
+            vec![seconds(now).into(), count(ticket.at_most), ticket.prefix.as_str().into()];
+        words.extend(lists.iter().map(|(queue, _)| Value::from(queue.ending.as_str())));
+        let answer = self.act(&self.scripts.take, keys, words).await?;
+        let taken = answer.chunks_exact(2).zip(ticket.tags()).filter_map(|(pair, tag)| {
+            let list: usize = pair[0].as_str()?.parse().ok()?;
+            let (queue, _) = lists.get(list.checked_sub(1)?)?;
+            Some(Taken { tag, queue: queue.name.clone(), message: pair[1].as_bytes()?.to_vec() })
+        });
+        Ok(taken.collect())
+    }
+
+    /// All lists, the most urgent first; those of one urgency in turn.
+    fn lists(&self) -> Vec<(&Queue, u8)> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.queues.len();
+        let lists = PRIORITIES.iter().flat_map(|priority| {
+            (0..count).map(move |at| (&self.queues[(at.wrapping_add(turn)) % count], *priority))
+        });
+        lists.collect()
+    }
+
+    /// Whatever was taken by `ticket` and is still booked.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn find_again(&self, ticket: &Ticket) -> Result<Vec<Taken>, Lost> {
+        self.booked(ticket.tags().collect()).await
+    }
+
+    /// Those messages, of ours, that are still booked by these tags.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn booked(&self, tags: Vec<String>) -> Result<Vec<Taken>, Lost> {
+        if tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let hash = &self.unacked[0];
+        let words = std::iter::once(hash).chain(&tags).map(|word| Value::from(word.as_str()));
+        let found: Vec<Value> = self.connection.ask("HMGET", hash, words.collect()).await?;
+        let taken = tags.into_iter().zip(found).filter_map(|(tag, booked)| {
+            let booked = booked.as_bytes()?.strip_prefix(b"[")?;
+            let of = |queue: &Queue| {
+                let message = booked.strip_suffix(queue.ending.as_bytes())?.to_vec();
+                Some((queue.name.clone(), message))
+            };
+            let (queue, message) = self.queues.iter().find_map(of)?;
+            Some(Taken { tag, queue, message })
+        });
+        Ok(taken.collect())
+    }
+
+    /// Says that messages of these tags were taken at `now`, where they are still booked: whoever has
+    /// them is alive.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn still_have(&self, tags: &[String], now: Timestamp) -> Result<(), Lost> {
+        let index = &self.unacked[1];
+        for some in tags.chunks(TAKEN_MAX) {
+            let mut words: Vec<Value> = vec![index.as_str().into(), "XX".into()];
+            words.extend(some.iter().flat_map(|tag| [seconds(now).into(), tag.as_str().into()]));
+            self.connection.ask::<Value>("ZADD", index, words).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps `results` for `kept_s` seconds and publishes them, and then forgets the messages of `tags`.
+    /// To do it twice does no harm.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn finish(
+        &self,
+        results: &[TaskResult],
+        kept_s: u64,
+        tags: &[String],
+    ) -> Result<(), Lost> {
+        if let Some(elsewhere) = &self.results {
+            self.finish_on(elsewhere, results, kept_s, &[]).await?;
+            return self.finish_on(&self.connection, &[], kept_s, tags).await;
+        }
+        self.finish_on(&self.connection, results, kept_s, tags).await
+    }
+
+    async fn finish_on(
+        &self,
+        connection: &Connection,
+        results: &[TaskResult],
+        kept_s: u64,
+        tags: &[String],
+    ) -> Result<(), Lost> {
+        if results.is_empty() && tags.is_empty() {
+            return Ok(());
+        }
+        let mut words = Vec::with_capacity(2 + 2 * results.len() + tags.len());
+        words.push(Value::from(i64::try_from(kept_s).unwrap_or(i64::MAX)));
+        words.push(count(results.len()));
+        for result in results {
+            words.push(result::key(&result.task_id).into());
+            words.push(result.write().into());
+        }
+        words.extend(tags.iter().map(|tag| Value::from(tag.as_str())));
+        let keys = self.unacked.each_ref().map(String::as_str);
+        connection.run_on::<Value>(&self.scripts.finish, &keys, words).await.map(drop)
+    }
+
+    /// Puts messages back, to be taken next, the first of them first. Says how many were still booked.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn give_back(&self, messages: &[Returned]) -> Result<usize, Lost> {
+        let mut all = 0;
+        // The last one that is put back is the first to be taken.
+        for some in messages.rchunks(TAKEN_MAX) {
+            let (until, end) = ("+inf", "RPUSH");
+            all += self.put_back(until.into(), end, some.iter().rev()).await?;
+        }
+        Ok(all)
+    }
+
+    /// Has `message` wait in its queue behind all others, in place of the one of its tag, if that is
+    /// still booked.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn send_again(&self, message: &Returned) -> Result<(), Lost> {
+        self.put_back("+inf".into(), "LPUSH", std::iter::once(message)).await.map(drop)
+    }
+
+    pub(super) async fn put_back<'m>(
+        &self,
+        taken_until: Value,
+        end: &'static str,
+        messages: impl Iterator<Item = &'m Returned>,
+    ) -> Result<usize, Lost> {
+        let mut words = vec![taken_until, Value::from_static_str(end)];
+        for message in messages {
+            words.push(message.tag.as_str().into());
+            words.push(self.names.queue(&message.queue, message.priority).into());
+            words.push(message.message.as_str().into());
+        }
+        let answer = self.run(&self.scripts.give_back, self.unacked.to_vec(), words).await?;
+        Ok(answer.as_usize().unwrap_or_default())
+    }
+
+    /// Moves a message that is none into the list `dead_letters`, which keeps so many of them. Says
+    /// whether it was still booked.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn bury(
+        &self,
+        tag: &str,
+        message: &[u8],
+        dead_letters: &str,
+        kept_max: usize,
+    ) -> Result<bool, Lost> {
+        let mut keys = self.unacked.to_vec();
+        keys.push(self.names.key(dead_letters));
+        let words = vec![count(kept_max), tag.into(), Value::Bytes(message.to_vec().into())];
+        let answer = self.run(&self.scripts.bury, keys, words).await?;
+        Ok(answer.as_usize() == Some(1))
+    }
+
+    pub(super) async fn act(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        words: Vec<Value>,
+    ) -> Result<Vec<Value>, Lost> {
+        Ok(self.run(script, keys, words).await?.into_array())
+    }
+
+    async fn run(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        words: Vec<Value>,
+    ) -> Result<Value, Lost> {
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        self.connection.run_on(script, &keys, words).await
+    }
+
+    pub(super) fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
+    pub(super) fn unacked(&self) -> Vec<String> {
+        self.unacked.to_vec()
+    }
+}
+
+/// A moment as Celery writes it into scores, in seconds.
+pub(super) fn seconds(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1000.0
+}
+
+pub(super) fn count(of: usize) -> Value {
+    Value::from(i64::try_from(of).unwrap_or(i64::MAX))
+}
+
+/// A text as JSON: visible ASCII alone, as names of queues are, has two characters to be escaped.
+struct Json<'t>(&'t str);
+
+impl std::fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}

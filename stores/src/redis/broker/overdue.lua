@@ -1,0 +1,32 @@
+-- Which messages were taken so long ago that whoever took them must be gone. One process looks at a time,
+-- workers of Celery among them: they hold the same lock.
+--
+-- KEYS[1]  the hash of messages that were taken
+-- KEYS[2]  the sorted set of their tags, by when they were taken
+-- KEYS[3]  the lock
+-- ARGV[1]  taken until then, in seconds
+-- ARGV[2]  how many at most
+-- ARGV[3]  what the lock is held as
+-- ARGV[4]  how long, in milliseconds, should its holder die
+-- Answer   of each message its tag and what stands in the hash; nothing where somebody else looks
+
+if not redis.call('SET', KEYS[3], ARGV[3], 'NX', 'PX', ARGV[4]) then
+  return {}
+end
+
+local answer = {}
+for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+  local booked = redis.call('HGET', KEYS[1], tag)
+  if booked then
+    answer[#answer + 1] = tag
+    answer[#answer + 1] = booked
+  else
+    redis.call('ZREM', KEYS[2], tag)
+  end
+end
+
+-- Nothing is to be done: nobody needs to wait until the lock is let go.
+if #answer == 0 then
+  redis.call('DEL', KEYS[3])
+end
+return answer

@@ -1,0 +1,348 @@
+//! The books against a real Redis; what lies in it is read as kombu reads it.
+
+use std::time::Duration;
+
+use config::Celery;
+use kernel::celery::Task;
+use kernel::celery::TaskResult;
+use kernel::celery::envelope::Envelope;
+use kernel::celery::envelope::Unacked;
+use kernel::celery::names::Binding;
+use kernel::celery::names::REPLIES;
+use kernel::celery::pidbox::Reply as Pong;
+use kernel::celery::pidbox::Request;
+use kernel::celery::result;
+use kernel::secret::Secret;
+use kernel::time::Timestamp;
+use serde_json::json;
+use test_support::redis::RedisServer;
+use test_support::redis::Reply;
+
+use super::*;
+use crate::redis::connection::Connection;
+
+const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn celery(redis: &RedisServer) -> Celery {
+    Celery {
+        broker_url: Secret::new(redis.url()),
+        result_backend: None,
+        database: 0,
+        ca: None,
+        queues: vec!["celery".to_owned(), "a\"b\\c".to_owned()],
+        global_keyprefix: "app:".to_owned(),
+        fanout_prefix: "/{db}.".to_owned(),
+    }
+}
+
+async fn broker(redis: &RedisServer) -> Broker {
+    let celery = celery(redis);
+    let connection = Connection::open(&celery.broker(Duration::from_secs(2)), None).expect("a URL");
+    connection.connected().await.expect("Redis is there");
+    Broker::new(connection, celery.names(), &celery.queues)
+}
+
+fn task(id: &str, priority: u8) -> Task {
+    Task { priority, ..Task::new("t", id, vec![json!("ä")], "celery", id) }
+}
+
+/// Sends messages as clients of Celery do.
+fn send(redis: &RedisServer, broker: &Broker, queue: &str, tasks: &[Task]) {
+    for task in tasks {
+        let list = broker.names.queue(queue, task.priority);
+        redis.command(&["LPUSH", &list, &task.write()]).expect("Redis is there");
+    }
+}
+
+fn integer(redis: &RedisServer, words: &[&str]) -> i64 {
+    match redis.command(words).expect("Redis is there") {
+        Reply::Integer(number) => number,
+        other => panic!("{words:?}: {other:?}"),
+    }
+}
+
+fn texts(redis: &RedisServer, words: &[&str]) -> Vec<String> {
+    let Reply::Array(all) = redis.command(words).expect("Redis is there") else { panic!("a list") };
+    let text = |reply| match reply {
+        Reply::Bulk(Some(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    all.into_iter().map(text).collect()
+}
+
+fn ids(taken: &[Taken]) -> Vec<String> {
+    taken.iter().map(|taken| Task::read(&taken.message).expect("a task").id).collect()
+}
+
+/// How many are booked: in the hash, and in the set.
+fn booked(redis: &RedisServer) -> (i64, i64) {
+    (integer(redis, &["HLEN", "app:unacked"]), integer(redis, &["ZCARD", "app:unacked_index"]))
+}
+
+fn waiting(redis: &RedisServer) -> Vec<String> {
+    // The right end is taken first.
+    let all = texts(redis, &["LRANGE", "app:celery", "0", "-1"]);
+    all.iter().rev().map(|text| Task::read(text.as_bytes()).expect("a task").id).collect()
+}
+
+#[tokio::test]
+async fn what_is_taken_is_booked_in_the_same_act_and_as_kombu_books_it() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let odd = "a\"b\\c";
+    send(&redis, &broker, odd, &[task("odd", 0)]);
+    let ticket = broker.ticket(1);
+    let taken = broker.take(&ticket, NOW).await.expect("an answer");
+    assert_eq!(ids(&taken), ["odd"]);
+    assert_eq!(taken[0].queue, odd);
+    let tags = texts(&redis, &["ZRANGEBYSCORE", "app:unacked_index", "1000000", "1000000"]);
+    assert_eq!(tags, [taken[0].tag.as_str()]);
+    let Ok(Reply::Bulk(Some(value))) = redis.command(&["HGET", "app:unacked", &tags[0]]) else {
+        panic!("it is booked")
+    };
+    let unacked = Unacked::read(value.as_bytes()).expect("it is read");
+    assert_eq!((unacked.exchange.as_str(), unacked.routing_key.as_str()), ("", odd));
+    let message = Envelope::read(&taken[0].message).expect("it is read");
+    assert_eq!(unacked.message, message);
+    assert_eq!(broker.find_again(&ticket).await.expect("an answer"), taken);
+}
+
+#[tokio::test]
+async fn the_most_urgent_is_taken_first_whatever_its_queue_and_the_oldest_of_like_ones() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    send(&redis, &broker, "celery", &[task("9", 9), task("0a", 0), task("0b", 0), task("4", 4)]);
+    send(&redis, &broker, "a\"b\\c", &[task("6", 6)]);
+    let taken = broker.take(&broker.ticket(64), NOW).await.expect("an answer");
+    assert_eq!(ids(&taken), ["0a", "0b", "4", "6", "9"]);
+    assert_eq!(booked(&redis), (5, 5));
+    assert_eq!(broker.take(&broker.ticket(64), NOW).await.expect("an answer"), []);
+}
+
+#[tokio::test]
+async fn queues_of_one_urgency_are_served_in_turn() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    for queue in ["celery", "a\"b\\c"] {
+        send(&redis, &broker, queue, &[task("1", 0), task("2", 0)]);
+    }
+    let mut queues = Vec::new();
+    for _ in 0..4 {
+        let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+        queues.push(taken[0].queue.clone());
+    }
+    assert_ne!(queues[0], queues[1]);
+    assert_ne!(queues[2], queues[3]);
+}
+
+#[tokio::test]
+async fn of_64_messages_all_are_taken_at_once_and_of_one_more_one_is_left() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let tasks: Vec<_> = (0..=TAKEN_MAX).map(|n| task(&n.to_string(), 0)).collect();
+    send(&redis, &broker, "celery", &tasks);
+    let taken = broker.take(&broker.ticket(1_000), NOW).await.expect("an answer");
+    assert_eq!(taken.len(), TAKEN_MAX);
+    assert_eq!(waiting(&redis), [TAKEN_MAX.to_string()]);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_no_list_loses_nothing_of_the_others() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    send(&redis, &broker, "celery", &[task("first", 0)]);
+    redis.command(&["SET", &broker.names.queue("celery", 3), "?"]).expect("Redis is there");
+    let ticket = broker.ticket(2);
+    broker.take(&ticket, NOW).await.expect_err("a text is no list");
+    assert_eq!(ids(&broker.find_again(&ticket).await.expect("an answer")), ["first"]);
+}
+
+#[tokio::test]
+async fn a_result_is_kept_and_published_before_its_message_is_forgotten() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    send(&redis, &broker, "celery", &[task("1", 0), task("2", 0)]);
+    let taken = broker.take(&broker.ticket(2), NOW).await.expect("an answer");
+    let key = result::key("1");
+    let ear = Connection::open_to_listen(&celery(&redis).broker(HOUR), None, 4).expect("a URL");
+    ear.connected().await.expect("Redis is there");
+    let mut published = ear.published();
+    ear.listen_to(&key).await.expect("it listens");
+    let result = TaskResult::success("1", json!(["ä", 0.5]), NOW);
+    let done = [taken[0].tag.clone()];
+    for _ in 0..2 {
+        broker.finish(std::slice::from_ref(&result), 60, &done).await.expect("an answer");
+        let heard = published.recv().await.expect("it is published");
+        assert_eq!(heard.value.as_str().as_deref(), Some(result.write().as_str()));
+    }
+    assert_eq!(redis.command(&["GET", &key]).expect("an answer"), Reply::text(&result.write()));
+    assert!((1..=60).contains(&integer(&redis, &["TTL", &key])));
+    assert_eq!(booked(&redis), (1, 1), "the other one is still had");
+}
+
+#[tokio::test]
+async fn results_go_to_a_database_of_their_own_where_there_is_one() {
+    let redis = RedisServer::start();
+    let celery = Celery {
+        result_backend: Some(Secret::new(redis.url().replace("/0", "/1"))),
+        ..celery(&redis)
+    };
+    let elsewhere = celery.results(Duration::from_secs(2)).expect("another URL");
+    let elsewhere = Connection::open(&elsewhere, None).expect("a URL");
+    elsewhere.connected().await.expect("Redis is there");
+    let broker = broker(&redis).await.with_results_in(elsewhere.clone());
+    send(&redis, &broker, "celery", &[task("1", 0)]);
+    let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    let result = TaskResult::success("1", json!(null), NOW);
+    broker.finish(&[result], 60, &[taken[0].tag.clone()]).await.expect("an answer");
+    assert_eq!(booked(&redis), (0, 0));
+    assert_eq!(integer(&redis, &["EXISTS", &result::key("1")]), 0);
+    assert!(elsewhere.has(&result::key("1")).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_next_in_the_same_order_and_goes_back_once() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    send(&redis, &broker, "celery", &[task("1", 0), task("2", 0), task("3", 0)]);
+    let taken = broker.take(&broker.ticket(2), NOW).await.expect("an answer");
+    let returned = |taken: &Taken| Returned {
+        tag: taken.tag.clone(),
+        queue: taken.queue.clone(),
+        priority: 0,
+        message: String::from_utf8(taken.message.clone()).expect("a text"),
+    };
+    let returned: Vec<_> = taken.iter().map(returned).collect();
+    assert_eq!(broker.give_back(&returned).await.expect("an answer"), 2);
+    assert_eq!(broker.give_back(&returned).await.expect("an answer"), 0);
+    assert_eq!(waiting(&redis), ["1", "2", "3"]);
+    assert_eq!(booked(&redis), (0, 0));
+
+    let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    let again = Returned { tag: taken[0].tag.clone(), ..returned[0].clone() };
+    for _ in 0..2 {
+        broker.send_again(&again).await.expect("an answer");
+        assert_eq!(waiting(&redis), ["2", "3", "1"], "it waits behind the others, and once");
+    }
+}
+
+/// Looks at `at` for what was taken an hour before.
+async fn put_back(broker: &Broker, at: Timestamp) -> PutBack {
+    broker.put_back_overdue(HOUR, at, "dead", 10).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn what_was_taken_an_hour_ago_waits_again_unless_it_was_said_that_it_is_had() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    send(&redis, &broker, "celery", &[task("1", 6), task("2", 6)]);
+    let taken = broker.take(&broker.ticket(2), NOW).await.expect("an answer");
+    let late = NOW.plus(HOUR);
+    assert_eq!(put_back(&broker, late.minus(Duration::from_secs(1))).await, PutBack::default());
+    let had = [taken[1].tag.clone(), "nobody's".to_owned()];
+    broker.still_have(&had, NOW.plus(Duration::from_secs(1))).await.expect("an answer");
+    let one = PutBack { messages: 1, ..PutBack::default() };
+    assert_eq!(put_back(&broker, late).await, one);
+    assert_eq!(booked(&redis), (1, 1), "what nobody has is not booked");
+    let again = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    let again = Task::read(&again[0].message).expect("a task");
+    assert_eq!((again.id.as_str(), again.redelivered, again.priority), ("1", true, 6));
+    assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 0, "the lock is let go");
+}
+
+#[tokio::test]
+async fn whoever_puts_back_is_alone_at_it() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    send(&redis, &broker, "celery", &[task("1", 0)]);
+    broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    redis.command(&["SET", "app:unacked_mutex", "kombu's"]).expect("Redis is there");
+    assert_eq!(put_back(&broker, NOW.plus(HOUR)).await, PutBack::default());
+    assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 1, "it is somebody else's");
+    redis.command(&["DEL", "app:unacked_mutex"]).expect("Redis is there");
+    assert_eq!(put_back(&broker, NOW.plus(HOUR)).await.messages, 1);
+}
+
+#[tokio::test]
+async fn of_16_all_are_put_back_at_one_go_and_of_more_it_is_said_that_there_are() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let tasks: Vec<_> = (0..=PUT_BACK_MAX).map(|n| task(&n.to_string(), 0)).collect();
+    send(&redis, &broker, "celery", &tasks);
+    broker.take(&broker.ticket(TAKEN_MAX), NOW).await.expect("an answer");
+    let late = NOW.plus(HOUR);
+    let full = PutBack { messages: PUT_BACK_MAX, buried: 0, more: true };
+    assert_eq!(put_back(&broker, late).await, full);
+    assert_eq!(put_back(&broker, late).await, PutBack { messages: 1, ..PutBack::default() });
+    assert_eq!(waiting(&redis).len(), PUT_BACK_MAX + 1);
+}
+
+#[tokio::test]
+async fn what_a_worker_of_celery_dropped_goes_where_its_exchange_is_bound_to() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let binding = Binding {
+        routing_key: "orders".to_owned(),
+        pattern: String::new(),
+        queue: "celery".to_owned(),
+    };
+    redis.command(&["SADD", "app:_kombu.binding.shop", &binding.write()]).expect("an answer");
+    let message = task("1", 0).to_envelope();
+    let dropped =
+        Unacked { message, exchange: "shop".to_owned(), routing_key: "orders".to_owned() };
+    redis.command(&["HSET", "app:unacked", "t", &dropped.write()]).expect("an answer");
+    redis.command(&["ZADD", "app:unacked_index", "1.5", "t"]).expect("an answer");
+    assert_eq!(put_back(&broker, NOW).await.messages, 1);
+    assert_eq!(waiting(&redis), ["1"]);
+}
+
+#[tokio::test]
+async fn what_was_dropped_and_cannot_be_read_is_buried() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    redis.command(&["HSET", "app:unacked", "t", "[{bad"]).expect("an answer");
+    redis.command(&["ZADD", "app:unacked_index", "1.5", "t", "1.5", "gone"]).expect("an answer");
+    assert_eq!(put_back(&broker, NOW).await, PutBack { buried: 1, ..PutBack::default() });
+    assert_eq!(texts(&redis, &["LRANGE", "app:dead", "0", "-1"]), ["[{bad"]);
+    assert_eq!(booked(&redis), (0, 0));
+}
+
+#[tokio::test]
+async fn so_many_dead_letters_are_kept_and_the_oldest_of_one_more_is_dropped() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    for text in ["1", "2", "3"] {
+        redis.command(&["LPUSH", "app:celery", text]).expect("an answer");
+        let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+        for is_booked in [true, false] {
+            let buried = broker.bury(&taken[0].tag, &taken[0].message, "dead", 2).await;
+            assert_eq!(buried.expect("an answer"), is_booked);
+        }
+    }
+    assert_eq!(texts(&redis, &["LRANGE", "app:dead", "0", "-1"]), ["3", "2"]);
+    assert_eq!(booked(&redis), (0, 0));
+}
+
+#[tokio::test]
+async fn what_all_are_asked_is_heard_and_answered() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let mut ear = Ear::open(&celery(&redis), None).expect("a URL");
+    ear.connected().await.expect("Redis is there");
+    ear.listen().await.expect("it listens");
+    let channel = broker.names.pidbox();
+    let ping = Request::ping("ticket", "me");
+    for text in ["{bad", &ping.write("tag")] {
+        assert_eq!(integer(&redis, &["PUBLISH", &channel, text]), 1);
+    }
+    let request = ear.next().await;
+    assert_eq!(request, ping, "what cannot be read is nothing");
+    let to = request.reply_to.expect("somebody waits");
+    let pong = Pong::pong("w@host", request.ticket, 7);
+    broker.answer(&to, &pong).await.expect("an answer");
+    let list = broker.names.queue(&format!("me.{REPLIES}"), 0);
+    let replies = texts(&redis, &["LRANGE", &list, "0", "-1"]);
+    assert_eq!(Pong::read(replies[0].as_bytes()), Ok(pong));
+}

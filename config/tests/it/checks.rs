@@ -565,3 +565,25 @@ fn the_number_of_a_redis_database_is_at_most_255_wherever_one_is_named() {
         assert!(faults[0].ends_with("not a number from 0 to 255"), "{faults:#?}");
     }
 }
+
+#[test]
+fn an_upstream_may_be_asked_for_something_before_requests_come() {
+    let upstream = |more: &str| format!("[upstreams.u]\nendpoints = [\"http://u\"]\n{more}");
+    let warm_up = |more: &str| parse(&upstream(more)).unwrap().upstreams[0].warm_up.clone();
+    assert_eq!(warm_up(""), None);
+    let asked = warm_up("warm_up = \"/health?all\"").unwrap();
+    assert_eq!((asked.target.as_str(), asked.required), ("/health?all", false));
+    assert_eq!(asked.timeout.as_secs(), 30);
+    let asked =
+        warm_up("warm_up = \"/\"\nwarm_up_timeout = \"1h\"\nwarm_up_required = true").unwrap();
+    assert_eq!((asked.timeout.as_secs(), asked.required), (3600, true));
+
+    one_fault(&upstream("warm_up = \"health\""), "`health` does not begin with `/`");
+    for odd in ["warm_up_timeout = \"1s\"", "warm_up_required = true"] {
+        one_fault(&upstream(odd), "there is no `warm_up` that it could be about");
+    }
+    for timeout in ["999ms", "3601s"] {
+        let text = upstream(&format!("warm_up = \"/\"\nwarm_up_timeout = \"{timeout}\""));
+        assert_eq!(faults(&text).len(), 1, "{timeout}");
+    }
+}

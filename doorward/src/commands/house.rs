@@ -22,4 +22,6 @@ pub(crate) mod counters;
 
 pub(crate) mod edge;
 
+pub(crate) mod warm;
+
 pub(crate) mod ops;

@@ -78,6 +78,8 @@ mod database;
 
 mod start;
 
+mod warm_up;
+
 mod lifecycle;
 
 mod leaks;

@@ -8,6 +8,7 @@ use test_support::doorward::Doorward;
 use test_support::http1::Connection;
 use test_support::http1::Request;
 use test_support::place::free_port;
+use test_support::redis::RedisServer;
 use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
@@ -127,4 +128,21 @@ fn a_signal_ends_it_in_order_while_it_waits() {
     assert_eq!(status.code(), Some(0));
     doorward.wait_for_log("ending before anybody was let in");
     assert!(!fs::exists(doorward.data_dir().join("run.json")).unwrap());
+}
+
+#[test]
+fn a_redis_that_is_away_is_done_without_and_shown_until_it_is_there() {
+    let mut server = RedisServer::start();
+    server.stop();
+    let upstream = Upstream::start();
+    let builder = before(&upstream.url(), "");
+    let redis = format!("environment = \"dev\"\n[redis]\nurl = \"{}\"\n", server.url());
+    let config = format!("{redis}{}", builder.config_text());
+    let doorward = builder.config(config).start();
+    let shown = || doorward.ask_ops("/readyz?verbose").text();
+    let text = shown();
+    assert!(text.contains("\ndegraded redis: "), "{text}");
+    assert!(text.contains("routes do as their on_store_loss says\n"), "{text}");
+    server.restart();
+    wait_until(START_MAX, || shown().contains("\nwarm redis: "));
 }

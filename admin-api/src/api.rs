@@ -11,9 +11,11 @@ use kernel::keys::LiveKeys;
 use kernel::revocation::follower::Follower;
 use kernel::secret::Secret;
 use stores::memory::MemoryQuotas;
+use stores::redis::celery::CeleryWatch;
 use stores::redis::old_service::OldService;
 use stores::redis::stream::publisher::StreamPublisher;
 use stores::redis::watch::Watch;
+use stores::status::Statuses;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
@@ -50,6 +52,7 @@ use crate::people::throttle::Throttle;
 use crate::people::users::Users;
 use crate::providers::registry::Providers;
 use crate::sealing::AtRest;
+use crate::status::Board;
 use crate::store::database::Database;
 use crate::store::fault::DbError;
 use crate::store::lookout::Lookout;
@@ -66,6 +69,7 @@ pub struct AdminApi {
     desk: Arc<Desk>,
     users: Users,
     signing_keys: SigningKeys,
+    board: Arc<Board>,
     lookout: Arc<Lookout>,
     router: Router,
     management: Router,
@@ -79,6 +83,10 @@ pub struct Neighbours {
     pub old_service: Option<Arc<OldService>>,
     /// The Redis of the fleet, whose health is told.
     pub redis: Option<Watch>,
+    /// The Celery installation whose workers' health is told; somebody else keeps it.
+    pub celery: Option<Arc<CeleryWatch>>,
+    /// Where job status is kept; `None`: in this process's memory.
+    pub statuses: Option<Statuses>,
 }
 
 impl AdminApi {
@@ -125,7 +133,11 @@ impl AdminApi {
             Providers::new(&config.auth.oauth, &config.listen).map_err(OpenError::Tls)?;
         let (notes, waiting) = Notes::new();
         tokio::spawn(write_notes(database.clone(), waiting));
-        let Neighbours { old_service, redis } = neighbours;
+        let Neighbours { old_service, redis, celery, statuses } = neighbours;
+        let statuses = statuses.unwrap_or_else(|| Statuses::here(&config.status));
+        let board = Arc::new(Board::new(statuses, clock.clone()));
+        let keeper = Arc::clone(&board);
+        tokio::spawn(async move { keeper.keep().await });
         let old_service = old_service.map(|service| {
             let (beside, waiting) = Beside::new(service);
             tokio::spawn(waiting.tell(clock.clone()));
@@ -134,6 +146,7 @@ impl AdminApi {
         let desk = Arc::new(Desk {
             old_service,
             redis,
+            celery,
             post,
             throttle: Throttle::new(MemoryQuotas::new(counters), throttle),
             devices,
@@ -164,12 +177,14 @@ impl AdminApi {
             cookie: DeviceCookie::of(config),
             front_end: Arc::new(FrontEnd::of(&config.auth)),
             registration: Arc::new(registration),
+            board,
         };
         Ok(Self {
             router: routes(&staff, config.listen.expose_management),
             management: management(&staff),
             desk: staff.desk,
             users: staff.users,
+            board: staff.board,
             signing_keys,
             lookout: Arc::new(Lookout::new()),
         })
@@ -294,6 +309,22 @@ impl AdminApi {
     ) {
         let holder = uuid::Uuid::new_v4().to_string();
         publish(&self.desk.database, &self.desk.clock, stream, &holder, shutdown).await;
+    }
+
+    /// Sends away whoever listens to job status: those streams have no end of their own.
+    pub fn send_listeners_away(&self) {
+        self.board.close();
+    }
+
+    /// Sends reports of job status that wait for a store that was away, but for no longer than `within`;
+    /// how many wait still.
+    pub async fn send_waiting_reports(&self, within: Duration) -> usize {
+        self.board.send(within).await
+    }
+
+    /// The counters of job status, in Prometheus' text format.
+    pub fn status_metrics(&self) -> String {
+        self.board.metrics()
     }
 
     /// How many passwords were hashed or checked since the start.

@@ -28,6 +28,8 @@ mod transfer;
 
 mod people;
 
+mod status;
+
 mod http;
 
 mod api;

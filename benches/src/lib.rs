@@ -4,7 +4,7 @@
 //! `tokens` signs what the client shows, `redis` is where a fleet counts. Of identity: `people` makes
 //! accounts, `sign-in`, `crowd`, `refresh` and `within` use them, `argon2id` and `swap` are what to
 //! compare with, and `postgres` is a database. Of limits: `counters`. `edge/run`, `identity/run` and
-//! `limits/run` put them together; `revocation-check` and `revocations` are run by themselves.
+//! `limits/run` put them together. Of job status: `status`, and `status/run`. `revocation-check` and `revocations` are run by themselves.
 
 pub mod http1;
 

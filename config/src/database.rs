@@ -170,6 +170,11 @@ impl RedisUrl {
         Err("the Redis database is not a number from 0 to 255".to_owned())
     }
 
+    /// The number of its database; 0 where it names none.
+    pub(crate) fn number(&self) -> u32 {
+        self.server.name.parse().unwrap_or_default()
+    }
+
     /// The URL, percent-encoded.
     pub(crate) fn secret(&self) -> Secret {
         Secret::new(self.server.spell(self.scheme))

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use kernel::keys::Algorithm;
+use kernel::status::Standing;
 use kernel::tier::Tier;
 
 use crate::read::Named;
@@ -34,6 +35,8 @@ use crate::values::Method;
 use crate::values::Name;
 use crate::values::Origin;
 use crate::values::Period;
+use crate::values::Prefix;
+use crate::values::QueueName;
 use crate::values::SECOND;
 use crate::values::Scope;
 use crate::values::SecretRef;
@@ -75,6 +78,8 @@ section! {
         tiers: Named<TierFile> = Means("{}"),
         /// Limits that no tier decides.
         limits: LimitsFile = Means("{}"),
+        /// Job status.
+        status: StatusFile = Means("{}"),
         /// The servers behind the gateway, by name.
         upstreams: Named<UpstreamFile> = Means("{}"),
         /// Which requests go to which upstream; the most specific path wins.
@@ -147,6 +152,14 @@ section! {
         broker_url: SecretRef = Fine,
         /// The result back end, where it differs: `redis://host:port/db`.
         result_backend: SecretRef = Fine,
+        /// The certificates, in PEM, that the broker's must come from; left out: the system's.
+        ca: SecretRef = Fine,
+        /// Queues whose depth is told, at most 32.
+        queues: Vec<Spot<QueueName>> = Means(r#"["celery"]"#),
+        /// `global_keyprefix` of Celery's `broker_transport_options`.
+        global_keyprefix: Prefix = Means(r#""""#),
+        /// `fanout_prefix` of Celery's `broker_transport_options`; empty where that is `False`.
+        fanout_prefix: Prefix = Means(r#""/{db}.""#),
     }
 }
 
@@ -355,6 +368,22 @@ section! {
         login: Windows = Means(r#"[{ name = "minute", requests = 30, per = "1m" }]"#),
         /// The most counters kept in memory.
         keys_max: Whole<1_000, 1_000_000_000> = Means("1000000"),
+    }
+}
+
+section! {
+    /// Job status: what services report of resources on their way through stages.
+    StatusFile {
+        /// The stages that are expected of every resource, in order.
+        stages: Vec<Spot<Name>> = Means(r#"["ingestion", "quality", "taxonomy", "graph", "embedding"]"#),
+        /// Statuses beside `pending`, `processing`, `completed` and `failed`: each with which of them it counts as.
+        statuses: Named<Standing> = Means("{}"),
+        /// How long a record is kept after the last report.
+        ttl: Period<MINUTE, { 30 * DAY }> = Means(r#""24h""#),
+        /// Without Redis: the most resources in memory; past it the one not reported on for longest is forgotten.
+        resources_max: Whole<100, 10_000_000> = Means("20000"),
+        /// With Redis: the most reports that wait for it while it is away; past it the oldest is dropped.
+        buffer_max: Whole<1, 1_000_000> = Means("10000"),
     }
 }
 

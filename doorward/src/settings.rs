@@ -122,10 +122,6 @@ pub(crate) fn admin_half(config: &Config) -> anyhow::Result<&AdminHalf> {
 /// What of `config` is better said than found out: what is read and not acted upon by this Doorward,
 /// and what is done as it says although there is a better way.
 pub(crate) fn notes(config: &Config) -> Vec<String> {
-    let celery = config
-        .celery
-        .is_some()
-        .then(|| "`[celery]` is not acted upon by this version: no worker is watched".to_owned());
     let leased = (config.limits.mode == Mode::Leased && config.redis.is_none()).then(|| {
         "`limits.mode = \"leased\"` takes tokens ahead from Redis, and there is no `[redis]`: every \
          limit is counted in this process"
@@ -136,5 +132,5 @@ pub(crate) fn notes(config: &Config) -> Vec<String> {
          headers keep: let the front end POST the code to /auth/exchange instead"
             .to_owned()
     });
-    [celery, leased, tokens_in_query].into_iter().flatten().collect()
+    [leased, tokens_in_query].into_iter().flatten().collect()
 }

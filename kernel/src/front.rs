@@ -6,9 +6,12 @@ pub const AUTH_MOUNTS: [&str; 2] = ["/auth", "/api/auth"];
 /// Where health is found.
 pub const HEALTH_MOUNTS: [&str; 2] = ["/monitoring/health", "/api/monitoring/health"];
 
+/// Where job status is.
+pub const STATUS_MOUNT: &str = "/status";
+
 /// The other paths that Doorward answers itself, each with all below it.
 pub const OPEN_MOUNTS: [&str; 5] = [
-    "/status",
+    STATUS_MOUNT,
     "/docs",
     "/openapi.json",
     "/.well-known/jwks.json",

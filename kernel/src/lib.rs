@@ -44,6 +44,10 @@ pub mod verified;
 
 pub mod limit;
 
+pub mod celery;
+
+pub mod status;
+
 pub mod selftest;
 
 pub mod warm_up;

@@ -10,8 +10,12 @@ mod digest;
 
 mod key;
 
+pub mod listeners;
+
 pub mod memory;
 
 pub mod redis;
 
 pub mod shared;
+
+pub mod status;

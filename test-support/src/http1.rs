@@ -174,6 +174,26 @@ impl Connection {
         }
     }
 
+    /// Reads the head of an answer whose body is read piece by piece.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn head(&mut self) -> io::Result<Answer> {
+        Answer::of_head(&self.read_head()?)
+    }
+
+    /// Reads the next chunk of a chunked body, as soon as it is there; an empty one is the last.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.read_line()?;
+        let size = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        let chunk = self.read_exactly(size)?;
+        self.read_line()?;
+        Ok(chunk)
+    }
+
     /// Reads exactly `n` bytes of whatever protocol was agreed.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub mod python;
 
 pub mod old_service;
 
+pub mod celery;
+
 pub mod node;
 
 pub mod http1;

@@ -141,3 +141,25 @@ pub(crate) struct OAuthToken {
     /// Taken, and not needed.
     token_type_hint: Option<String>,
 }
+
+/// How a stage stands.
+#[derive(ToSchema)]
+pub(crate) struct StageReport {
+    /// `pending`, `processing`, `completed`, `failed`, or one that is configured.
+    status: String,
+    /// Which attempt it is; nothing: the present one.
+    #[schema(minimum = 0, maximum = 4294967295_u64)]
+    attempt: Option<u64>,
+    /// How far it is.
+    #[schema(minimum = 0, maximum = 1000000000000_u64)]
+    completed: Option<u64>,
+    /// How far it has to go.
+    #[schema(minimum = 0, maximum = 1000000000000_u64)]
+    total: Option<u64>,
+    /// What is going on, for people: at most 4,096 bytes.
+    message: Option<String>,
+    /// What went wrong: at most 4,096 bytes.
+    error_message: Option<String>,
+    /// The id of the user to whom the resource belongs; once named, nobody else can be.
+    owner: Option<String>,
+}

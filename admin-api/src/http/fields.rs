@@ -150,6 +150,21 @@ impl Fields {
         }
     }
 
+    /// A whole number from 0 to `max`; `None` where it is absent or null.
+    ///
+    /// # Errors
+    /// A fault where it comes twice or is none.
+    pub(crate) fn whole(&self, name: &str, max: u64) -> Result<Option<u64>, FieldFault> {
+        let number = match self.once(name)? {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Other(serde_json::Value::Number(number))) => number.as_u64(),
+            Some(_) => None,
+        };
+        let msg = || format!("Input should be a whole number from 0 to {max}");
+        let fits = number.filter(|number| *number <= max);
+        fits.map(Some).ok_or_else(|| of_field(name, &msg(), "int_type"))
+    }
+
     /// A list of texts; `None` where it is absent or null.
     ///
     /// # Errors

@@ -16,8 +16,10 @@ use stores::redis::connection::Lost;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
+use super::celery::Standing;
 use super::moments::written;
 use super::openapi::MACHINES;
+use super::wellness::Status;
 use crate::people::desk::Desk;
 use crate::store::fault::DbError;
 use crate::store::revocations;
@@ -62,18 +64,6 @@ struct Workers {
     worker_count: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = HealthStatus)]
-enum Status {
-    Healthy,
-    /// It does its work, but not all of it, or not as it should.
-    Degraded,
-    Unhealthy,
-    /// Not there, and not missed.
-    NotConfigured,
-}
-
 /// The last answer, and when it was found.
 #[derive(Clone)]
 pub(crate) struct Checkup {
@@ -106,16 +96,30 @@ impl Checkup {
 }
 
 async fn look(desk: &Desk, now: Timestamp) -> Health {
-    let (database, redis) = tokio::join!(look_at_database(desk), look_at_redis(desk));
-    let (status, message) = match (database.status, redis.status) {
-        (Status::Unhealthy, _) => {
-            (Status::Unhealthy, "Database connection failed - system unavailable")
-        }
-        (_, Status::Unhealthy) => {
-            (Status::Degraded, "System operational with degraded functionality: Redis unavailable")
-        }
-        _ => (Status::Healthy, "All systems operational"),
-    };
+    let (database, redis, celery) = tokio::join!(
+        look_at_database(desk),
+        look_at_redis(desk),
+        Standing::of(desk.celery.as_deref()),
+    );
+    let works = |status| matches!(status, Status::Healthy | Status::NotConfigured);
+    let (status, message) =
+        match (works(database.status), works(redis.status), works(celery.status)) {
+            (false, ..) => (Status::Unhealthy, "Database connection failed - system unavailable"),
+            (true, false, true) => (
+                Status::Degraded,
+                "System operational with degraded functionality: Redis unavailable",
+            ),
+            (true, true, false) => (
+                Status::Degraded,
+                "System operational with degraded functionality: Celery workers unavailable",
+            ),
+            (true, false, false) => (
+                Status::Degraded,
+                "System operational with degraded functionality: Redis unavailable; Celery workers \
+             unavailable",
+            ),
+            (true, true, true) => (Status::Healthy, "All systems operational"),
+        };
     Health {
         status,
         message,
@@ -124,9 +128,9 @@ async fn look(desk: &Desk, now: Timestamp) -> Health {
             database,
             redis,
             celery: Workers {
-                status: Status::NotConfigured,
-                message: "Celery is not configured",
-                worker_count: 0,
+                status: celery.status,
+                message: celery.message,
+                worker_count: celery.alive(),
             },
             api: Component { status: Status::Healthy, message: "API is running" },
         },

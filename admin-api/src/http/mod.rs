@@ -68,6 +68,16 @@ pub(crate) mod audit;
 
 pub(crate) mod providers;
 
+pub(crate) mod wellness;
+
+pub(crate) mod celery;
+
+pub(crate) mod job_shapes;
+
+pub(crate) mod jobs;
+
+pub(crate) mod job_events;
+
 pub(crate) mod health;
 
 pub(crate) mod routes;

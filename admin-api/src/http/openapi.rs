@@ -50,6 +50,9 @@ pub(crate) const PROVIDERS: &str = "providers";
 /// The tag of operations on what is one's own.
 pub(crate) const ACCOUNT: &str = "account";
 
+/// The tag of operations on job status.
+pub(crate) const JOBS: &str = "job status";
+
 /// The tag of operations for machines.
 pub(crate) const MACHINES: &str = "machines";
 
@@ -126,8 +129,8 @@ pub(crate) struct OAuthError {
 #[openapi(
     info(
         title = "Doorward",
-        description = "Signs people in, issues, refreshes and revokes their tokens, and manages \
-                       them.\n\nEverything under `/auth` is under `/api/auth` as well. Every error \
+        description = "Signs people in, issues, refreshes and revokes their tokens, manages them, \
+                       and tells how far jobs are.\n\nEverything under `/auth` is under `/api/auth` as well. Every error \
                        has the one body `Problem`, and every answer an `X-Request-Id`.",
         license(name = "MIT OR Apache-2.0"),
     ),
@@ -135,6 +138,7 @@ pub(crate) struct OAuthError {
         (name = SIGN_IN, description = "Signing in, staying signed in, logging out"),
         (name = PROVIDERS, description = "Signing in by Google, GitHub and others"),
         (name = ACCOUNT, description = "What is one's own: password, address, sessions, linked accounts"),
+        (name = JOBS, description = "How far resources are on their way through stages"),
         (name = MACHINES, description = "For OAuth clients, verifiers of tokens and dashboards"),
         (name = MANAGEMENT, description = "For administrators: people, and what was done to them"),
     ),
@@ -182,7 +186,8 @@ fn document(said: openapi::OpenApi) -> openapi::OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.merge(said);
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         operations.into_iter().flatten().for_each(complete);
     }
     let used = tags_of(&document);
@@ -192,7 +197,8 @@ fn document(said: openapi::OpenApi) -> openapi::OpenApi {
 
 fn tags_of(document: &openapi::OpenApi) -> BTreeSet<String> {
     let items = document.paths.paths.values();
-    let operations = items.flat_map(|item| [&item.get, &item.post, &item.patch, &item.delete]);
+    let operations =
+        items.flat_map(|item| [&item.get, &item.put, &item.post, &item.patch, &item.delete]);
     operations.flatten().filter_map(|operation| operation.tags.clone()).flatten().collect()
 }
 

@@ -81,6 +81,8 @@ pub(crate) enum Refusal {
     MediaType(&'static str),
     #[error("a body that broke off")]
     Body,
+    #[error("the store of job status is away: {0}")]
+    StatusAway(String),
     #[error("no room just now")]
     Busy,
     #[error("it took too long")]
@@ -115,7 +117,7 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body | Self::MailedToken(_) | Self::OAuth(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StatusAway(_) | Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -146,7 +148,7 @@ impl Refusal {
             Self::TooLarge => ErrorCode::PayloadTooLarge,
             Self::MediaType(_) => ErrorCode::UnsupportedMediaType,
             Self::Body => ErrorCode::BadRequest,
-            Self::Busy | Self::TooSlow => ErrorCode::ServiceUnavailable,
+            Self::StatusAway(_) | Self::Busy | Self::TooSlow => ErrorCode::ServiceUnavailable,
             Self::Internal => ErrorCode::InternalError,
         }
     }
@@ -182,6 +184,9 @@ impl Refusal {
             Self::TooLarge => "Request body too large".to_owned(),
             Self::MediaType(expected) => format!("Unsupported media type; send {expected}"),
             Self::Body => "The request body could not be read".to_owned(),
+            Self::StatusAway(_) => {
+                "Job status is not available. Please try again later.".to_owned()
+            }
             Self::Busy | Self::TooSlow => "Service busy. Please try again later.".to_owned(),
             Self::Internal => "Internal Server Error".to_owned(),
         }
@@ -219,6 +224,7 @@ impl Refusal {
             | Self::TooLarge
             | Self::MediaType(_)
             | Self::Body
+            | Self::StatusAway(_)
             | Self::Busy
             | Self::TooSlow
             | Self::Internal => None,

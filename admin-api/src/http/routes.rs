@@ -15,6 +15,7 @@ use http::HeaderValue;
 use kernel::front::AUTH_MOUNTS;
 use kernel::front::CLIENT_ADDRESS;
 use kernel::front::HEALTH_MOUNTS;
+use kernel::front::STATUS_MOUNT;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,12 +23,15 @@ use utoipa_axum::routes;
 
 use super::accounts;
 use super::audit;
+use super::celery;
 use super::device_cookie::DeviceCookie;
 use super::email;
 use super::envelope::enclose;
 use super::front_end::FrontEnd;
 use super::health;
 use super::health::Checkup;
+use super::job_events;
+use super::jobs;
 use super::me;
 use super::oauth;
 use super::openapi;
@@ -43,6 +47,7 @@ use super::tokens;
 use super::users;
 use crate::people::desk::Desk;
 use crate::people::users::Users;
+use crate::status::Board;
 
 /// What handlers ask for. A copy is made for each request.
 #[derive(Clone)]
@@ -52,6 +57,7 @@ pub(crate) struct Staff {
     pub(crate) cookie: DeviceCookie,
     pub(crate) front_end: Arc<FrontEnd>,
     pub(crate) registration: Arc<Registration>,
+    pub(crate) board: Arc<Board>,
 }
 
 impl FromRef<Staff> for Arc<Desk> {
@@ -84,6 +90,12 @@ impl FromRef<Staff> for Arc<Registration> {
     }
 }
 
+impl FromRef<Staff> for Arc<Board> {
+    fn from_ref(staff: &Staff) -> Self {
+        Self::clone(&staff.board)
+    }
+}
+
 /// What clients may ask for, in its envelope; management only where that is `exposed`.
 pub(crate) fn routes(staff: &Staff, exposed: bool) -> Router {
     let mut auth = for_clients();
@@ -96,7 +108,9 @@ pub(crate) fn routes(staff: &Staff, exposed: bool) -> Router {
         OpenApiRouter::new().routes(routes!(published::jwks)).routes(routes!(published::metadata));
     let checkup = Checkup::new(Arc::clone(&staff.desk));
     let wellness = OpenApiRouter::new().routes(routes!(health::health));
+    let status = OpenApiRouter::<Staff>::new().nest(STATUS_MOUNT, of_jobs());
     for (part, said) in [
+        status.with_state(staff.clone()).split_for_parts(),
         published.with_state(desk).split_for_parts(),
         wellness.with_state(checkup.clone()).split_for_parts(),
     ] {
@@ -140,6 +154,14 @@ fn for_clients() -> OpenApiRouter<Staff> {
         .routes(routes!(sessions::end))
 }
 
+fn of_jobs() -> OpenApiRouter<Staff> {
+    OpenApiRouter::new()
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::report))
+        .routes(routes!(job_events::events))
+}
+
 /// Management, for the ops listener: its peers are clients, and have no say over who they are.
 pub(crate) fn management(staff: &Staff) -> Router {
     let (routes, api) = mounted(managed(), staff);
@@ -153,6 +175,7 @@ fn managed() -> OpenApiRouter<Staff> {
         .routes(routes!(users::unlock))
         .routes(routes!(users::sessions, users::end_sessions))
         .routes(routes!(audit::audit))
+        .routes(routes!(celery::workers))
 }
 
 /// The routes under every mount, and what is said of them: under the first, since the others are

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 pub(crate) struct Selection(Vec<(String, String)>);
 
 /// The longest value, in bytes.
-pub(crate) const VALUE_BYTES_MAX: usize = 512;
+pub(crate) const VALUE_BYTES_MAX: usize = 1024;
 
 impl Selection {
     /// Reads `text`, in which only `known` names may be.
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_has_at_most_512_bytes() {
+    fn a_value_has_at_most_1024_bytes() {
         let of = |bytes: usize| Selection::of(Some(&format!("q={}", "x".repeat(bytes))), &["q"]);
         assert_eq!(of(VALUE_BYTES_MAX).unwrap().text("q").map(str::len), Some(VALUE_BYTES_MAX));
         assert!(matches!(of(VALUE_BYTES_MAX + 1), Err(Refusal::Fields(_))));

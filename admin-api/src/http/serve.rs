@@ -45,6 +45,8 @@ pub(crate) async fn serve(
     listener: UnixListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    // Shared as they are: for each connection axum would make all of them anew.
+    let routes = routes.with_state(()).into_make_service();
     let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
     tokio::select! {
         served = server => served,

@@ -7,6 +7,7 @@ use kernel::limit::StoreLost;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use stores::memory::MemoryQuotas;
+use stores::redis::celery::CeleryWatch;
 use stores::redis::watch::Watch;
 
 use super::audit::Notes;
@@ -48,6 +49,8 @@ pub(crate) struct Desk {
     /// The service that is replaced, where it runs beside.
     pub(crate) old_service: Option<Beside>,
     pub(crate) redis: Option<Watch>,
+    /// The Celery installation whose workers are watched.
+    pub(crate) celery: Option<Arc<CeleryWatch>>,
 }
 
 impl Desk {

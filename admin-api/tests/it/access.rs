@@ -42,6 +42,10 @@ const FOR_CLIENTS: &[Row] = &[
     ("DELETE", "/accounts/{id}", [401, 404, 404, 404]),
     ("GET", "/sessions", [401, 200, 200, 200]),
     ("DELETE", "/sessions/{id}", [401, 204, 404, 404]),
+    ("GET", "/status/resources", [401, 200, 200, 200]),
+    ("GET", "/status/resources/{id}", [401, 404, 404, 404]),
+    ("PUT", "/status/resources/{id}/stages/{stage}", [401, 403, 403, 403]),
+    ("GET", "/status/resources/{id}/events", [401, 404, 404, 404]),
     ("GET", "/monitoring/health", [200, 200, 200, 200]),
     ("GET", "/.well-known/jwks.json", [200, 200, 200, 200]),
     ("GET", "/.well-known/oauth-authorization-server", [404, 404, 404, 404]),
@@ -61,6 +65,7 @@ const FOR_OPERATORS: &[Row] = &[
     ("GET", "/users/{id}/sessions", [401, 403, 403, 200]),
     ("DELETE", "/users/{id}/sessions", [401, 403, 403, 204]),
     ("GET", "/audit", [401, 403, 403, 200]),
+    ("GET", "/workers", [401, 403, 403, 200]),
 ];
 
 /// The operations that are served there: they are in the document, since it is made of the routes.
@@ -113,10 +118,12 @@ async fn each_client_may_do_what_the_table_says() {
     for (method, path, expected) in FOR_CLIENTS {
         let house = house().await;
         let session = claims(&house.sign_in().await.access)["sid"].as_str().unwrap().to_owned();
-        let is_elsewhere = path.starts_with("/.well-known") || path.starts_with("/monitoring");
+        let is_elsewhere =
+            ["/.well-known", "/monitoring", "/status"].iter().any(|mount| path.starts_with(mount));
         let mount = if is_elsewhere { "" } else { "/auth" };
         let id = if path.starts_with("/sessions") { session.as_str() } else { "x" };
         let at = format!("{mount}{}", path.replace("{id}", id).replace("{name}", "x"));
+        let at = at.replace("{stage}", "graph");
         let callers = callers(&house).await;
         // The owner last: what is ended by them is gone for the others.
         for i in [0, 2, 3, 1] {

@@ -10,6 +10,8 @@ mod email;
 mod front_end;
 mod health;
 mod import;
+mod job_events;
+mod jobs;
 mod leaks;
 mod linking;
 mod login;

@@ -96,7 +96,7 @@ async fn a_body_has_the_fields_that_its_handler_takes_and_needs() {
             let needed: BTreeSet<_> =
                 needed.into_iter().flatten().map(|name| name.as_str().unwrap()).collect();
             let send = async |fields: Vec<(&str, &str)>| {
-                let at = path.replace("{id}", "x");
+                let at = path.replace("{id}", "x").replace("{stage}", "graph");
                 let request = if is_strict {
                     let body: serde_json::Map<_, _> = fields
                         .iter()

@@ -10,6 +10,7 @@ mod passwords;
 mod providers;
 mod routes;
 mod servers;
+mod status;
 mod tiers;
 
 use std::path::PathBuf;
@@ -71,6 +72,7 @@ pub(crate) fn config(
     let roles = tiers::roles(file.roles, context);
     let tiers = tiers::tiers(file.tiers, context);
     let limits = tiers::limits(file.limits, tiers.as_ref(), context);
+    let status = status::status(file.status, context);
     let upstreams = routes::upstreams(file.upstreams, context);
     let routes = routes::routes(file.routes, &upstreams, context);
     Some(Config {
@@ -88,6 +90,7 @@ pub(crate) fn config(
         roles: roles?,
         tiers: tiers?,
         limits: limits?,
+        status: status?,
         upstreams: upstreams.into_iter().map(|(_, upstream)| upstream).collect::<Option<_>>()?,
         routes: routes?,
     })

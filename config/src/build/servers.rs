@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kernel::celery::names::DEFAULT_QUEUE;
 use kernel::secret::Secret;
 
 use super::Context;
@@ -19,7 +20,12 @@ use crate::types::Celery;
 use crate::types::Database;
 use crate::types::Environment;
 use crate::types::Redis;
+use crate::values::Prefix;
+use crate::values::QueueName;
 use crate::values::SecretRef;
+
+/// The most queues that are watched.
+const CELERY_QUEUES_MAX: usize = 32;
 
 const PASSWORD_IN_FILE: &str = "there is a password in the URL: write it apart, as \
                                 `password = { file = \"/path\" }` or `{ env = \"NAME\" }`";
@@ -181,10 +187,15 @@ pub(super) fn celery(
         return None;
     }
     let absent = Field { value: None, at: field.at.clone(), given: false };
+    let field_at = field.at.clone();
     let mut file = field.value.unwrap_or(CeleryFile {
         at: field.at,
         broker_url: absent.clone(),
-        result_backend: absent,
+        result_backend: absent.clone(),
+        ca: absent,
+        queues: Field { value: None, at: field_at.clone(), given: false },
+        global_keyprefix: Field { value: None, at: field_at.clone(), given: false },
+        fanout_prefix: Field { value: None, at: field_at, given: false },
     });
     if broker {
         file.broker_url.replace_with_variable("CELERY_BROKER_URL", "celery.broker_url");
@@ -197,12 +208,48 @@ pub(super) fn celery(
     }
     let broker_url = celery_url(&file.broker_url, context);
     let result_backend = celery_url(&file.result_backend, context);
-    Some(Celery { broker_url: broker_url?, result_backend })
+    let ca = certificates(&file.ca, context);
+    let queues = celery_queues(&file, context);
+    let broker = broker_url?;
+    if file.ca.given && broker.scheme != "rediss" {
+        let message = "it is of no use without TLS: the URL of the broker begins with `redis://`";
+        context.fault(&file.ca.at, message);
+    }
+    let prefix = |field: Field<Prefix>, otherwise: &str| {
+        field.value.map_or_else(|| otherwise.to_owned(), |Prefix(text)| text)
+    };
+    Some(Celery {
+        database: broker.number(),
+        broker_url: broker.secret(),
+        result_backend: result_backend.map(|url| url.secret()),
+        ca,
+        queues,
+        global_keyprefix: prefix(file.global_keyprefix, ""),
+        fanout_prefix: prefix(file.fanout_prefix, "/{db}."),
+    })
 }
 
-fn celery_url(field: &Field<SecretRef>, context: &mut Context<'_, '_, '_>) -> Option<Secret> {
+/// The queues that are watched: Celery's own, where none are named.
+fn celery_queues(file: &CeleryFile, context: &mut Context<'_, '_, '_>) -> Vec<String> {
+    let Some(spots) = &file.queues.value else { return vec![DEFAULT_QUEUE.to_owned()] };
+    if spots.len() > CELERY_QUEUES_MAX {
+        let message = format!("{} queues; at most {CELERY_QUEUES_MAX} are watched", spots.len());
+        context.fault(&file.queues.at, message);
+    }
+    let mut queues: Vec<String> = Vec::new();
+    for spot in spots {
+        let QueueName(name) = &spot.value;
+        match queues.contains(name) {
+            true => context.fault(&spot.at, format!("the queue `{name}` is named twice")),
+            false => queues.push(name.clone()),
+        }
+    }
+    queues
+}
+
+fn celery_url(field: &Field<SecretRef>, context: &mut Context<'_, '_, '_>) -> Option<RedisUrl> {
     let text = url_text(field, context)?;
-    let url = RedisUrl::parse(text.expose());
+    let url = without_python_words(text.expose()).and_then(RedisUrl::parse);
     let url = url.map_err(|error| context.fault(&field.at, error)).ok()?;
     if url.is_cluster() {
         context.fault(&field.at, "Celery has no use for a cluster: its broker is a single Redis");
@@ -213,5 +260,17 @@ fn celery_url(field: &Field<SecretRef>, context: &mut Context<'_, '_, '_>) -> Op
                        `{ file = \"/path\" }` or `{ env = \"NAME\" }`";
         context.fault(&field.at, message);
     }
-    Some(url.secret())
+    Some(url)
+}
+
+/// The URL without what Celery in Python has to be told about certificates, where that is what is done
+/// here in any case: they are checked.
+fn without_python_words(url: &str) -> Result<&str, String> {
+    match url.split_once("?ssl_cert_reqs=") {
+        None => Ok(url),
+        Some((server, "required" | "CERT_REQUIRED")) => Ok(server),
+        Some(_) => Err("certificates are always checked: in the URL write \
+                        `ssl_cert_reqs=required`, and name those that are trusted in `celery.ca`"
+            .to_owned()),
+    }
 }

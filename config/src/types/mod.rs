@@ -6,6 +6,7 @@ mod limits;
 mod mail;
 mod routes;
 mod server;
+mod status;
 
 pub use auth::Auth;
 pub use auth::Hashing;
@@ -37,3 +38,4 @@ pub use server::Database;
 pub use server::Environment;
 pub use server::Listen;
 pub use server::Redis;
+pub use status::Status;

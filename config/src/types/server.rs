@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use kernel::celery::Names;
 use kernel::limit::Allowance;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
@@ -17,6 +18,7 @@ use super::Issuer;
 use super::Limits;
 use super::Mail;
 use super::Route;
+use super::Status;
 use super::Upstream;
 use crate::database::uses_tls;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub tiers: BTreeMap<Tier, Allowance>,
     /// Limits that no tier decides.
     pub limits: Limits,
+    /// Job status.
+    pub status: Status,
     /// The servers behind the gateway, in order of name.
     pub upstreams: Vec<Upstream>,
     /// The routes, in the order of the file.
@@ -177,4 +181,27 @@ pub struct Celery {
     pub broker_url: Secret,
     /// The result back end's `redis://` URL, where it differs.
     pub result_backend: Option<Secret>,
+    /// The number of the broker's database.
+    pub database: u32,
+    /// The certificates, in PEM, that the broker's must come from; `None`: the system's.
+    pub ca: Option<Secret>,
+    /// Queues whose depth is told; no two are the same.
+    pub queues: Vec<String>,
+    /// What the names of all its keys and channels begin with.
+    pub global_keyprefix: String,
+    /// What the names of its channels begin with after that, `{db}` being the database's number.
+    pub fanout_prefix: String,
+}
+
+impl Celery {
+    /// What it calls its keys and channels.
+    pub fn names(&self) -> Names {
+        let fanout = self.fanout_prefix.replace("{db}", &self.database.to_string());
+        Names::new(self.database, &self.global_keyprefix).with_fanout_prefix(&fanout)
+    }
+
+    /// Its broker, as a Redis that is asked within `call_timeout`.
+    pub fn broker(&self, call_timeout: Duration) -> Redis {
+        Redis { ca: self.ca.clone(), call_timeout, ..Redis::at(self.broker_url.clone()) }
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) use mail::SmtpUrl;
 pub(crate) use names::Kid;
 pub(crate) use names::Method;
 pub(crate) use names::Name;
+pub(crate) use names::Prefix;
+pub(crate) use names::QueueName;
 pub(crate) use names::QuotaName;
 pub(crate) use names::Scope;
 pub(crate) use names::Text;

@@ -21,6 +21,10 @@ const TEXT_BYTES_MAX: usize = 1024;
 const SCOPE_BYTES_MAX: usize = 128;
 /// The longest method, in bytes.
 const METHOD_BYTES_MAX: usize = 32;
+/// The longest name of a queue, in bytes.
+const QUEUE_NAME_BYTES_MAX: usize = 128;
+/// The longest beginning of names, in bytes.
+const PREFIX_BYTES_MAX: usize = 128;
 
 /// Declares a string type with its rule, written twice: as a check and as a schema's pattern.
 macro_rules! name {
@@ -129,6 +133,30 @@ name!(
     }
 );
 
+name!(
+    /// A Celery queue's name.
+    QueueName, "a queue's name",
+    { "type": "string", "pattern": "^[!-~]{1,128}$" },
+    |text| {
+        if fits(text, QUEUE_NAME_BYTES_MAX) && text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Ok(());
+        }
+        Err(format!("`{}` is no queue's name: use 1 to 128 visible ASCII characters", shown(text)))
+    }
+);
+
+name!(
+    /// What names in a Redis begin with; nothing is something, too.
+    Prefix, "what names begin with",
+    { "type": "string", "pattern": "^[!-~]{0,128}$" },
+    |text| {
+        if text.len() <= PREFIX_BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Ok(());
+        }
+        Err(format!("`{}` begins no name: use at most 128 visible ASCII characters", shown(text)))
+    }
+);
+
 fn fits(text: &str, bytes_max: usize) -> bool {
     !text.is_empty() && text.len() <= bytes_max
 }
@@ -165,6 +193,18 @@ mod tests {
         assert!(Method::parse("M-SEARCH").is_ok());
         for text in ["get", "", "GET ", "-", "CONNECT", "TRACE", "G3T"] {
             assert!(Method::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_queue_has_a_visible_name_and_what_names_begin_with_may_be_nothing() {
+        assert!(QueueName::parse(&"q".repeat(QUEUE_NAME_BYTES_MAX)).is_ok());
+        assert!(QueueName::parse(&"q".repeat(QUEUE_NAME_BYTES_MAX + 1)).is_err());
+        assert!(Prefix::parse(&"p".repeat(PREFIX_BYTES_MAX)).is_ok());
+        assert!(Prefix::parse(&"p".repeat(PREFIX_BYTES_MAX + 1)).is_err());
+        assert!(QueueName::parse("").is_err() && Prefix::parse("").is_ok());
+        for text in ["a b", "ä", "a\u{6}\u{16}3"] {
+            assert!(QueueName::parse(text).is_err() && Prefix::parse(text).is_err(), "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Choices among a few words.
 
 use kernel::keys::Algorithm;
+use kernel::status::Standing;
 use serde_json::Value;
 use serde_json::json;
 
@@ -45,6 +46,13 @@ words!(Environment {
     "dev" => Environment::Dev,
     "staging" => Environment::Staging,
     "prod" => Environment::Prod,
+});
+
+words!(Standing {
+    "pending" => Standing::Pending,
+    "processing" => Standing::Processing,
+    "completed" => Standing::Completed,
+    "failed" => Standing::Failed,
 });
 
 words!(Mode {

@@ -494,6 +494,10 @@ fn what_is_of_no_use_to_a_redis_is_said() {
         "celery.broker_url = \"redis-cluster://r\"",
         "celery.broker_url: Celery has no use for a cluster: its broker is a single Redis",
     );
+    one_fault(
+        "celery = { broker_url = \"redis://r\", ca = \"-----BEGIN CERTIFICATE-----\" }",
+        "celery.ca: it is of no use without TLS: the URL of the broker begins with `redis://`",
+    );
     let timeout = |period: &str| {
         parse(&format!("redis = {{ url = \"rediss-cluster://r\", call_timeout = \"{period}\" }}"))
     };
@@ -564,6 +568,41 @@ fn the_number_of_a_redis_database_is_at_most_255_wherever_one_is_named() {
         let faults = faults_with(text, &[(variable, "redis://r/256")]);
         assert!(faults[0].ends_with("not a number from 0 to 255"), "{faults:#?}");
     }
+}
+
+#[test]
+fn a_celery_installation_is_watched_under_the_names_it_has() {
+    let celery = |text: &str| parse(&format!("[celery]\n{text}")).unwrap().celery.unwrap();
+    let plain = celery("broker_url = \"redis://r/3\"");
+    assert_eq!((plain.database, plain.queues.as_slice()), (3, &["celery".to_owned()][..]));
+    assert_eq!(plain.names().pidbox(), "/3.celery.pidbox");
+    let named = celery(
+        "broker_url = \"rediss://r/3?ssl_cert_reqs=CERT_REQUIRED\"\n\
+         queues = [\"mail\", \"celery\"]\nglobal_keyprefix = \"app:\"\nfanout_prefix = \"\"",
+    );
+    assert_eq!(named.broker_url.expose(), "rediss://r/3");
+    assert!(named.broker(std::time::Duration::from_secs(1)).uses_tls());
+    assert_eq!(named.queues, ["mail", "celery"]);
+    assert_eq!(named.names().pidbox(), "app:celery.pidbox");
+    one_fault(
+        "celery.broker_url = \"rediss://r?ssl_cert_reqs=none\"",
+        "celery.broker_url: certificates are always checked: in the URL write \
+         `ssl_cert_reqs=required`, and name those that are trusted in `celery.ca`",
+    );
+}
+
+#[test]
+fn of_32_queues_of_celery_the_depth_is_told_and_one_more_is_a_fault() {
+    let queues = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("\"q{n}\"")).collect();
+        format!("celery = {{ broker_url = \"redis://r\", queues = [{}] }}", names.join(","))
+    };
+    assert_eq!(parse(&queues(32)).unwrap().celery.unwrap().queues.len(), 32);
+    one_fault(&queues(33), "celery.queues: 33 queues; at most 32 are watched");
+    one_fault(
+        "celery = { broker_url = \"redis://r\", queues = [\"a\", \"a\"] }",
+        "celery.queues[1]: the queue `a` is named twice",
+    );
 }
 
 #[test]

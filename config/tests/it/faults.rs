@@ -30,7 +30,7 @@ fn faults_as_json_have_line_column_path_message_and_suggestion() {
             "problems": [
                 { "line": 1, "column": 1, "path": "a",
                   "message": "unknown key `a`; there are `environment`, `test_mode`, `data_dir`, `listen`, \
-                              `database`, `redis`, `celery`, `fleet`, `auth`, `mail`, `issuers`, `roles`, `tiers`, `limits`, \
+                              `database`, `redis`, `celery`, `fleet`, `auth`, `mail`, `issuers`, `roles`, `tiers`, `limits`, `status`, \
                               `upstreams`, `routes`" },
                 { "line": 3, "column": 7, "path": "listen.ops",
                   "message": "expected an address and port, found an integer" },

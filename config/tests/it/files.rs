@@ -48,9 +48,12 @@ fn the_annotated_file_loads_with_every_key_taken_up() {
     fs::write(directory.path().join("private"), PRIVATE_PEM).unwrap();
     let certificate = directory.path().join("certificate");
     fs::write(&certificate, CERTIFICATE_PEM).unwrap();
-    let text = ["fleet.pem", "fleet-ca.pem", "redis-ca.pem"].iter().fold(text, |text, name| {
-        text.replace(&format!("/etc/doorward/{name}"), &certificate.display().to_string())
-    });
+    let text = ["fleet.pem", "fleet-ca.pem", "redis-ca.pem", "celery-ca.pem"].iter().fold(
+        text,
+        |text, name| {
+            text.replace(&format!("/etc/doorward/{name}"), &certificate.display().to_string())
+        },
+    );
     let private = directory.path().join("private").display().to_string();
     let text = text.replace("/run/secrets/fleet-key.pem", &private);
     let text = ["db", "redis", "oidc", "smtp", "key-encryption-key", "fleet"]
@@ -60,7 +63,7 @@ fn the_annotated_file_loads_with_every_key_taken_up() {
         });
     let variables = [
         ("JWT_SECRET_KEY", SECRET),
-        ("CELERY_BROKER_URL", "redis://r/0"),
+        ("CELERY_BROKER_URL", "rediss://r/0"),
         ("GOOGLE_CLIENT_SECRET", "s"),
         ("GITHUB_CLIENT_SECRET", "s"),
     ];

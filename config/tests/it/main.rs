@@ -9,6 +9,7 @@ mod fleet;
 mod overrides;
 mod properties;
 mod secrets;
+mod status;
 
 use config::Config;
 use config::Faults;

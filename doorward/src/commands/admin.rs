@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::greeting;
 use super::house;
+use super::house::celery::Lookout;
 use super::house::duty::Duties;
 use super::house::office::FleetGate;
 use super::house::office::Office;
@@ -51,9 +52,12 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let ops_listener = listeners::tcp(config.listen.ops)?;
     let redis = house::redis::connect(&config)?;
     let old_service = house::redis::old_service(&config, redis.as_ref());
+    let (stop_looking, looks) = watch::channel(false);
+    let celery = house::celery::watch(&config, looks)?;
     let mut signals = Signals::listen()?;
 
-    let (database, api) = warm::database(&config, &keys, redis.clone(), old_service);
+    let seen = celery.as_ref().map(Lookout::watch);
+    let (database, api) = warm::database(&config, &keys, redis.clone(), old_service, seen);
     let (administrator, password) = warm::first_administrator(&api, &data_dir);
     let mut resources = vec![database, warm::keys(&keys), administrator];
     resources.extend(warm::redis(redis.as_ref()));
@@ -65,10 +69,14 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let readiness = Readiness::new(vec![("admin api", Box::new(move || at_work.are_fulfilled()))]);
     let readiness = Arc::new(readiness.with_resources(plan.progress()));
     let metrics = ProcessMetrics::new()?;
-    let meter = Arc::new(move || metrics.render());
+    let figures = house::celery::Figures::of(celery.as_ref())?;
+    let statuses = api.clone();
+    let meter =
+        Arc::new(move || metrics.render() + &warm::status_metrics(&statuses) + &figures.render());
     let ops = house::ops::serve(ops_listener, ops::routes(Arc::clone(&readiness), meter))?;
     data_dir.publish(&[], Some(address), ops.address)?;
     if !warm::load(&plan, &mut signals).await? {
+        house::celery::end(stop_looking, celery).await;
         return Ok(ExitCode::SUCCESS);
     }
 
@@ -92,10 +100,12 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     signals.next().await;
     tracing::info!("ending: nothing new is taken, the requests under way are finished");
     readiness.closing();
+    api.send_listeners_away();
     close_office.send_replace(true);
     let left = || "requests".to_owned();
     let code = signals.wait_for_the_end(office, config.listen.drain_timeout, left).await;
     house::redis::tell_what_waits(&api).await;
+    house::celery::end(stop_looking, celery).await;
     Ok(code)
 }
 

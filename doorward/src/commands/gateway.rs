@@ -143,7 +143,7 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
         half.admin_url,
     );
 
-    let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout).await;
+    let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout, || ()).await;
     close_duties.send_replace(true);
     let _ = posted.await;
     Ok(code)

@@ -18,6 +18,8 @@ pub(crate) mod workers;
 
 pub(crate) mod redis;
 
+pub(crate) mod celery;
+
 pub(crate) mod counters;
 
 pub(crate) mod edge;

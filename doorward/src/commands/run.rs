@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::echo;
 use super::greeting;
 use super::house;
+use super::house::celery::Lookout;
 use super::house::duty::Duties;
 use super::house::edge;
 use super::house::edge::Edge;
@@ -71,11 +72,14 @@ async fn serve(
     }
     let redis = house::redis::connect(&config)?;
     let old_service = house::redis::old_service(&config, redis.as_ref());
+    let (stop_looking, looks) = watch::channel(false);
+    let celery = house::celery::watch(&config, looks)?;
     let (config, data_dir) = (Arc::new(config), Arc::new(data_dir));
     let mut signals = Signals::listen()?;
 
     let revocations = Arc::new(RevocationSet::default());
-    let (database, api) = warm::database(&config, &keys, redis.clone(), old_service.clone());
+    let seen = celery.as_ref().map(Lookout::watch);
+    let (database, api) = warm::database(&config, &keys, redis.clone(), old_service.clone(), seen);
     let (administrator, password) = warm::first_administrator(&api, &data_dir);
     let mut resources = vec![database, warm::keys(&keys), administrator];
     resources.extend(warm::redis(redis.as_ref()));
@@ -105,10 +109,14 @@ async fn serve(
     ]);
     let readiness = readiness.with_remark(edge::remark(edge.clone()));
     let readiness = Arc::new(readiness.with_resources(plan.progress()));
-    let probes = ops::routes(Arc::clone(&readiness), edge::meter(edge.clone()));
+    let (requests, statuses) = (edge::meter(edge.clone()), api.clone());
+    let figures = house::celery::Figures::of(celery.as_ref())?;
+    let meter = Arc::new(move || requests() + &warm::status_metrics(&statuses) + &figures.render());
+    let probes = ops::routes(Arc::clone(&readiness), meter);
     let ops = house::ops::serve(ops_listener, probes)?;
     data_dir.publish(&edge::addresses(&public)?, None, ops.address)?;
     if !warm::load(&plan, &mut signals).await? {
+        house::celery::end(stop_looking, celery).await;
         return Ok(ExitCode::SUCCESS);
     }
 
@@ -137,10 +145,14 @@ async fn serve(
         ops.address,
     );
 
-    let code = edge.serve_until_told(signals, &readiness, config.listen.drain_timeout).await;
+    // Streams of changes have no end of their own, and would be waited for.
+    let closing = || api.send_listeners_away();
+    let code =
+        edge.serve_until_told(signals, &readiness, config.listen.drain_timeout, closing).await;
     close_office.send_replace(true);
     let _ = office.await;
     house::redis::tell_what_waits(&api).await;
+    house::celery::end(stop_looking, celery).await;
     Ok(code)
 }
 

@@ -60,6 +60,8 @@ mod beside;
 
 mod management;
 
+mod workers;
+
 mod hostile;
 
 mod bodies;
@@ -81,6 +83,10 @@ mod start;
 mod warm_up;
 
 mod lifecycle;
+
+mod job_status;
+
+mod job_status_python;
 
 mod leaks;
 

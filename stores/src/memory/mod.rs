@@ -12,6 +12,7 @@
 //! away, which here outlasts the nearly unused ones he would flood us with.
 
 mod shard;
+pub mod status;
 #[cfg(test)]
 mod tests;
 

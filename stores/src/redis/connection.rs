@@ -8,10 +8,13 @@ use fred::clients::WithOptions;
 use fred::error::Error;
 use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
+use fred::interfaces::EventInterface;
+use fred::interfaces::PubsubInterface;
 use fred::types::Builder;
 use fred::types::ClusterHash;
 use fred::types::CustomCommand;
 use fred::types::FromValue;
+use fred::types::Message;
 use fred::types::Value;
 use fred::types::config::Config;
 use fred::types::config::Options;
@@ -22,6 +25,7 @@ use fred::types::config::UnresponsiveConfig;
 use fred::util::redis_keyslot;
 use fred::util::sha1_hash;
 use rustls::ClientConfig;
+use tokio::sync::broadcast::Receiver;
 
 /// How long making a connection may take, its TLS and sign-in included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,6 +35,9 @@ const RECONNECT_MS_MAX: u32 = 1_000;
 
 /// The most calls that wait for their turn on the connection.
 pub const CALLS_WAITING_MAX: usize = 16_384;
+
+/// The most messages that wait until they are heard; past it the oldest are lost, and that is told.
+pub const MESSAGES_WAITING_MAX: usize = 4_096;
 
 /// How long a connection may owe an answer before it is given up for another: far beyond any budget,
 /// but no network forgets a connection as slowly as a peer that has vanished.
@@ -91,7 +98,7 @@ impl Script {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The URL is none that the client takes.
-    #[error("`redis.url` cannot be used")]
+    #[error("the URL of Redis cannot be used")]
     Url(#[source] Error),
 }
 
@@ -154,12 +161,22 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`]: only what no waiting would mend. A server that is not there is none.
     pub fn open(redis: &Redis, tls: Option<ClientConfig>) -> Result<Self, ConnectionError> {
+        Self::open_with(redis, tls, |_| ())
+    }
+
+    fn open_with(
+        redis: &Redis,
+        tls: Option<ClientConfig>,
+        more: impl FnOnce(&mut Builder),
+    ) -> Result<Self, ConnectionError> {
         // Not the client's own idea of TLS, which reads all certificates of the system for itself.
         let url = redis.url.expose().replacen("rediss", "redis", 1);
         let mut config = Config::from_url(&url).map_err(ConnectionError::Url)?;
         config.fail_fast = false;
         config.tls = tls.map(|tls| TlsConnector::from(tls).into());
-        let client = Builder::from_config(config)
+        let mut builder = Builder::from_config(config);
+        more(&mut builder);
+        let client = builder
             .with_connection_config(|connection| {
                 connection.connection_timeout = CONNECT_TIMEOUT;
                 connection.internal_command_timeout = CONNECT_TIMEOUT;
@@ -172,6 +189,9 @@ impl Connection {
                     max_timeout: Some(SILENCE_MAX),
                     interval: SILENCE_MAX / 4,
                 };
+            })
+            .with_performance_config(|performance| {
+                performance.broadcast_channel_capacity = MESSAGES_WAITING_MAX;
             })
             .set_policy(ReconnectPolicy::new_exponential(0, 20, RECONNECT_MS_MAX, 2))
             .build()
@@ -196,6 +216,42 @@ impl Connection {
         Self { bounded: client.with_options(&options), client, budget }
     }
 
+    /// The same as [`Connection::open`], with room for so many published messages that nobody has taken
+    /// yet; the oldest are dropped.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub(crate) fn open_to_listen(
+        redis: &Redis,
+        tls: Option<ClientConfig>,
+        waiting_max: usize,
+    ) -> Result<Self, ConnectionError> {
+        Self::open_with(redis, tls, |builder| {
+            builder.with_performance_config(|performance| {
+                performance.broadcast_channel_capacity = waiting_max;
+            });
+        })
+    }
+
+    /// What is published from now on, where it [listens](Self::listen).
+    pub(crate) fn published(&self) -> Receiver<Message> {
+        self.client.message_rx()
+    }
+
+    /// Has Redis send what is published on channels whose names match `pattern`. It does so until the
+    /// connection is lost; to ask again does no harm.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn listen(&self, pattern: &str) -> Result<(), Lost> {
+        self.bounded.psubscribe(pattern).await.map_err(|error| self.lost(error))
+    }
+
+    /// Another connection to the same server, for messages; nobody connects it yet.
+    pub(crate) fn for_messages(&self) -> Client {
+        self.client.clone_new()
+    }
+
     /// Waits until it is connected for the first time.
     ///
     /// # Errors
@@ -215,10 +271,25 @@ impl Connection {
         key: &str,
         arguments: Vec<Value>,
     ) -> Result<R, Lost> {
-        let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
+        self.run_on(script, &[key], arguments).await
+    }
+
+    /// The same about several keys, at least one, which lie in one slot.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub(crate) async fn run_on<R: FromValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: Vec<Value>,
+    ) -> Result<R, Lost> {
+        let slot = keys.first().map_or(0, |key| redis_keyslot(key.as_bytes()));
+        let slot = ClusterHash::Custom(slot);
         let with = |script: &str| {
-            let mut all = Vec::with_capacity(3 + arguments.len());
-            all.extend([Value::from(script), Value::from(1), Value::from(key)]);
+            let mut all = Vec::with_capacity(2 + keys.len() + arguments.len());
+            all.extend([Value::from(script), Value::from(keys.len() as i64)]);
+            all.extend(keys.iter().map(|key| Value::from(*key)));
             all.extend_from_slice(&arguments);
             all
         };

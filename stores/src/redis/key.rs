@@ -36,7 +36,8 @@ pub(super) fn of(namespace: &str, key: &Key<'_>) -> String {
     name
 }
 
-fn encode(text: &[u8], name: &mut String) {
+/// Writes `text` as part of the name of a key.
+pub(super) fn encode(text: &[u8], name: &mut String) {
     for &byte in text {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'@' | b'|' => {

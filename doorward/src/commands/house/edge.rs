@@ -181,16 +181,18 @@ pub(crate) fn meter(edge: Warm<Edge>) -> Meter {
 
 impl OpenEdge {
     /// Serves until a signal, then lets nobody in any more, and waits until everybody has left, but
-    /// no longer than `drain_timeout` or until a second signal.
+    /// no longer than `drain_timeout` or until a second signal. `closing` is called at the first.
     pub(crate) async fn serve_until_told(
         self,
         mut signals: Signals,
         readiness: &Readiness,
         drain_timeout: Duration,
+        closing: impl FnOnce(),
     ) -> ExitCode {
         signals.next().await;
         tracing::info!("ending: no new connections, the requests under way are finished");
         readiness.closing();
+        closing();
         self.close_door.send_replace(true);
         self.door.close().await;
         let drained = async {

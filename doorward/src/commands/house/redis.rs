@@ -9,10 +9,12 @@ use anyhow::Context;
 use config::Config;
 use config::Redis;
 use rustls::ClientConfig;
+use stores::redis::celery::CeleryWatch;
 use stores::redis::connection::CONNECT_TIMEOUT;
 use stores::redis::connection::Connection;
 use stores::redis::old_service::OldService;
 use stores::redis::watch::Watch;
+use stores::status::Statuses;
 
 /// How long an ending process goes on telling the service that is replaced of revoked tokens.
 pub(crate) const TELL_WITHIN: Duration = Duration::from_secs(2);
@@ -35,9 +37,20 @@ pub(crate) fn connect(config: &Config) -> anyhow::Result<Option<Connection>> {
 /// # Errors
 /// Certificates that cannot be used.
 pub(crate) fn tls_of(redis: &Redis) -> anyhow::Result<Option<ClientConfig>> {
+    tls_trusting(redis, "`redis.ca`")
+}
+
+/// The same for another Redis, whose certificates are at `key` of the configuration.
+///
+/// # Errors
+/// Certificates that cannot be used.
+pub(crate) fn tls_trusting(
+    redis: &Redis,
+    key: &'static str,
+) -> anyhow::Result<Option<ClientConfig>> {
     let roots = match &redis.ca {
         _ if !redis.uses_tls() => None,
-        Some(pem) => Some(outbound::roots_in(pem.expose()).context("`redis.ca`")?),
+        Some(pem) => Some(outbound::roots_in(pem.expose()).context(key)?),
         None => Some(outbound::roots_of_the_system()),
     };
     Ok(roots.map(outbound::tls_trusting))
@@ -76,23 +89,34 @@ pub(crate) async fn reach_old_service(config: &Config) -> anyhow::Result<Option<
     Ok(Some(Arc::new(OldService::new(connection))))
 }
 
-/// Whom the admin API has to do with: Redis by `connection`, and `old_service`.
+/// Whom the admin API has to do with: Redis by `connection`, `old_service`, and the workers of `celery`.
 pub(crate) fn neighbours(
     config: &Config,
     connection: Option<&Connection>,
     old_service: Option<Arc<OldService>>,
+    celery: Option<Arc<CeleryWatch>>,
 ) -> Neighbours {
     let watch =
         |(redis, connection): (&Redis, &Connection)| Watch::new(connection, &redis.namespace);
-    Neighbours { old_service, redis: config.redis.as_ref().zip(connection).map(watch) }
+    let redis = config.redis.as_ref().zip(connection).map(watch);
+    let statuses = |(redis, connection): (&Redis, &Connection)| {
+        Statuses::in_redis(connection, &redis.namespace, &config.status)
+    };
+    let statuses = config.redis.as_ref().zip(connection).map(statuses);
+    Neighbours { old_service, redis, celery, statuses }
 }
 
-/// Tells the service that is replaced of what `api` has revoked and could not tell it yet.
+/// Tells the service that is replaced of what `api` has revoked and could not tell it yet, and Redis of
+/// job status that was reported while that was away.
 pub(crate) async fn tell_what_waits(api: &AdminApi) {
     if !api.has_told_old_service(TELL_WITHIN).await {
         tracing::error!(
             "the old service could not be told of all revoked tokens, and takes the rest until they \
              expire"
         );
+    }
+    let waiting = api.send_waiting_reports(TELL_WITHIN).await;
+    if waiting > 0 {
+        tracing::error!("{waiting} reports of job status waited for Redis, and are lost");
     }
 }

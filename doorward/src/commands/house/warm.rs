@@ -16,6 +16,7 @@ use kernel::warm_up::Step;
 use kernel::warm_up::Warm;
 use kernel::warm_up::WarmUp;
 use kernel::warm_up::Witness;
+use stores::redis::celery::CeleryWatch;
 use stores::redis::connection::Connection;
 use stores::redis::old_service::OldService;
 
@@ -112,11 +113,13 @@ pub(crate) fn database(
     keys: &Arc<LiveKeys>,
     redis: Option<Connection>,
     old_service: Option<Arc<OldService>>,
+    celery: Option<Arc<CeleryWatch>>,
 ) -> (Resource, Warm<Arc<AdminApi>>) {
     let (config, keys) = (Arc::clone(config), Arc::clone(keys));
     let (resource, api) = Resource::required(DATABASE, move || {
         let (config, keys) = (Arc::clone(&config), Arc::clone(&keys));
-        let neighbours = house::redis::neighbours(&config, redis.as_ref(), old_service.clone());
+        let (old_service, celery) = (old_service.clone(), celery.clone());
+        let neighbours = house::redis::neighbours(&config, redis.as_ref(), old_service, celery);
         async move {
             let api = AdminApi::open_among(&config, keys, Clock::wall(), neighbours).await;
             // The store has waited as long as it is worth.
@@ -124,6 +127,11 @@ pub(crate) fn database(
         }
     });
     (resource.within(DATABASE_TIMEOUT), api)
+}
+
+/// What `api` counts of job status; nothing before it is there.
+pub(crate) fn status_metrics(api: &Warm<Arc<AdminApi>>) -> String {
+    api.get().map(|api| api.status_metrics()).unwrap_or_default()
 }
 
 /// The key that signs now, wherever it is kept, tried out.

@@ -1,0 +1,463 @@
+//! Job status through the front door: reported, shown, listed and followed, with memory and with Redis.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use serde_json::Value;
+use serde_json::json;
+use test_support::doorward::Builder;
+use test_support::doorward::Doorward;
+use test_support::http1::Answer;
+use test_support::http1::Connection;
+use test_support::http1::Request;
+use test_support::postgres::PostgresDatabase;
+use test_support::redis::RedisServer;
+use test_support::upstream::Upstream;
+use test_support::wait::START_MAX;
+use test_support::wait::wait_until;
+
+use crate::scene::PASSWORD;
+use crate::scene::Scene;
+use crate::scene::USUAL;
+use crate::scene::assert_problem;
+use crate::scene::in_parallel;
+
+const STAGES: [&str; 5] = ["ingestion", "quality", "taxonomy", "graph", "embedding"];
+
+/// A Doorward with ann, bob, and a service that reports.
+pub(crate) struct Yard {
+    pub(crate) scene: Scene,
+    pub(crate) service: String,
+    pub(crate) ann: String,
+    pub(crate) ann_id: String,
+    bob: String,
+}
+
+impl Yard {
+    fn in_memory() -> Self {
+        Self::of(Scene::usual())
+    }
+
+    /// Patient, so that a busy machine is no outage.
+    pub(crate) fn on(redis: &RedisServer) -> Self {
+        Self::of(Scene::with(&format!("[redis]\nurl = \"{}\"\ncall_timeout = \"1s\"", redis.url())))
+    }
+
+    fn of(scene: Scene) -> Self {
+        let doorward = &scene.doorward;
+        for name in ["ann", "bob", "service"] {
+            doorward.create_user(name, "admin", PASSWORD);
+        }
+        doorward.must(&["user", "set-scopes", "service", "status:write"]);
+        let [ann, bob, service] =
+            ["ann", "bob", "service"].map(|name| doorward.login(name, PASSWORD).access);
+        let ann_id = crate::tokens::claims_of(&ann)["user_id"].as_str().unwrap().to_owned();
+        Self { service, ann, ann_id, bob, scene }
+    }
+
+    fn doorward(&self) -> &Doorward {
+        &self.scene.doorward
+    }
+
+    fn put(&self, id: &str, stage: &str, body: &Value) -> Answer {
+        self.doorward().ask(&put(id, stage, body).bearer(&self.service))
+    }
+
+    /// A report on what is ann's.
+    #[track_caller]
+    pub(crate) fn reports(&self, id: &str, stage: &str, status: &str) -> Value {
+        let answer = self.put(id, stage, &json!({ "status": status, "owner": self.ann_id }));
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()
+    }
+
+    fn show(&self, id: &str, to: &str) -> Answer {
+        self.doorward().ask(&Request::get(&format!("/status/resources/{id}")).bearer(to))
+    }
+
+    #[track_caller]
+    fn shown(&self, id: &str) -> Value {
+        let answer = self.show(id, &self.ann);
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()
+    }
+
+    fn listen(&self, id: &str, last: Option<u64>) -> Stream {
+        let request = Request::get(&format!("/status/resources/{id}/events")).bearer(&self.ann);
+        let request = match last {
+            Some(last) => request.header("Last-Event-ID", &last.to_string()),
+            None => request,
+        };
+        let mut connection = self.scene.connect();
+        connection.send(&request.to_bytes());
+        let head = connection.head().expect("a stream begins");
+        assert_eq!(head.status, 200, "{head}");
+        Stream { connection, text: String::new() }
+    }
+}
+
+fn put(id: &str, stage: &str, body: &Value) -> Request {
+    Request::new("PUT", &format!("/status/resources/{id}/stages/{stage}")).json(body)
+}
+
+/// A stream of events, and what of it was read and is still to be looked at.
+struct Stream {
+    connection: Connection,
+    text: String,
+}
+
+#[derive(Debug)]
+struct Event {
+    id: u64,
+    kind: String,
+    data: Value,
+}
+
+impl Stream {
+    /// The next event, comments passed over; `None`: the stream is over.
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+                if let Some(id) = field("id: ") {
+                    return Some(Event {
+                        id: id.parse().unwrap(),
+                        kind: field("event: ").unwrap().to_owned(),
+                        data: serde_json::from_str(field("data: ").unwrap()).unwrap(),
+                    });
+                }
+            }
+            let chunk = self.connection.chunk().ok().filter(|chunk| !chunk.is_empty())?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+/// What a client makes of events: a record takes the place of all, a change of one stage.
+#[derive(Default)]
+struct Client {
+    last: Option<u64>,
+    /// How often it was told everything.
+    records: usize,
+    overall: Value,
+    stages: BTreeMap<String, (Value, Value)>,
+}
+
+impl Client {
+    fn take(&mut self, event: &Event) {
+        if event.kind == "record" {
+            self.stages.clear();
+            self.records += 1;
+        }
+        for (stage, status) in event.data["stages"].as_object().unwrap() {
+            let told = (status.clone(), event.data["details"][stage].clone());
+            self.stages.insert(stage.clone(), told);
+        }
+        self.overall = event.data["overall_status"].clone();
+        self.last = Some(event.id);
+    }
+
+    #[track_caller]
+    fn assert_knows(&self, record: &Value) {
+        let mut known = Self::default();
+        let data = record.clone();
+        let id = record["version"].as_u64().unwrap();
+        known.take(&Event { id, kind: "record".to_owned(), data });
+        assert_eq!((&self.overall, &self.stages), (&known.overall, &known.stages));
+        assert_eq!(self.last, known.last);
+    }
+}
+
+#[track_caller]
+fn assert_reported_shown_and_listed(yard: &Yard) {
+    let reported = yard.reports("42", "graph", "processing");
+    assert_eq!(reported["resource_id"], 42);
+    assert_eq!(reported["stages"], json!({ "graph": "processing" }));
+    assert_eq!([&reported["overall_status"], &reported["phase"]], ["processing", "running"]);
+    assert_eq!(yard.shown("42"), reported);
+    for stage in STAGES {
+        yard.reports("42", stage, "completed");
+    }
+    let done = yard.shown("42");
+    assert_eq!([&done["overall_status"], &done["phase"]], ["completed", "done"]);
+    yard.reports("a-b", "graph", "failed");
+    let list = yard.doorward().ask(&Request::get("/status/resources").bearer(&yard.ann)).json();
+    let listed: Vec<_> = list["resources"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = listed.iter().map(|shown| &shown["resource_id"]).collect();
+    assert_eq!(names, [&json!("a-b"), &json!(42)]);
+    assert_eq!(listed[1], &done);
+    // A stranger's is as one that is not there, and nobody but a service reports.
+    for (id, who) in [("42", &yard.bob), ("42", &yard.service), ("43", &yard.ann)] {
+        assert_problem(&yard.show(id, who), 404, "NOT_FOUND", "Not Found");
+    }
+    let answer = yard.scene.ask(&Request::get("/status/resources/42"));
+    assert_problem(&answer, 401, "NOT_AUTHENTICATED", "Not authenticated");
+    let answer =
+        yard.scene.ask(&put("42", "graph", &json!({ "status": "failed" })).bearer(&yard.ann));
+    let detail = "Insufficient permissions. Required scopes: status:write";
+    assert_problem(&answer, 403, "FORBIDDEN", detail);
+    let answer = yard.put("42", "polish", &json!({ "status": "done" }));
+    assert_eq!(answer.status, 422, "{answer}");
+    assert!(answer.text().contains("`ingestion`, `quality`"), "{answer}");
+    assert_eq!(yard.scene.reached(), 0);
+}
+
+#[track_caller]
+fn assert_nothing_is_lost(yard: &Yard) {
+    let line = |writer: usize| {
+        let mut connection = yard.scene.connect();
+        for stage in STAGES {
+            let body =
+                json!({ "status": "processing", "attempt": writer + 1, "owner": yard.ann_id });
+            let answer = connection.ask(&put("7", stage, &body).bearer(&yard.service));
+            assert_eq!(answer.status, 200, "{answer}");
+        }
+    };
+    in_parallel(100, line);
+    let shown = yard.shown("7");
+    for stage in STAGES {
+        assert_eq!(shown["details"][stage]["attempt"], 100, "{shown}");
+    }
+}
+
+/// Clients that are cut off again and again, each after another number of events; some stay away until
+/// more has happened than is kept.
+#[track_caller]
+fn assert_clients_end_with_the_servers_state(yard: &Yard) {
+    let version = || yard.shown("9")["version"].as_u64().unwrap();
+    yard.reports("9", "graph", "pending");
+    let ended = AtomicU64::new(0);
+    let follow = &|number: u64| {
+        let (mut client, mut seen) = (Client::default(), 0);
+        let is_at_the_end = |client: &Client| {
+            let end = ended.load(Ordering::Acquire);
+            end != 0 && client.last == Some(end)
+        };
+        while !is_at_the_end(&client) {
+            // One that has heard all waits for what comes: there is a last word yet.
+            let mut stream = yard.listen("9", client.last);
+            for _ in 0..=number {
+                if is_at_the_end(&client) {
+                    break;
+                }
+                client.take(&stream.next().expect("the stream goes on"));
+                seen += 1;
+            }
+            if number % 2 == 1 && seen % 3 == 0 {
+                let away_since = client.last.unwrap_or_default();
+                let is_over = || ended.load(Ordering::Acquire) != 0;
+                wait_until(START_MAX, || is_over() || version() > away_since + 40);
+            }
+        }
+        client
+    };
+    let clients = thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|number| scope.spawn(move || follow(number))).collect();
+        for round in 0..40 {
+            for (stage, status) in STAGES[..4].iter().zip(["pending", "processing"].iter().cycle())
+            {
+                let body = json!({ "status": status, "completed": round, "owner": yard.ann_id });
+                assert_eq!(yard.put("9", stage, &body).status, 200);
+            }
+        }
+        // Said before it happens, so that nobody waits for an event after the last.
+        ended.store(version() + 1, Ordering::Release);
+        yard.reports("9", "graph", "completed");
+        clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
+    });
+    let state = yard.shown("9");
+    assert!(clients.iter().any(|client| client.records > 1), "nobody missed anything");
+    clients.iter().for_each(|client| client.assert_knows(&state));
+}
+
+#[test]
+fn in_memory_what_is_reported_is_shown_listed_and_kept_from_strangers() {
+    assert_reported_shown_and_listed(&Yard::in_memory());
+}
+
+#[test]
+fn in_memory_of_100_writers_of_each_stage_nothing_is_lost() {
+    assert_nothing_is_lost(&Yard::in_memory());
+}
+
+#[test]
+fn in_memory_clients_that_are_cut_off_end_with_the_servers_state() {
+    assert_clients_end_with_the_servers_state(&Yard::in_memory());
+}
+
+#[test]
+fn a_stream_passes_the_front_door_unbuffered_and_ends_with_the_process() {
+    let mut yard = Yard::in_memory();
+    yard.reports("42", "graph", "pending");
+    let mut stream = yard.listen("42", None);
+    let version = stream.next().unwrap().id;
+    for later in 1..=3 {
+        let status = if later % 2 == 1 { "processing" } else { "pending" };
+        yard.reports("42", "graph", status);
+        assert_eq!(stream.next().unwrap().id, version + later);
+    }
+    let metrics = yard.doorward().metrics();
+    assert!(metrics.contains("\ndoorward_status_listeners 1\n"), "{metrics}");
+    // It is not waited for until the drain timeout.
+    let (status, took) = yard.scene.doorward.sigterm_and_wait();
+    assert!(status.success(), "{status}");
+    assert!(took.as_secs() < 20, "{took:?}");
+    assert!(stream.next().is_none());
+}
+
+#[test]
+fn in_redis_what_is_reported_is_shown_listed_and_kept_from_strangers() {
+    assert_reported_shown_and_listed(&Yard::on(&RedisServer::start()));
+}
+
+#[test]
+fn in_redis_of_100_writers_of_each_stage_nothing_is_lost() {
+    assert_nothing_is_lost(&Yard::on(&RedisServer::start()));
+}
+
+#[test]
+fn in_redis_clients_that_are_cut_off_end_with_the_servers_state() {
+    assert_clients_end_with_the_servers_state(&Yard::on(&RedisServer::start()));
+}
+
+#[test]
+fn what_is_reported_while_redis_is_away_waits_and_is_there_once_it_is_back() {
+    let mut redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let yard = Yard::on(&redis);
+    let version = yard.reports("1", "ingestion", "completed")["version"].as_u64().unwrap();
+    let mut stream = yard.listen("1", None);
+    assert_eq!(stream.next().unwrap().id, version);
+    redis.stop();
+    // Those that are seen to fail may take as long as a call may, the others no time at all.
+    for id in 1..=50 {
+        for stage in ["quality", "graph"] {
+            let body = json!({ "status": "processing", "attempt": 1, "owner": yard.ann_id });
+            let answer = yard.put(&id.to_string(), stage, &body);
+            assert_eq!(answer.status, 202, "{answer}");
+            assert_eq!(answer.json(), json!({ "resource_id": id, "degraded": true }));
+        }
+    }
+    let late = json!({ "status": "failed", "attempt": 0, "owner": yard.ann_id });
+    assert_eq!(yard.put("1", "graph", &late).status, 202);
+    // What was known last, with what waits; of what was never known nothing is said, not even that.
+    let known = yard.shown("1");
+    assert_eq!(known["degraded"], true);
+    assert_eq!(
+        known["stages"],
+        json!({ "ingestion": "completed", "quality": "processing", "graph": "processing" })
+    );
+    assert_problem(&yard.show("1", &yard.bob), 404, "NOT_FOUND", "Not Found");
+    for id in ["2", "77"] {
+        let detail = "Job status is not available. Please try again later.";
+        assert_problem(&yard.show(id, &yard.ann), 503, "SERVICE_UNAVAILABLE", detail);
+    }
+    let list = yard.doorward().ask(&Request::get("/status/resources").bearer(&yard.ann));
+    assert_eq!(list.status, 503, "{list}");
+    let metrics = yard.doorward().metrics();
+    assert!(metrics.contains("\ndoorward_status_waiting 100\n"), "{metrics}");
+    assert!(metrics.contains("\ndoorward_status_store_up 0\n"), "{metrics}");
+
+    redis.restart();
+    wait_until(START_MAX, || yard.doorward().metrics().contains("\ndoorward_status_waiting 0\n"));
+    for id in 1..=50 {
+        let shown = yard.shown(&id.to_string());
+        assert_eq!(shown.get("degraded"), None, "{shown}");
+        for stage in ["quality", "graph"] {
+            assert_eq!(shown["stages"][stage], "processing", "{shown}");
+            assert_eq!(shown["details"][stage]["attempt"], 1, "{shown}");
+        }
+    }
+    // Whoever listened all the while hears of it, too.
+    let mut client = Client::default();
+    let state = yard.shown("1");
+    while client.last != state["version"].as_u64() {
+        client.take(&stream.next().expect("the stream goes on"));
+    }
+    let metrics = yard.doorward().metrics();
+    assert!(metrics.contains("\ndoorward_status_dropped_total 0\n"), "{metrics}");
+}
+
+#[test]
+fn more_than_may_wait_drops_the_oldest_and_says_so() {
+    let mut redis = RedisServer::start();
+    let more = format!(
+        "[redis]\nurl = \"{}\"\ncall_timeout = \"1s\"\n[status]\nbuffer_max = 3",
+        redis.url()
+    );
+    let yard = Yard::of(Scene::with(&more));
+    redis.stop();
+    for id in 1..=4 {
+        let body = json!({ "status": "pending", "owner": yard.ann_id });
+        assert_eq!(yard.put(&id.to_string(), "graph", &body).status, 202);
+    }
+    yard.doorward().wait_for_log("a report of job status was dropped");
+    redis.restart();
+    wait_until(START_MAX, || yard.doorward().metrics().contains("\ndoorward_status_waiting 0\n"));
+    assert_eq!(
+        [1, 2, 3, 4].map(|id| yard.show(&id.to_string(), &yard.ann).status),
+        [404, 200, 200, 200]
+    );
+    assert!(yard.doorward().metrics().contains("\ndoorward_status_dropped_total 1\n"));
+}
+
+#[test]
+fn in_a_fleet_that_runs_apart_what_one_admin_api_is_told_is_heard_at_the_others_gateway() {
+    let (redis, database) = (RedisServer::start(), PostgresDatabase::new());
+    let upstream = Upstream::start();
+    let admins = [0; 2].map(|_| apart_admin(&database, &redis).start());
+    let gateways = [&admins[0], &admins[1]].map(|admin| apart_gateway(admin, &upstream).start());
+    for name in ["ann", "service"] {
+        admins[0].create_user(name, "admin", PASSWORD);
+    }
+    admins[0].must(&["user", "set-scopes", "service", "status:write"]);
+    let [ann, service] = ["ann", "service"].map(|name| gateways[0].login(name, PASSWORD).access);
+    let ann_id = crate::tokens::claims_of(&ann)["user_id"].clone();
+    let report = |gateway: &Doorward, status: &str| {
+        let body = json!({ "status": status, "owner": ann_id });
+        let answer = gateway.ask(&put("42", "graph", &body).bearer(&service));
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()["version"].as_u64().unwrap()
+    };
+    let version = report(&gateways[0], "pending");
+    let mut connection = Connection::open(gateways[1].public());
+    let listen = Request::get("/status/resources/42/events").bearer(&ann);
+    connection.send(&listen.to_bytes());
+    assert_eq!(connection.head().unwrap().status, 200);
+    let mut stream = Stream { connection, text: String::new() };
+    assert_eq!(stream.next().unwrap().id, version);
+    for (after, status) in (1..).zip(["processing", "completed"]) {
+        report(&gateways[0], status);
+        let event = stream.next().unwrap();
+        assert_eq!(
+            (event.id, &event.data["stages"]),
+            (version + after, &json!({ "graph": status }))
+        );
+    }
+}
+
+const FLEET_TOKEN: &str = "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E";
+
+fn apart_admin(database: &PostgresDatabase, redis: &RedisServer) -> Builder {
+    let config = format!(
+        "environment = \"dev\"\n[database]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n\
+         [fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\nlisten = \"127.0.0.1:0\"\n{USUAL}",
+        database.url(),
+        redis.url(),
+    );
+    let config = config.replace("UPSTREAM", "http://127.0.0.1:1");
+    Doorward::builder().admin().config(config).env("FLEET_TOKEN", FLEET_TOKEN)
+}
+
+fn apart_gateway(admin: &Doorward, upstream: &Upstream) -> Builder {
+    let config = format!(
+        "environment = \"dev\"\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n\
+         admin_url = \"http://{}\"\n{USUAL}",
+        admin.public(),
+    );
+    let config = config.replace("UPSTREAM", &upstream.url());
+    Doorward::builder().gateway().config(config).env("FLEET_TOKEN", FLEET_TOKEN)
+}

@@ -1,0 +1,65 @@
+//! A FastAPI application that reports job status, and reads it with its own model: what docs/status.md
+//! says.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use serde_json::json;
+use test_support::python::Python;
+use test_support::redis::RedisServer;
+
+use crate::job_status::Yard;
+use crate::scene::PASSWORD;
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/status")).join(name)
+}
+
+#[test]
+fn an_application_reports_and_its_own_model_reads_the_record() {
+    let redis = RedisServer::start();
+    let yard = Yard::on(&redis);
+    let base = format!("http://{}", yard.scene.doorward.public());
+    let mut command = Python::with(&file("requirements.txt")).script(&file("application.py"));
+    command.args([&base, &redis.url(), "service", "ann", PASSWORD]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{said}", output.status);
+    let saw: Value = serde_json::from_slice(&output.stdout).unwrap();
+
+    assert_eq!(saw["person_id"], yard.ann_id.as_str());
+    assert_eq!(saw["shown"]["resource_id"], 42);
+    assert_eq!(saw["shown"]["phase"], "done");
+    assert_eq!(saw["shown"]["owner"], yard.ann_id.as_str());
+    assert_eq!(saw["first"], saw["shown"]);
+    let listed: Vec<_> = saw["mine"]["resources"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = listed.iter().map(|shown| &shown["resource_id"]).collect();
+    assert_eq!(names, [&json!(13), &json!(42)]);
+    let version = saw["version"].as_u64().unwrap();
+    assert_eq!(saw["replayed"], json!([version - 2, version - 1, version]));
+    assert_eq!(saw["read"]["resource_id"], 13);
+    assert_eq!(saw["read"]["overall_status"], "failed");
+    assert_eq!(saw["read"]["error_message"], "no nodes");
+    assert_eq!(
+        saw["read"]["stages"],
+        json!({
+            "ingestion": "completed", "quality": "completed", "taxonomy": "completed",
+            "graph": "failed",
+        })
+    );
+    assert!((86_300..=86_400).contains(&saw["ttl"].as_u64().unwrap()), "{saw}");
+}
+
+#[test]
+fn what_the_document_shows_is_what_the_application_does() {
+    let application = fs::read_to_string(file("application.py")).unwrap();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.md");
+    let document = fs::read_to_string(document).unwrap();
+    let blocks = document.split("```").skip(1).step_by(2);
+    let code: Vec<_> = blocks.filter_map(|block| block.strip_prefix("python\n")).collect();
+    assert_eq!(code.len(), 5);
+    for code in code {
+        assert!(application.contains(code), "in no script:\n{code}");
+    }
+}

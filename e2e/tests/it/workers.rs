@@ -1,0 +1,448 @@
+//! The health of Celery's workers: real ones, in every state that they can be in.
+
+use std::fs;
+use std::time::Duration;
+use std::time::Instant;
+
+use kernel::celery::Task;
+use kernel::celery::TaskResult;
+use kernel::celery::result;
+use kernel::celery::result::State;
+use serde_json::Value;
+use serde_json::json;
+use test_support::celery::CelerySetup;
+use test_support::celery::Pool;
+use test_support::doorward::Doorward;
+use test_support::http1;
+use test_support::http1::Request;
+use test_support::place::free_port;
+use test_support::redis::RedisServer;
+use test_support::redis::RedisSetup;
+use test_support::redis::Reply;
+use test_support::wait::holds_within;
+use test_support::wait::wait_until;
+
+use crate::scene::Scene;
+use crate::scene::USUAL;
+
+/// How long it may take until what happens to a worker is seen: it is asked every ten seconds and has
+/// two to answer; a busy machine has time besides.
+const SEEN_WITHIN: Duration = Duration::from_secs(40);
+
+const DEGRADED: &str = "System operational with degraded functionality: Celery workers unavailable";
+
+/// A Doorward that watches the installation at `broker`; `more` is what `[celery]` says besides.
+fn watching(broker: &str, more: &str) -> Scene {
+    Scene::of(&format!("[celery]\nbroker_url = \"{broker}\"\n{more}\n{USUAL}"))
+}
+
+/// A broker, and the URL of its database 3.
+fn broker() -> (RedisServer, String) {
+    let server = RedisServer::start();
+    let url = in_database_3(&server);
+    (server, url)
+}
+
+fn in_database_3(server: &RedisServer) -> String {
+    let url = server.url();
+    format!("{}/3", url.strip_suffix("/0").expect("it ends in its database"))
+}
+
+fn health(doorward: &Doorward) -> Value {
+    let answer = doorward.ask(&Request::get("/monitoring/health"));
+    assert_eq!(answer.status, 200, "{answer}");
+    answer.json()
+}
+
+/// What operators see.
+struct Operator<'a> {
+    doorward: &'a Doorward,
+    access: String,
+}
+
+impl<'a> Operator<'a> {
+    fn of(doorward: &'a Doorward) -> Self {
+        Self { doorward, access: doorward.login_as_admin().access }
+    }
+
+    fn workers(&self) -> Value {
+        let request = Request::get("/auth/workers").bearer(&self.access);
+        let answer = http1::ask(self.doorward.ops(), &request);
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()
+    }
+
+    /// The verdict on a worker; null where it is not known.
+    fn verdict(&self, name: &str) -> Value {
+        let workers = self.workers();
+        let all = workers["workers"].as_array().expect("a list");
+        let worker = all.iter().find(|worker| worker["name"] == name);
+        worker.map_or(Value::Null, |worker| worker["verdict"].clone())
+    }
+
+    #[track_caller]
+    fn sees(&self, name: &str, verdict: &str) {
+        let is_seen = holds_within(SEEN_WITHIN, || self.verdict(name) == verdict);
+        assert!(is_seen, "{name} is not {verdict}: {:#}", self.workers());
+    }
+}
+
+/// Has workers do something, as whoever uses Celery would; the id is `name`'s own.
+fn send(redis: &RedisServer, name: &str, argument: Value) -> String {
+    let id = format!("{name}-{}", free_port());
+    let args = match argument {
+        Value::Array(all) => all,
+        one => vec![one],
+    };
+    let task = Task::new(name, &id, args, "celery", &format!("tag-{id}"));
+    in_database(redis, &["LPUSH", "celery", &task.write()]);
+    id
+}
+
+/// Sends a command to database 3: one connection is one command, so a script chooses it.
+fn in_database(redis: &RedisServer, words: &[&str]) -> Reply {
+    let script = "redis.call('SELECT', 3); return redis.call(unpack(ARGV))";
+    let all: Vec<&str> = ["EVAL", script, "0"].iter().chain(words).copied().collect();
+    redis.command(&all).expect("it answers")
+}
+
+fn calls(server: &RedisServer, command: &str) -> u64 {
+    let Ok(Reply::Bulk(Some(stats))) = server.command(&["INFO", "commandstats"]) else {
+        panic!("no statistics");
+    };
+    let field = format!("cmdstat_{command}:calls=");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&field));
+    line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn where_no_celery_is_configured_that_is_said_and_nothing_degrades() {
+    let scene = Scene::usual();
+    let health = health(&scene.doorward);
+    assert_eq!(health["status"], "healthy");
+    assert_eq!(
+        health["components"]["celery"],
+        json!({"status": "not_configured", "message": "Celery is not configured", "worker_count": 0})
+    );
+    let workers = Operator::of(&scene.doorward).workers();
+    assert_eq!(workers["status"], "not_configured");
+    assert_eq!(workers["workers"], json!([]));
+    assert!(!scene.doorward.metrics().contains("doorward_celery"));
+}
+
+#[test]
+fn without_workers_it_is_degraded_and_healthy_once_one_is_there() {
+    let (_server, url) = broker();
+    let scene = watching(&url, "");
+    let health = || health(&scene.doorward);
+    let first = health();
+    assert_eq!(first["status"], "degraded");
+    assert_eq!(first["message"], DEGRADED);
+    let celery = &first["components"]["celery"];
+    assert_eq!(
+        *celery,
+        json!({"status": "unhealthy", "message": "No Celery workers", "worker_count": 0})
+    );
+    // Neither the database nor what is not configured is to blame, and this is no reason to send
+    // nobody here.
+    assert_eq!(scene.doorward.ask_ops("/readyz").status, 200);
+    let _worker = CelerySetup::at(&url).start("w1@here");
+    wait_until(SEEN_WITHIN, || health()["status"] == "healthy");
+    let celery = health()["components"]["celery"].take();
+    assert_eq!(celery["worker_count"], 1);
+    assert_eq!(celery["message"], "Celery workers are available");
+}
+
+#[test]
+fn workers_that_are_idle_busy_deaf_stopped_killed_and_sent_away_are_told_from_one_another() {
+    let (server, url) = broker();
+    let scene = watching(&url, "");
+    let operator = Operator::of(&scene.doorward);
+    let setup = CelerySetup::at(&url);
+    let mut idle = setup.start("idle@here");
+    let deaf = setup.clone().without_remote_control().start("deaf@here");
+    operator.sees("idle@here", "alive");
+    // By its heartbeats alone.
+    operator.sees("deaf@here", "alive");
+    let known = operator.workers();
+    let worker = |name: &str| {
+        let all = known["workers"].as_array().unwrap();
+        all.iter().find(|worker| worker["name"] == name).unwrap().clone()
+    };
+    assert_eq!(worker("deaf@here")["since_pong_s"], Value::Null);
+    assert_eq!(worker("deaf@here")["heartbeat_every_s"], 2.0);
+    assert_eq!(worker("deaf@here")["software"], "py-celery");
+
+    // SIGSTOP: connected, and silent.
+    idle.pause();
+    operator.sees("idle@here", "unresponsive");
+    idle.resume();
+    operator.sees("idle@here", "alive");
+    // kill -9: not even connected, though its binding stays.
+    idle.kill();
+    operator.sees("idle@here", "gone");
+    assert_eq!(operator.verdict("deaf@here"), "alive");
+    assert_eq!(health(&scene.doorward)["components"]["celery"]["worker_count"], 1);
+    // Whoever says that it goes is gone at once.
+    let mut polite = setup.start("polite@here");
+    operator.sees("polite@here", "alive");
+    polite.ask_to_go();
+    operator.sees("polite@here", "gone");
+    drop(deaf);
+    operator.sees("deaf@here", "gone");
+    wait_until(SEEN_WITHIN, || health(&scene.doorward)["message"] == DEGRADED);
+    drop(server);
+}
+
+#[test]
+fn a_busy_prefork_worker_is_alive_and_a_busy_solo_one_unresponsive_not_gone() {
+    let (server, url) = broker();
+    let scene = watching(&url, "");
+    let operator = Operator::of(&scene.doorward);
+    let prefork = CelerySetup::at(&url).start("prefork@here");
+    operator.sees("prefork@here", "alive");
+    for _ in 0..3 {
+        send(&server, "app.busy", json!(600));
+    }
+    // One is begun, and acknowledged by that; two are prefetched.
+    wait_until(SEEN_WITHIN, || operator.workers()["active"] == 1);
+    wait_until(SEEN_WITHIN, || operator.workers()["in_flight"] == 2);
+    let since = || operator.workers()["looked_at"].clone();
+    let looked_at = since();
+    // Two looks later it is still so.
+    wait_until(SEEN_WITHIN, || since() != looked_at);
+    let looked_at = since();
+    wait_until(SEEN_WITHIN, || since() != looked_at);
+    assert_eq!(operator.verdict("prefork@here"), "alive");
+    let oldest = operator.workers()["oldest_in_flight_s"].as_f64().expect("it was taken");
+    assert!(oldest > 0.0, "{oldest}");
+    drop(prefork);
+    operator.sees("prefork@here", "gone");
+
+    let _solo = CelerySetup::at(&url).pool(Pool::Solo).start("solo@here");
+    operator.sees("solo@here", "alive");
+    send(&server, "app.busy", json!(600));
+    operator.sees("solo@here", "unresponsive");
+    let celery = health(&scene.doorward)["components"]["celery"].take();
+    assert_eq!(celery["status"], "degraded");
+    assert_eq!(celery["message"], "Celery workers are connected but unresponsive");
+    assert_eq!(health(&scene.doorward)["message"], DEGRADED);
+
+    // One that was busy before anybody looked has no name, and is no nobody.
+    let later = watching(&url, "");
+    let celery = health(&later.doorward)["components"]["celery"].take();
+    assert_eq!(celery["status"], "degraded", "{celery}");
+    assert_eq!(Operator::of(&later.doorward).workers()["connected"], 1);
+}
+
+#[test]
+fn what_waits_in_queues_is_told_to_operators_and_in_metrics() {
+    let (server, url) = broker();
+    let scene = watching(&url, "queues = [\"celery\", \"mail\"]");
+    let operator = Operator::of(&scene.doorward);
+    for _ in 0..3 {
+        send(&server, "app.add", json!([1, 2]));
+    }
+    wait_until(SEEN_WITHIN, || operator.workers()["queues"][0]["depth"] == 3);
+    assert_eq!(
+        operator.workers()["queues"][1],
+        json!({"name": "mail", "depth": 0, "waiting_s": null})
+    );
+    let metrics = scene.doorward.metrics();
+    for line in [
+        "doorward_celery_broker_up 1",
+        "doorward_celery_queue_depth{queue=\"celery\"} 3",
+        "doorward_celery_queue_depth{queue=\"mail\"} 0",
+        "doorward_celery_workers{verdict=\"alive\"} 0",
+        "doorward_celery_in_flight 0",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "no `{line}` in {metrics}");
+    }
+    // The same next one the longer, as nobody takes it.
+    let waits = || operator.workers()["queues"][0]["waiting_s"].as_f64().unwrap_or_default();
+    wait_until(SEEN_WITHIN, || waits() > 0.0);
+    let worker = CelerySetup::at(&url).start("w1@here");
+    wait_until(SEEN_WITHIN, || operator.workers()["queues"][0]["depth"] == 0);
+    wait_until(SEEN_WITHIN, || {
+        let metrics = scene.doorward.metrics();
+        metrics.lines().any(|line| line == "doorward_celery_workers{verdict=\"alive\"} 1")
+    });
+    assert!(!scene.doorward.metrics().contains(worker.name()), "names of workers are no labels");
+}
+
+#[test]
+fn a_task_of_ours_is_done_by_celery_and_its_result_read() {
+    let (server, url) = broker();
+    let _worker = CelerySetup::at(&url).start("w1@here");
+    let stored = |id: &str| match in_database(&server, &["GET", &result::key(id)]) {
+        Reply::Bulk(Some(text)) => Some(TaskResult::read(text.as_bytes()).expect("a result")),
+        _ => None,
+    };
+    let id = send(&server, "app.add", json!([2, 3]));
+    wait_until(SEEN_WITHIN, || stored(&id).is_some_and(|it| it.state.is_final()));
+    let done = stored(&id).expect("it is there");
+    assert_eq!((done.state, done.result), (State::Success, json!(5)));
+    let id = send(&server, "app.add", json!([2, "three"]));
+    wait_until(SEEN_WITHIN, || stored(&id).is_some_and(|it| it.state.is_final()));
+    assert_eq!(stored(&id).expect("it is there").state, State::Failure);
+}
+
+#[test]
+fn asking_how_it_is_asks_no_worker() {
+    // Nobody but Doorward publishes here.
+    let (server, url) = broker();
+    let scene = watching(&url, "");
+    let operator = Operator::of(&scene.doorward);
+    wait_until(SEEN_WITHIN, || calls(&server, "publish") > 0);
+    let (published, looked_at) =
+        (calls(&server, "publish"), operator.workers()["looked_at"].clone());
+    let began = Instant::now();
+    for _ in 0..100 {
+        health(&scene.doorward);
+        operator.workers();
+    }
+    // One for each look that came between, by its own clock.
+    let looks = began.elapsed().as_secs() / 10 + 1;
+    let more = calls(&server, "publish") - published;
+    assert!(more <= looks, "200 questions, {looks} looks at the most, and {more} pings");
+    wait_until(SEEN_WITHIN, || operator.workers()["looked_at"] != looked_at);
+}
+
+#[test]
+fn a_broker_that_is_away_or_hangs_degrades_and_one_that_is_back_is_seen_without_a_restart() {
+    let mut server = RedisServer::start();
+    let url = in_database_3(&server);
+    let _worker = CelerySetup::at(&url).start("w1@here");
+    let scene = watching(&url, "");
+    let operator = Operator::of(&scene.doorward);
+    let status = || health(&scene.doorward)["status"].clone();
+    operator.sees("w1@here", "alive");
+    wait_until(SEEN_WITHIN, || status() == "healthy");
+    server.stop();
+    wait_until(SEEN_WITHIN, || status() == "degraded");
+    let down = health(&scene.doorward);
+    assert_eq!(down["message"], DEGRADED);
+    assert_eq!(down["components"]["celery"]["worker_count"], 0);
+    operator.sees("w1@here", "unknown");
+    assert_eq!(scene.doorward.ask_ops("/readyz").status, 200);
+    let metrics = scene.doorward.metrics();
+    assert!(metrics.contains("doorward_celery_broker_up 0"), "{metrics}");
+    server.restart();
+    wait_until(SEEN_WITHIN, || status() == "healthy");
+    server.pause();
+    wait_until(SEEN_WITHIN, || status() == "degraded");
+    // What hangs holds up nobody: what was seen is there.
+    operator.sees("w1@here", "unknown");
+    server.resume();
+    wait_until(SEEN_WITHIN, || status() == "healthy");
+}
+
+#[test]
+fn redis_and_celery_that_are_both_away_are_both_named() {
+    let [redis, broker] =
+        [free_port(), free_port()].map(|port| format!("redis://127.0.0.1:{port}"));
+    let scene = Scene::of(&format!(
+        "[redis]\nurl = \"{redis}\"\n[celery]\nbroker_url = \"{broker}/3\"\n{USUAL}"
+    ));
+    let health = health(&scene.doorward);
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(
+        health["message"],
+        "System operational with degraded functionality: Redis unavailable; Celery workers unavailable"
+    );
+    let celery = &health["components"]["celery"];
+    assert_eq!(celery["message"], "Celery broker connection failed", "{celery}");
+    // Nobody waits for what is away.
+    assert_eq!(scene.doorward.ask_ops("/readyz").status, 200);
+}
+
+#[test]
+fn an_admin_api_that_runs_apart_watches_workers_as_well() {
+    let (_server, url) = broker();
+    let config = format!(
+        "environment = \"dev\"\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n\
+         listen = \"127.0.0.1:0\"\n[celery]\nbroker_url = \"{url}\"\n{USUAL}"
+    );
+    let admin = Doorward::builder()
+        .admin()
+        .config(config.replace("UPSTREAM", "http://127.0.0.1:1"))
+        .env("FLEET_TOKEN", "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E")
+        .start();
+    let _worker = CelerySetup::at(&url).start("w1@here");
+    let access = admin.mint("admin", &[]);
+    let operator = Operator { doorward: &admin, access };
+    operator.sees("w1@here", "alive");
+    let line = "doorward_celery_workers{verdict=\"alive\"} 1";
+    wait_until(SEEN_WITHIN, || admin.metrics().lines().any(|it| it == line));
+}
+
+#[test]
+fn with_a_password_and_a_prefix_of_names_celery_is_found_and_left_as_it_was() {
+    let server = RedisSetup::default().password("p@ss:w/rd").start();
+    let url = in_database_3(&server);
+    let _worker = CelerySetup::at(&url).keyprefix("app:").start("w1@here");
+    let mut scene = Scene::built(
+        &format!(
+            "[celery]\nbroker_url = {{ env = \"BROKER\" }}\nglobal_keyprefix = \"app:\"\n{USUAL}"
+        ),
+        |builder| builder.env("BROKER", &url),
+    );
+    Operator::of(&scene.doorward).sees("w1@here", "alive");
+    let (status, _) = scene.doorward.sigterm_and_wait();
+    assert!(status.success(), "{status}");
+    let members = in_database(&server, &["SMEMBERS", "app:_kombu.binding.reply.celery.pidbox"]);
+    assert_eq!(members, Reply::Array(Vec::new()), "nothing is left behind");
+    let Reply::Array(keys) = in_database(&server, &["KEYS", "*.reply.celery.pidbox*"]) else {
+        panic!("keys are a list");
+    };
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+/// A piece of docs/workers.md, by what it is written in.
+fn shown(language: &str) -> String {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/workers.md");
+    let document = fs::read_to_string(document).unwrap();
+    let mut blocks = document.split("```").skip(1).step_by(2);
+    let block = blocks.find_map(|block| block.strip_prefix(&format!("{language}\n")));
+    let block = block.unwrap_or_else(|| panic!("no {language} in the document"));
+    // It stands in a list.
+    block
+        .lines()
+        .map(|line| line.strip_prefix("   ").unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn what_the_document_shows_works_with_no_more_rights_than_it_says() {
+    let rules = shown("acl");
+    let server = RedisSetup::default().user("doorward", "secret-of-doorward", rules.trim()).start();
+    server
+        .command(&["ACL", "SETUSER", "orders", "on", ">secret-of-orders", "~*", "&*", "+@all"])
+        .unwrap();
+    let watches = in_database_3(&server);
+    let works = watches.replace("doorward:secret-of-doorward", "orders:secret-of-orders");
+    let command = shown("sh").replace("%h", "here");
+    let words: Vec<_> = command.split_whitespace().collect();
+    let [_, _, module, _, _, hostname] = words[..] else { panic!("another command: {command}") };
+    let setup = CelerySetup::at(&works).program(module, &shown("python"));
+    let _worker = setup.start(hostname);
+    let config = format!("{}\n{USUAL}", shown("toml"));
+    let scene = Scene::built(&config, |builder| builder.env("CELERY_BROKER_URL", &watches));
+    Operator::of(&scene.doorward).sees(hostname, "alive");
+    let expected: Value = serde_json::from_str(&shown("json")).unwrap();
+    let celery = || health(&scene.doorward)["components"]["celery"].take();
+    wait_until(SEEN_WITHIN, || celery() == expected);
+    let Ok(Reply::Array(refused)) = server.command(&["ACL", "LOG", "100"]) else {
+        panic!("no log");
+    };
+    assert!(refused.is_empty(), "{refused:?}");
+    // Every metric that it names is there.
+    let metrics = scene.doorward.metrics();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/workers.md");
+    let document = fs::read_to_string(document).unwrap();
+    let named = document.lines().filter_map(|line| line.strip_prefix("| `doorward_celery_"));
+    for name in named.map(|rest| rest.split(['{', '`']).next().unwrap()) {
+        assert!(metrics.contains(&format!("\ndoorward_celery_{name}")), "{name}: {metrics}");
+    }
+}

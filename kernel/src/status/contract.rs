@@ -1,0 +1,164 @@
+//! What a store of records promises.
+
+use std::error::Error;
+use std::time::Duration;
+
+use super::id::ResourceId;
+use super::record::Change;
+use super::record::Effect;
+use super::record::OtherOwner;
+use super::record::Owner;
+use super::record::Record;
+use super::record::Update;
+use crate::time::Timestamp;
+
+/// How many changes of a resource are kept for whoever was away for a while.
+pub const CHANGES_KEPT_MAX: usize = 32;
+
+/// How long a record is kept after the last report, unless it is configured otherwise.
+pub const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Of which resource.
+    pub id: ResourceId,
+    /// What is reported.
+    pub update: Update,
+    /// To whom the resource belongs, by who reports.
+    pub owner: Owner,
+}
+
+/// A report that was taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What is known now.
+    pub record: Record,
+    /// What the report did to it.
+    pub effect: Effect,
+}
+
+/// What happened to a resource since a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// These changes, each a version after the other; none where nothing happened.
+    Changes(Vec<Change>),
+    /// More than is kept, or that version never was: the record itself tells.
+    Missed,
+}
+
+/// A place in a list: after the record that was changed last at this moment, and is called so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When.
+    pub at: Timestamp,
+    /// The name.
+    pub id: ResourceId,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The records.
+    pub records: Vec<Record>,
+    /// Where the next page begins; `None`: there is none.
+    pub next: Option<Cursor>,
+}
+
+/// Why a report was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// Of another owner.
+    #[error(transparent)]
+    OtherOwner(#[from] OtherOwner),
+    /// Nobody knows whether it was.
+    #[error(transparent)]
+    Lost(#[from] StatusLost),
+}
+
+/// The store gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusLost {
+    /// It did not answer within the time allowed for one call.
+    #[error("the store of job status did not answer within {} ms", .0.as_millis())]
+    Late(Duration),
+    /// It has failed lately, and is given a rest.
+    #[error("the store of job status has failed lately and is not asked for the moment")]
+    Resting,
+    /// It cannot be reached.
+    #[error("the store of job status cannot be reached")]
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// It answers, and keeps nothing: it is full, or may not be written to.
+    #[error("the store of job status refuses to work")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
+    /// It answered, but not what was asked: what it holds is somebody else's.
+    #[error("the store of job status gave an answer that makes no sense")]
+    Answer(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl StatusLost {
+    /// Whether the next call would fare no better, whatever it asks.
+    pub fn concerns_all(&self) -> bool {
+        match self {
+            Self::Late(_) | Self::Resting | Self::Unreachable(_) | Self::Refused(_) => true,
+            Self::Answer(_) => false,
+        }
+    }
+}
+
+/// Records of resources.
+///
+/// Contract, proved by [`conformance`](crate::status::conformance):
+///
+/// - A report is taken in whole or not at all, by [`Record::take`]; of reports that come at one time
+///   none is lost.
+/// - A record is there until it was not reported on for as long as it is kept, and then no more.
+/// - The last [`CHANGES_KEPT_MAX`] changes of a resource are kept, in order.
+/// - An owner's list has each record once, the one that was changed last first, as long as nothing
+///   changes; a record that belongs to another owner is never in it.
+///
+/// `now` is the caller's clock. A store that a fleet shares goes by one of its own instead.
+pub trait StatusStore: Send + Sync {
+    /// Takes a report in.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    fn put(
+        &self,
+        report: &Report,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Taken, NotTaken>> + Send;
+
+    /// What is known of a resource; `None`: nothing.
+    ///
+    /// # Errors
+    /// [`StatusLost`].
+    fn get(
+        &self,
+        id: &ResourceId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Record>, StatusLost>> + Send;
+
+    /// At most `limit` records of `owner`, from `after` on.
+    ///
+    /// # Errors
+    /// [`StatusLost`].
+    fn list(
+        &self,
+        owner: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Page, StatusLost>> + Send;
+
+    /// What happened to a resource after it had that version.
+    ///
+    /// # Errors
+    /// [`StatusLost`].
+    fn since(
+        &self,
+        id: &ResourceId,
+        version: u64,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Since, StatusLost>> + Send;
+}

@@ -1,0 +1,417 @@
+//! What is known of a resource, and what one report makes of it.
+
+use std::sync::Arc;
+
+use super::id::ResourceId;
+use super::plan::Plan;
+use super::plan::Standing;
+use super::plan::Status;
+use super::rule::Phase;
+use super::rule::overall;
+use super::rule::phase;
+use crate::time::Timestamp;
+
+/// The longest `message` and the longest `error_message`, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// The greatest `completed` and `total`.
+pub const COUNT_MAX: u64 = 1_000_000_000_000;
+
+/// The longest name of an owner, in bytes.
+pub const OWNER_BYTES_MAX: usize = 255;
+
+/// What a service reports of one stage: all that is to be known of it from then on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Which stage.
+    pub stage: Arc<str>,
+    /// How it stands.
+    pub status: Status,
+    /// Which attempt it speaks of; `None`: the present one.
+    pub attempt: Option<u32>,
+    /// How far it is, of [`Self::total`].
+    pub completed: Option<u64>,
+    /// How far it has to go.
+    pub total: Option<u64>,
+    /// What is going on, for people.
+    pub message: Option<Arc<str>>,
+    /// What went wrong.
+    pub error_message: Option<Arc<str>>,
+}
+
+/// What is known of one stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageState {
+    /// How it stands.
+    pub status: Status,
+    /// Which attempt it is at; `None`: nobody counts.
+    pub attempt: Option<u32>,
+    /// How far it is.
+    pub completed: Option<u64>,
+    /// How far it has to go.
+    pub total: Option<u64>,
+    /// What is going on, for people.
+    pub message: Option<Arc<str>>,
+    /// What went wrong.
+    pub error_message: Option<Arc<str>>,
+    /// When this attempt began; `None`: it has not, or that is not known.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; `None`: it has not, or that is not known.
+    pub finished_at: Option<Timestamp>,
+    /// When it was reported last.
+    pub updated_at: Timestamp,
+}
+
+/// To whom a resource belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// A user's id.
+    pub id: Arc<str>,
+    /// Whether a service has said so. Else it is the one who reported first.
+    pub is_named: bool,
+}
+
+/// What is known of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What it is called.
+    pub id: ResourceId,
+    /// A number that each change of a stage makes greater by one; that of a record's first change is
+    /// about the time in milliseconds, so that one that was lost and begun anew is never taken for what
+    /// it was.
+    pub version: u64,
+    /// `None`: nobody of whom we know.
+    pub owner: Option<Owner>,
+    /// By name: in the order of the plan, then those that are not expected.
+    pub stages: Vec<(Arc<str>, StageState)>,
+    /// When it was reported on last, whatever the report changed.
+    pub updated_at: Timestamp,
+}
+
+/// The change of one stage, and what the whole was after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The record's version after it.
+    pub version: u64,
+    /// Which stage.
+    pub stage: Arc<str>,
+    /// How that stands.
+    pub state: StageState,
+    /// The whole.
+    pub whole: Whole,
+}
+
+/// What the stages of a record come to together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// For programs.
+    pub overall: Standing,
+    /// For people.
+    pub phase: Phase,
+    /// How many of the expected stages are completed.
+    pub completed: u32,
+    /// How many are expected.
+    pub total: u32,
+    /// What went wrong in the first stage that says so.
+    pub error_message: Option<Arc<str>>,
+}
+
+/// What a report did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is what is known now.
+    Applied,
+    /// It was known already.
+    Known,
+    /// Something later is known: nothing was changed.
+    Outdated,
+}
+
+/// The resource is another owner's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the resource belongs to another owner")]
+pub struct OtherOwner;
+
+impl Update {
+    /// What it does to a stage that stands so.
+    ///
+    /// An older attempt changes nothing, and a later one everything. Of one attempt the later status
+    /// stands, then the greater `completed`, then whatever comes last. A report that names no attempt
+    /// is about the present one, and whatever comes last stands.
+    pub fn effect(&self, present: Option<&StageState>) -> Effect {
+        let Some(present) = present else { return Effect::Applied };
+        let attempt = self.attempt.or(present.attempt);
+        if self.is_said_by(present, attempt) {
+            return Effect::Known;
+        }
+        if self.attempt.is_none() {
+            return Effect::Applied;
+        }
+        let ours = (attempt, self.status.rank, self.completed);
+        let theirs = (present.attempt, present.status.rank, present.completed);
+        if ours < theirs { Effect::Outdated } else { Effect::Applied }
+    }
+
+    fn is_said_by(&self, present: &StageState, attempt: Option<u32>) -> bool {
+        present.status.name == self.status.name
+            && present.attempt == attempt
+            && present.completed == self.completed
+            && present.total == self.total
+            && present.message == self.message
+            && present.error_message == self.error_message
+    }
+
+    /// How the stage stands after it, reported at `now`.
+    pub fn state_after(&self, present: Option<&StageState>, now: Timestamp) -> StageState {
+        let standing = self.status.standing;
+        let attempt = self.attempt.or(present.and_then(|present| present.attempt));
+        let same = present.filter(|present| present.attempt == attempt);
+        let began = match standing {
+            Standing::Pending => None,
+            Standing::Processing | Standing::Completed | Standing::Failed => Some(now),
+        };
+        StageState {
+            status: self.status.clone(),
+            attempt,
+            completed: self.completed,
+            total: self.total,
+            message: self.message.clone(),
+            error_message: self.error_message.clone(),
+            started_at: began.and(same.and_then(|same| same.started_at).or(began)),
+            finished_at: standing.is_final().then_some(now),
+            updated_at: now,
+        }
+    }
+}
+
+impl Owner {
+    /// What becomes of an owner of whom `said` is said now.
+    ///
+    /// # Errors
+    /// [`OtherOwner`] where a service has named another one.
+    pub fn settle(present: Option<&Self>, said: &Self) -> Result<Self, OtherOwner> {
+        match present {
+            None => Ok(said.clone()),
+            Some(present) if !said.is_named => Ok(present.clone()),
+            Some(present) if !present.is_named => Ok(said.clone()),
+            Some(present) if present.id == said.id => Ok(present.clone()),
+            Some(_) => Err(OtherOwner),
+        }
+    }
+}
+
+impl Record {
+    /// What is known of `id` before anything was reported.
+    pub fn new(id: ResourceId) -> Self {
+        Self { id, version: 0, owner: None, stages: Vec::new(), updated_at: Timestamp::default() }
+    }
+
+    /// What is known of the stage called `name`.
+    pub fn stage(&self, name: &str) -> Option<&StageState> {
+        self.stages.iter().find(|(stage, _)| **stage == *name).map(|(_, state)| state)
+    }
+
+    /// Whether it belongs to the user called `user_id`.
+    pub fn is_of(&self, user_id: &str) -> bool {
+        self.owner.as_ref().is_some_and(|owner| *owner.id == *user_id)
+    }
+
+    /// Takes `update` in, reported at `now` by somebody who says `owner` of the owner. Where a stage was
+    /// changed, says how.
+    ///
+    /// # Errors
+    /// [`OtherOwner`]: nothing was changed.
+    pub fn take(
+        &mut self,
+        update: &Update,
+        owner: &Owner,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<(Effect, Option<Change>), OtherOwner> {
+        let owner = Owner::settle(self.owner.as_ref(), owner)?;
+        self.owner = Some(owner);
+        self.updated_at = self.updated_at.max(now);
+        let present = self.stage(&update.stage);
+        let effect = update.effect(present);
+        if effect != Effect::Applied {
+            return Ok((effect, None));
+        }
+        let state = update.state_after(present, now);
+        self.put(&update.stage, state.clone(), plan);
+        self.version = if self.version == 0 { now.as_millis() } else { self.version + 1 };
+        let stage = Arc::clone(&update.stage);
+        Ok((effect, Some(Change { version: self.version, stage, state, whole: self.whole(plan) })))
+    }
+
+    /// Puts `state` in the place of what is known of `stage`.
+    pub fn put(&mut self, stage: &Arc<str>, state: StageState, plan: &Plan) {
+        match self.stages.iter_mut().find(|(name, _)| name == stage) {
+            Some((_, known)) => *known = state,
+            None => {
+                let place = |name: &str| {
+                    let stages = plan.stages().iter();
+                    stages.take_while(|expected| ***expected != *name).count()
+                };
+                let at = self.stages.iter().take_while(|(name, _)| place(name) <= place(stage));
+                let at = at.count();
+                self.stages.insert(at, (Arc::clone(stage), state));
+            }
+        }
+    }
+
+    /// What the expected stages come to; others do not count, but for what went wrong in them.
+    pub fn whole(&self, plan: &Plan) -> Whole {
+        let expected = || plan.stages().iter().map(|name| self.stage(name));
+        let standings = || expected().map(|state| state.map(|state| state.status.standing));
+        let completed = standings().filter(|standing| *standing == Some(Standing::Completed));
+        let failed = self.stages.iter().map(|(_, state)| state);
+        let failed = failed.filter(|state| state.status.standing == Standing::Failed);
+        Whole {
+            overall: overall(standings()),
+            phase: phase(standings()),
+            // There are at most `STAGES_MAX`.
+            completed: completed.count() as u32,
+            total: plan.stages().len() as u32,
+            error_message: failed.filter_map(|state| state.error_message.clone()).next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn update(stage: &str, status: &str, attempt: Option<u32>) -> Update {
+        Update {
+            stage: stage.into(),
+            status: Plan::default().status(status).unwrap(),
+            attempt,
+            completed: None,
+            total: None,
+            message: None,
+            error_message: None,
+        }
+    }
+
+    fn named(id: &str) -> Owner {
+        Owner { id: id.into(), is_named: true }
+    }
+
+    fn take(record: &mut Record, update: &Update, at_ms: u64) -> Effect {
+        let now = NOW.plus(std::time::Duration::from_millis(at_ms));
+        record.take(update, &named("u1"), &Plan::default(), now).unwrap().0
+    }
+
+    fn record() -> Record {
+        Record::new(ResourceId::Number(42))
+    }
+
+    #[test]
+    fn an_older_attempt_never_overwrites_a_later_one() {
+        let mut record = record();
+        take(&mut record, &update("graph", "processing", Some(2)), 0);
+        let late = take(&mut record, &update("graph", "failed", Some(1)), 1);
+        assert_eq!(late, Effect::Outdated);
+        assert_eq!(&*record.stage("graph").unwrap().status.name, "processing");
+        assert_eq!(record.version, NOW.as_millis());
+    }
+
+    #[test]
+    fn without_attempts_the_last_report_stands() {
+        let mut record = record();
+        for status in ["completed", "processing", "failed", "pending"] {
+            assert_eq!(take(&mut record, &update("graph", status, None), 0), Effect::Applied);
+            assert_eq!(&*record.stage("graph").unwrap().status.name, status);
+        }
+    }
+
+    #[test]
+    fn what_is_said_twice_changes_no_stage_the_second_time() {
+        let mut record = record();
+        let said = update("graph", "processing", None);
+        assert_eq!(take(&mut record, &said, 0), Effect::Applied);
+        assert_eq!(take(&mut record, &said, 5), Effect::Known);
+        assert_eq!(record.version, NOW.as_millis());
+        assert_eq!(record.stage("graph").unwrap().updated_at, NOW);
+        assert_eq!(record.updated_at, NOW.plus(std::time::Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn an_attempt_has_a_beginning_and_an_end_of_its_own() {
+        let mut record = record();
+        let at = |ms| Some(NOW.plus(std::time::Duration::from_millis(ms)));
+        let times = |record: &Record| {
+            let state = record.stage("graph").unwrap();
+            (state.started_at, state.finished_at)
+        };
+        take(&mut record, &update("graph", "pending", Some(1)), 0);
+        assert_eq!(times(&record), (None, None));
+        take(&mut record, &update("graph", "processing", Some(1)), 1);
+        take(&mut record, &update("graph", "failed", Some(1)), 2);
+        assert_eq!(times(&record), (at(1), at(2)));
+        take(&mut record, &update("graph", "processing", Some(2)), 3);
+        assert_eq!(times(&record), (at(3), None));
+    }
+
+    #[test]
+    fn an_owner_is_named_once_and_a_name_is_above_a_guess() {
+        let guess = |id: &str| Owner { id: id.into(), is_named: false };
+        let settle = |present, said| Owner::settle(Some(&present), &said);
+        assert_eq!(Owner::settle(None, &guess("a")), Ok(guess("a")));
+        assert_eq!(settle(guess("a"), guess("b")), Ok(guess("a")));
+        assert_eq!(settle(guess("a"), named("b")), Ok(named("b")));
+        assert_eq!(settle(named("b"), guess("a")), Ok(named("b")));
+        assert_eq!(settle(named("b"), named("b")), Ok(named("b")));
+        assert_eq!(settle(named("b"), named("a")), Err(OtherOwner));
+    }
+
+    #[test]
+    fn stages_stand_in_the_order_of_the_plan_and_unexpected_ones_last() {
+        let mut record = record();
+        for stage in ["polish", "embedding", "quality", "ingestion", "zeal", "graph"] {
+            take(&mut record, &update(stage, "completed", None), 0);
+        }
+        let names: Vec<_> = record.stages.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["ingestion", "quality", "graph", "embedding", "polish", "zeal"]);
+        let whole = record.whole(&Plan::default());
+        assert_eq!((whole.completed, whole.total), (4, 5));
+        assert_eq!((whole.overall, whole.phase), (Standing::Pending, Phase::Running));
+    }
+
+    fn any_update() -> impl Strategy<Value = Update> {
+        let stage = prop::sample::select(vec!["ingestion", "graph"]);
+        let status = prop::sample::select(Standing::ALL.map(Standing::as_str).to_vec());
+        (stage, status, 1..4_u32, prop::option::of(0..3_u64)).prop_map(
+            |(stage, status, attempt, completed)| Update {
+                completed,
+                ..update(stage, status, Some(attempt))
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn with_attempts_any_order_of_delivery_comes_to_the_same(
+            (updates, shuffled) in prop::collection::vec(any_update(), 1..12)
+                .prop_flat_map(|updates| (Just(updates.clone()), Just(updates).prop_shuffle()))
+        ) {
+            let said = |updates: &[Update]| {
+                let mut record = record();
+                for update in updates {
+                    take(&mut record, update, 0);
+                }
+                let stage = |(name, state): &(Arc<str>, StageState)| {
+                    (Arc::clone(name), state.status.rank, state.attempt, state.completed)
+                };
+                record.stages.iter().map(stage).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(said(&updates), said(&shuffled));
+        }
+    }
+}

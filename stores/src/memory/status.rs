@@ -1,0 +1,326 @@
+//! Records of job status in this process's memory.
+//!
+//! One lock for all: a report is a few moves of small things, and a process that has no Redis has no
+//! more reports than one lock bears. The number of resources is bounded; when it is reached, the one
+//! that was not reported on for longest makes room, for it is the first to be forgotten anyway.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kernel::status::CHANGES_KEPT_MAX;
+use kernel::status::Change;
+use kernel::status::Cursor;
+use kernel::status::NotTaken;
+use kernel::status::Page;
+use kernel::status::Plan;
+use kernel::status::Record;
+use kernel::status::Report;
+use kernel::status::ResourceId;
+use kernel::status::Since;
+use kernel::status::StatusLost;
+use kernel::status::StatusStore;
+use kernel::status::Taken;
+use kernel::time::Timestamp;
+use parking_lot::Mutex;
+
+use crate::listeners::Listeners;
+
+/// How many resources are kept unless it is said otherwise: some 60 MB with ten changes each.
+pub const RESOURCES_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("it is not zero");
+
+/// How many that are kept no more are forgotten whenever one is reported on.
+const FORGOTTEN_PER_REPORT: usize = 4;
+
+/// Records in memory.
+#[derive(Debug)]
+pub struct MemoryStatus {
+    plan: Arc<Plan>,
+    ttl: Duration,
+    resources_max: usize,
+    table: Mutex<Table>,
+    listeners: Arc<Listeners>,
+    displaced: AtomicU64,
+}
+
+/// By when something was reported on last.
+type ByAge = BTreeSet<(Timestamp, ResourceId)>;
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: HashMap<ResourceId, Entry>,
+    by_age: ByAge,
+    by_owner: HashMap<Arc<str>, ByAge>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: Record,
+    /// The last of them, in order.
+    changes: VecDeque<Arc<Change>>,
+}
+
+impl MemoryStatus {
+    /// An empty store of at most `resources_max` resources, each kept for `ttl`; what changes is told
+    /// to `listeners`.
+    pub fn new(
+        plan: Arc<Plan>,
+        ttl: Duration,
+        resources_max: NonZeroUsize,
+        listeners: Arc<Listeners>,
+    ) -> Self {
+        Self {
+            plan,
+            ttl,
+            resources_max: resources_max.get(),
+            table: Mutex::default(),
+            listeners,
+            displaced: AtomicU64::new(0),
+        }
+    }
+
+    /// How many resources are kept.
+    pub fn resources(&self) -> usize {
+        self.table.lock().entries.len()
+    }
+
+    /// How many had to make room while they were still to be kept; if this grows, the maximum is too
+    /// low.
+    pub fn displaced(&self) -> u64 {
+        self.displaced.load(Ordering::Relaxed)
+    }
+
+    /// Takes a report in: [`StatusStore::put`] without waiting.
+    ///
+    /// # Errors
+    /// [`NotTaken::OtherOwner`].
+    pub fn put_now(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        let mut table = self.table.lock();
+        table.forget_old(now, self.ttl);
+        if !table.entries.contains_key(&report.id) && table.entries.len() >= self.resources_max {
+            table.forget_oldest();
+            self.displaced.fetch_add(1, Ordering::Relaxed);
+        }
+        let (taken, change) = table.take(report, &self.plan, self.ttl, now)?;
+        if let Some(change) = change {
+            // Under the lock: whoever is told two changes is told them in order.
+            self.listeners.tell(&report.id, || change);
+        }
+        Ok(taken)
+    }
+
+    /// What is known of a resource: [`StatusStore::get`] without waiting.
+    pub fn get_now(&self, id: &ResourceId, now: Timestamp) -> Option<Record> {
+        self.table.lock().living(id, self.ttl, now).map(|entry| entry.record.clone())
+    }
+
+    fn list_now(&self, owner: &str, after: Option<&Cursor>, limit: usize, now: Timestamp) -> Page {
+        let table = self.table.lock();
+        let Some(all) = table.by_owner.get(owner) else { return Page::default() };
+        let mut records: Vec<_> = match after {
+            Some(after) => all.range(..(after.at, after.id.clone())),
+            None => all.range::<(Timestamp, ResourceId), _>(..),
+        }
+        .rev()
+        .filter_map(|(_, id)| table.living(id, self.ttl, now))
+        .take(limit.saturating_add(1))
+        .map(|entry| entry.record.clone())
+        .collect();
+        let is_last = records.len() <= limit;
+        records.truncate(limit);
+        let last = records.last().filter(|_| !is_last);
+        let next = last.map(|last| Cursor { at: last.updated_at, id: last.id.clone() });
+        Page { records, next }
+    }
+
+    fn since_now(&self, id: &ResourceId, version: u64, now: Timestamp) -> Since {
+        let table = self.table.lock();
+        let Some(entry) = table.living(id, self.ttl, now) else { return Since::Missed };
+        let newer = entry.changes.iter().filter(|change| change.version > version);
+        let newer: Vec<_> = newer.map(|change| Change::clone(change)).collect();
+        let reaches_back = entry.record.version == version + newer.len() as u64;
+        if reaches_back && version > 0 { Since::Changes(newer) } else { Since::Missed }
+    }
+}
+
+impl Table {
+    fn living(&self, id: &ResourceId, ttl: Duration, now: Timestamp) -> Option<&Entry> {
+        let entry = self.entries.get(id);
+        entry.filter(|entry| now < entry.record.updated_at.plus(ttl))
+    }
+
+    fn take(
+        &mut self,
+        report: &Report,
+        plan: &Plan,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<(Taken, Option<Arc<Change>>), NotTaken> {
+        if self.living(&report.id, ttl, now).is_none() {
+            self.forget(&report.id);
+        }
+        let entry = self.entries.get(&report.id);
+        let known = entry.map(|entry| entry.record.clone());
+        let mut record = known.unwrap_or_else(|| Record::new(report.id.clone()));
+        let (effect, change) = record.take(&report.update, &report.owner, plan, now)?;
+        let change = change.map(Arc::new);
+        let mut changes = self.forget(&report.id).unwrap_or_default();
+        if let Some(change) = &change {
+            if changes.len() == CHANGES_KEPT_MAX {
+                changes.pop_front();
+            }
+            changes.push_back(Arc::clone(change));
+        }
+        self.keep(Entry { record: record.clone(), changes });
+        Ok((Taken { record, effect }, change))
+    }
+
+    fn keep(&mut self, entry: Entry) {
+        let record = &entry.record;
+        let place = (record.updated_at, record.id.clone());
+        if let Some(owner) = &record.owner {
+            self.by_owner.entry(Arc::clone(&owner.id)).or_default().insert(place.clone());
+        }
+        self.by_age.insert(place);
+        self.entries.insert(record.id.clone(), entry);
+    }
+
+    /// Forgets a resource; gives what was known of its changes.
+    fn forget(&mut self, id: &ResourceId) -> Option<VecDeque<Arc<Change>>> {
+        let Entry { record, changes } = self.entries.remove(id)?;
+        let place = (record.updated_at, record.id);
+        self.by_age.remove(&place);
+        if let Some(owner) = record.owner
+            && let Some(all) = self.by_owner.get_mut(&owner.id)
+        {
+            all.remove(&place);
+            if all.is_empty() {
+                self.by_owner.remove(&owner.id);
+            }
+        }
+        Some(changes)
+    }
+
+    /// Forgets a few of those that are kept no more.
+    fn forget_old(&mut self, now: Timestamp, ttl: Duration) {
+        for _ in 0..FORGOTTEN_PER_REPORT {
+            match self.by_age.first() {
+                Some((reported, _)) if reported.plus(ttl) <= now => self.forget_oldest(),
+                _ => return,
+            }
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, id)) = self.by_age.first().cloned() {
+            self.forget(&id);
+        }
+    }
+}
+
+impl StatusStore for MemoryStatus {
+    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        self.put_now(report, now)
+    }
+
+    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StatusLost> {
+        Ok(self.get_now(id, now))
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, StatusLost> {
+        Ok(self.list_now(owner, after, limit, now))
+    }
+
+    async fn since(
+        &self,
+        id: &ResourceId,
+        version: u64,
+        now: Timestamp,
+    ) -> Result<Since, StatusLost> {
+        Ok(self.since_now(id, version, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::status::Owner;
+    use kernel::status::TTL;
+    use kernel::status::Update;
+
+    use super::*;
+    use crate::listeners::Heard;
+
+    fn store(resources_max: usize) -> MemoryStatus {
+        let resources_max = NonZeroUsize::new(resources_max).unwrap();
+        MemoryStatus::new(Arc::default(), TTL, resources_max, Arc::default())
+    }
+
+    kernel::status_conformance!(store(100_000));
+
+    fn report(id: u64) -> Report {
+        let update = Update {
+            stage: "graph".into(),
+            status: Plan::default().status("pending").unwrap(),
+            attempt: None,
+            completed: None,
+            total: None,
+            message: None,
+            error_message: None,
+        };
+        let owner = Owner { id: "ada".into(), is_named: true };
+        Report { id: ResourceId::Number(id), update, owner }
+    }
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + ms)
+    }
+
+    #[test]
+    fn at_the_bound_the_one_that_was_not_reported_on_for_longest_makes_room() {
+        let store = store(3);
+        for id in 1..=3 {
+            store.put_now(&report(id), at(id)).unwrap();
+        }
+        store.put_now(&report(1), at(4)).unwrap();
+        assert_eq!((store.resources(), store.displaced()), (3, 0));
+        store.put_now(&report(4), at(5)).unwrap();
+        assert_eq!((store.resources(), store.displaced()), (3, 1));
+        let known = |id| store.get_now(&ResourceId::Number(id), at(6)).is_some();
+        assert_eq!([1, 2, 3, 4].map(known), [true, false, true, true]);
+    }
+
+    #[test]
+    fn what_is_kept_no_more_is_forgotten_as_reports_come_by() {
+        let store = store(100);
+        for id in 0..20 {
+            store.put_now(&report(id), at(0)).unwrap();
+        }
+        for id in 100..105 {
+            store.put_now(&report(id), at(0).plus(TTL)).unwrap();
+        }
+        assert_eq!(store.resources(), 5);
+        let table = store.table.lock();
+        assert_eq!((table.by_age.len(), table.by_owner.len()), (5, 1));
+    }
+
+    #[tokio::test]
+    async fn whoever_listens_hears_of_a_report() {
+        let store = store(10);
+        let mut listener = store.listeners.listen(&ResourceId::Number(1)).unwrap();
+        let taken = store.put_now(&report(1), at(0)).unwrap();
+        listener.is_at(taken.record.version - 1);
+        let Heard::Change(change) = listener.next().await else { panic!("no change") };
+        assert_eq!(change.version, taken.record.version);
+    }
+}

@@ -1,0 +1,290 @@
+//! The lookout against a real Redis, with workers that speak Celery's protocol. Those of Celery itself
+//! stand in the tests of the whole product.
+
+use std::sync::Arc;
+
+use config::Celery;
+use kernel::celery::Names;
+use kernel::celery::event::FREQ;
+use kernel::celery::event::Kind;
+use kernel::celery::event::WorkerEvent;
+use kernel::celery::names::Binding;
+use kernel::celery::names::REPLIES;
+use kernel::celery::pidbox::Request;
+use kernel::secret::Secret;
+use kernel::time::Timestamp;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use test_support::authority::Authority;
+use test_support::redis::RedisServer;
+use test_support::redis::RedisSetup;
+use test_support::redis::Reply;
+use tokio::sync::broadcast::Receiver;
+
+use super::*;
+use crate::redis::connection::Connection;
+use crate::redis::connection::Lost;
+
+fn celery(url: &str) -> Celery {
+    Celery {
+        broker_url: Secret::new(url.to_owned()),
+        result_backend: None,
+        database: 0,
+        ca: None,
+        queues: vec!["celery".to_owned(), "mail".to_owned()],
+        global_keyprefix: String::new(),
+        fanout_prefix: "/{db}.".to_owned(),
+    }
+}
+
+/// Something that listens as a worker does.
+struct Listening {
+    _connection: Connection,
+    published: Receiver<fred::types::Message>,
+    names: Names,
+}
+
+impl Listening {
+    async fn at(celery: &Celery) -> Self {
+        let broker = celery.broker(PONG_WITHIN);
+        let connection = Connection::open_to_listen(&broker, None, 64).expect("a URL");
+        connection.connected().await.expect("Redis is there");
+        let published = connection.published();
+        let names = celery.names();
+        connection.listen(&names.pidbox()).await.expect("it listens");
+        Self { _connection: connection, published, names }
+    }
+
+    /// Waits for a ping, and answers it as all of `workers`.
+    async fn answers(mut self, redis: &Celery, workers: &[&str]) {
+        let broker = Connection::open(&redis.broker(PONG_WITHIN), None).expect("a URL");
+        broker.connected().await.expect("Redis is there");
+        let message = self.published.recv().await.expect("somebody asks");
+        let request =
+            Request::read(message.value.as_bytes().unwrap_or_default()).expect("a request");
+        let to = request.reply_to.expect("somebody waits");
+        // As kombu routes: by the bindings of the exchange.
+        let bindings = self.names.bindings(REPLIES);
+        let members: Vec<String> =
+            broker.ask("SMEMBERS", &bindings, vec![bindings.as_str().into()]).await.expect("a set");
+        let members: Vec<_> = members.iter().filter_map(|member| Binding::read(member)).collect();
+        assert_eq!(members, [Binding::of_replies(&to.routing_key)]);
+        let list = self.names.queue(&members[0].queue, 0);
+        for &worker in workers {
+            // One to an earlier question, too: it says nothing.
+            for (name, ticket) in
+                [("late@a", Some("another".to_owned())), (worker, request.ticket.clone())]
+            {
+                let pong = kernel::celery::pidbox::Reply::pong(name, ticket, 1);
+                let words = vec![list.as_str().into(), pong.write(&to, "tag").into()];
+                let _: i64 = broker.ask("LPUSH", &list, words).await.expect("it is taken");
+            }
+        }
+        // As if it went.
+        let words = vec!["KILL".into(), "TYPE".into(), "pubsub".into()];
+        let _: i64 = broker.ask("CLIENT", "", words).await.expect("it is done");
+    }
+}
+
+fn keys(redis: &RedisServer) -> Reply {
+    redis.command(&["KEYS", "*"]).expect("it answers")
+}
+
+async fn watching(celery: &Celery) -> CeleryWatch {
+    let watch = CeleryWatch::open(celery, None).expect("a URL");
+    watch.connected().await;
+    watch
+}
+
+fn verdicts(workers: &Workers) -> Vec<(&str, Verdict)> {
+    workers.workers.iter().map(|worker| (worker.name.as_str(), worker.verdict)).collect()
+}
+
+#[tokio::test]
+async fn whoever_answers_is_alive_and_nothing_stays_behind_in_redis() {
+    let redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    let worker = Listening::at(&celery).await;
+    let (_, looked) = tokio::join!(worker.answers(&celery, &["w1@a"]), watch.look_once());
+    let workers = looked.expect("the broker answers");
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Alive)]);
+    assert_eq!(workers.connected, 1);
+    assert_eq!(keys(&redis), Reply::Array(Vec::new()), "all is cleared away");
+}
+
+#[tokio::test]
+async fn without_workers_nobody_is_waited_for() {
+    let redis = RedisServer::start();
+    let watch = watching(&celery(&redis.url())).await;
+    let workers = watch.look_once().await.expect("the broker answers");
+    assert_eq!((workers.connected, workers.workers.len()), (0, 0));
+    assert_eq!(redis.info("cmdstat_brpop"), None, "no answer was waited for");
+    assert_eq!(keys(&redis), Reply::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn whoever_is_connected_and_silent_is_unresponsive_and_gone_without_its_connection() {
+    let redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    let worker = Listening::at(&celery).await;
+    let (_, looked) = tokio::join!(worker.answers(&celery, &["w1@a"]), watch.look_once());
+    looked.expect("the broker answers");
+    let _silent = Listening::at(&celery).await;
+    let workers = watch.look_once().await.expect("the broker answers");
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Unresponsive)]);
+    // As if it were killed: it connects again, and no longer listens.
+    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).expect("it answers");
+    let workers = watch.look_once().await.expect("the broker answers");
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Gone)]);
+    assert_eq!(keys(&redis), Reply::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn heartbeats_are_heard_all_the_time_also_by_another_connection_after_a_restart() {
+    let mut redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    let beat = WorkerEvent {
+        kind: Kind::Heartbeat,
+        hostname: "w1@a".to_owned(),
+        pid: 7,
+        clock: 1,
+        freq: FREQ,
+        active: 2,
+        processed: 3,
+        load: [0.5; 3],
+        software: "py-celery".to_owned(),
+        version: "5.7.0".to_owned(),
+        at: Timestamp::default(),
+    };
+    let alive = |watch: &CeleryWatch| {
+        let all = watch.latest().map(|workers| workers.workers.clone()).unwrap_or_default();
+        all.first().is_some_and(|worker| worker.verdict == Verdict::Alive)
+    };
+    let channel = celery.names().events("worker.heartbeat");
+    let story = async {
+        for round in 0..2 {
+            loop {
+                let _ = redis.command(&["PUBLISH", &channel, &beat.write("tag")]);
+                if alive(&watch) {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            let known = watch.latest().expect("it was looked");
+            let said = known.workers[0].said.clone().expect("it said something");
+            assert_eq!((said.pid, said.active, said.processed), (7, 2, 3));
+            if round == 0 {
+                redis.stop();
+                while watch.latest().is_none_or(|workers| workers.lost.is_none()) {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                let known = watch.latest().expect("it was looked");
+                assert_eq!(verdicts(&known), [("w1@a", Verdict::Unknown)]);
+                redis.restart();
+            }
+        }
+    };
+    tokio::select! {
+        () = watch.keep(std::future::pending()) => unreachable!("it is kept for ever"),
+        () = story => {}
+    }
+}
+
+#[tokio::test]
+async fn a_queue_is_as_deep_as_its_lists_together_and_what_is_next_has_waited_since_it_was_seen() {
+    let redis = RedisServer::start();
+    let watch = watching(&celery(&redis.url())).await;
+    let push = |list: &str, text: &str| {
+        redis.command(&["LPUSH", list, text]).expect("it is taken");
+    };
+    push("celery", "a");
+    push("celery", "b");
+    push("celery\u{6}\u{16}9", "c");
+    let first = watch.look_once().await.expect("the broker answers");
+    assert_eq!(first.queues[0].depth, 3);
+    assert_eq!((first.queues[1].name.as_str(), first.queues[1].depth), ("mail", 0));
+    assert_eq!(first.queues[1].waiting, None);
+    let waited = first.queues[0].waiting.expect("something is next");
+    let second = watch.look_once().await.expect("the broker answers");
+    assert!(second.queues[0].waiting.expect("the same") >= waited);
+    redis.command(&["RPOP", "celery"]).expect("it is taken");
+    redis.command(&["DEL", "celery\u{6}\u{16}9"]).expect("it is taken");
+    let third = watch.look_once().await.expect("the broker answers");
+    assert_eq!(third.queues[0].depth, 1);
+    assert_eq!(third.queues[0].waiting, Some(std::time::Duration::ZERO), "another is next");
+}
+
+#[tokio::test]
+async fn what_workers_have_taken_is_counted_and_the_oldest_dated() {
+    let redis = RedisServer::start();
+    let watch = watching(&celery(&redis.url())).await;
+    let taken = kernel::time::now().minus(std::time::Duration::from_secs(90));
+    for (tag, at) in [("new", taken.as_secs() + 60), ("old", taken.as_secs())] {
+        redis.command(&["HSET", "unacked", tag, "[]"]).expect("it is taken");
+        redis.command(&["ZADD", "unacked_index", &at.to_string(), tag]).expect("it is taken");
+    }
+    let workers = watch.look_once().await.expect("the broker answers");
+    assert_eq!(workers.in_flight, 2);
+    let oldest = workers.oldest_in_flight.expect("there is one").as_secs();
+    assert!((89..=120).contains(&oldest), "{oldest} s");
+}
+
+#[tokio::test]
+async fn a_broker_of_its_own_with_tls_password_number_and_prefix_is_spoken_to_as_celery_does() {
+    let authority = Authority::new();
+    let redis = RedisSetup::default()
+        .tls(&authority.certifies(&["127.0.0.1"]))
+        .password("p@ss:w/rd")
+        .start();
+    let celery = Celery {
+        database: 3,
+        global_keyprefix: "app:".to_owned(),
+        ..celery(&redis.url().replace("/0", "/3"))
+    };
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(authority.root()).expect("there is a root") {
+        roots.add(root.expect("a certificate")).expect("a root");
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let watch = CeleryWatch::open(&celery, Some(tls)).expect("a URL");
+    watch.connected().await;
+    redis.command(&["CONFIG", "SET", "slowlog-log-slower-than", "0"]).expect("it is set");
+    watch.look_once().await.expect("the broker answers");
+    let Reply::Array(log) = redis.command(&["SLOWLOG", "GET", "100"]).expect("it answers") else {
+        panic!("a log is a list");
+    };
+    let log = format!("{log:?}");
+    for name in [
+        "app:/3.celery.pidbox",
+        "app:_kombu.binding.reply.celery.pidbox",
+        "app:celery",
+        "app:unacked",
+    ] {
+        assert!(log.contains(name), "{name}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_or_hangs_is_said_to_be_and_nobody_waits_for_it_twice() {
+    let mut redis = RedisServer::start();
+    let watch = watching(&celery(&redis.url())).await;
+    redis.pause();
+    let lost = watch.look_once().await.expect_err("it hangs");
+    assert!(matches!(lost, Lost::Late(_) | Lost::Unreachable(_)), "{lost:?}");
+    redis.resume();
+    redis.stop();
+    let lost = watch.look_once().await.expect_err("it is away");
+    assert!(matches!(lost, Lost::Unreachable(_) | Lost::Late(_)), "{lost:?}");
+    let none = CeleryWatch::open(&celery(&redis.url()), None).expect("a URL");
+    assert!(none.latest().is_none(), "nothing was seen yet");
+}

@@ -1,0 +1,353 @@
+//! Records of job status in Redis: what a whole fleet sees, and the replaced Python service beside it.
+//!
+//! One script takes a report in, so that whatever happens at once happens one after the other; it goes by
+//! Redis' clock, the only one that all processes share. The record stands under the key, and in the
+//! JSON, that the replaced service reads and writes; what we know beyond that stands beside it, in keys of
+//! the same slot. An owner's list is a key of its own, written after the record: it may be stale, and is
+//! put right when it is read.
+
+pub(crate) mod hints;
+pub(crate) mod outbox;
+mod stored;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Status;
+use fred::types::Value;
+use futures_util::future::join_all;
+use kernel::status::CHANGES_KEPT_MAX;
+use kernel::status::Change;
+use kernel::status::Cursor;
+use kernel::status::Effect;
+use kernel::status::NotTaken;
+use kernel::status::OtherOwner;
+use kernel::status::Page;
+use kernel::status::Plan;
+use kernel::status::Record;
+use kernel::status::Report;
+use kernel::status::ResourceId;
+use kernel::status::Since;
+use kernel::status::StatusLost;
+use kernel::status::StatusStore;
+use kernel::status::Taken;
+use kernel::time::Timestamp;
+
+use crate::redis::connection::Connection;
+use crate::redis::connection::Lost;
+use crate::redis::connection::Script;
+use crate::redis::guard::Guard;
+use crate::redis::guard::Unanswered;
+use crate::redis::key::encode;
+use crate::redis::quotas::Clock;
+use crate::redis::status::stored::NotStored;
+
+/// How long one call may take: longer than one for a limit, for it is the whole of what is asked.
+pub const BUDGET: Duration = Duration::from_millis(250);
+
+/// The most resources in one owner's list; past it the one that was not reported on for longest is left
+/// out.
+pub const LISTED_MAX: usize = 100_000;
+
+/// How long what a probe writes is kept, in seconds.
+const PROBE_KEPT_S: u64 = 60;
+
+/// What the scripts take for the server's own clock.
+const BY_THE_SERVERS_CLOCK: i64 = -1;
+
+/// Records of job status, in Redis.
+#[derive(Debug)]
+pub struct RedisStatus {
+    guard: Guard,
+    namespace: Arc<str>,
+    clock: Clock,
+    plan: Arc<Plan>,
+    /// The plan, as the script reads it.
+    planned: String,
+    ttl: Duration,
+    report: Script,
+    index: Script,
+    list: Script,
+}
+
+/// The keys of one resource, which lie in one slot of a cluster.
+struct Keys {
+    record: String,
+    state: String,
+    changes: String,
+}
+
+impl RedisStatus {
+    /// Records behind `connection`, as `config` says; keys of our own begin with `namespace`.
+    pub fn new(connection: &Connection, namespace: &str, clock: Clock, config: &Status) -> Self {
+        let meanwhile = "reports wait, and what is known of job status may be out of date";
+        let guard = Guard::new(connection.within(BUDGET), "the store of job status", meanwhile);
+        Self {
+            guard,
+            namespace: namespace.into(),
+            clock,
+            plan: Arc::clone(&config.plan),
+            planned: stored::planned(&config.plan),
+            ttl: config.ttl,
+            report: Script::new(include_str!("status/report.lua")),
+            index: Script::new(include_str!("status/index.lua")),
+            list: Script::new(include_str!("status/list.lua")),
+        }
+    }
+
+    /// Whether Redis is given a rest, because it has failed.
+    pub fn rests(&self) -> bool {
+        self.guard.rests()
+    }
+
+    /// Looks after Redis while it fails, for as long as this runs; without it, what has failed thrice is
+    /// never asked again. `recovered` is told whenever it works again.
+    pub(crate) async fn keep(&self, recovered: impl FnMut()) {
+        let key = format!("{}:status:probe", self.namespace);
+        // A call that writes, as reports do: a server that only answers is of no use.
+        let probe = || self.guard.connection().put(&key, "", PROBE_KEPT_S);
+        self.guard.keep(probe, recovered).await;
+    }
+
+    /// Where changes are told at once.
+    fn channel(&self) -> String {
+        format!("{}:status:changes", self.namespace)
+    }
+
+    /// The key of `owner`'s list.
+    fn list_key(&self, owner: &str) -> String {
+        let mut key = format!("{}:status:{{owner:", self.namespace);
+        encode(owner.as_bytes(), &mut key);
+        key.push('}');
+        key
+    }
+
+    fn now_ms(&self, now: Timestamp) -> i64 {
+        match self.clock {
+            Clock::OfTheServer => BY_THE_SERVERS_CLOCK,
+            Clock::OfTheCaller => now.as_millis() as i64,
+        }
+    }
+
+    fn ttl_ms(&self) -> Value {
+        Value::from(self.ttl.as_millis() as i64)
+    }
+
+    /// Whether what was last reported on then is over by the caller's clock; the server sees to it by
+    /// its own.
+    fn is_over(&self, record: &Record, now: Timestamp) -> bool {
+        self.clock == Clock::OfTheCaller && record.updated_at.plus(self.ttl) <= now
+    }
+
+    async fn take(&self, report: &Report, now: Timestamp) -> Result<Vec<Value>, Lost> {
+        let keys = Keys::of(&self.namespace, &report.id);
+        let arguments = vec![
+            Value::from(self.now_ms(now)),
+            self.ttl_ms(),
+            Value::from(report.id.to_string()),
+            Value::from(report.id.to_json().to_string()),
+            Value::from(self.planned.as_str()),
+            Value::from(stored::said(&report.update)),
+            Value::from(&*report.owner.id),
+            Value::from(i64::from(report.owner.is_named)),
+            Value::from(CHANGES_KEPT_MAX as i64),
+            Value::from(self.channel()),
+        ];
+        let keys = [keys.record.as_str(), &keys.state, &keys.changes];
+        self.guard.connection().run_on(&self.report, &keys, arguments).await
+    }
+
+    /// Puts a record into its owner's list. Where that fails the list is stale, until the next report.
+    async fn put_into_list(&self, record: &Record) {
+        let Some(owner) = &record.owner else { return };
+        let key = self.list_key(&owner.id);
+        let arguments = vec![
+            Value::from(record.updated_at.as_millis() as i64),
+            Value::from(record.id.to_string()),
+            self.ttl_ms(),
+            Value::from(LISTED_MAX as i64),
+        ];
+        let put = self.guard.connection().run::<Value>(&self.index, &key, arguments);
+        if let Err(error) = self.guard.ask(put).await {
+            tracing::debug!(error = error.to_string(), "a resource is not in its owner's list yet");
+        }
+    }
+
+    async fn read(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StatusLost> {
+        let keys = Keys::of(&self.namespace, id);
+        let words = vec![Value::from(keys.record.as_str()), Value::from(keys.state.as_str())];
+        let asked = self.guard.connection().ask::<Vec<Value>>("MGET", &keys.record, words);
+        let mut values = self.guard.ask(asked).await?.into_iter().map(bytes);
+        let Some(record) = values.next().flatten() else { return Ok(None) };
+        let state = values.next().flatten();
+        let record = stored::record(id, &record, state.as_deref(), &self.plan)?;
+        Ok(Some(record).filter(|record| !self.is_over(record, now)))
+    }
+
+    /// The names in an owner's list, each with when it was reported on.
+    async fn names(
+        &self,
+        owner: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(ResourceId, Timestamp)>, StatusLost> {
+        let key = self.list_key(owner);
+        let arguments = vec![
+            Value::from(self.now_ms(now)),
+            self.ttl_ms(),
+            Value::from(limit as i64),
+            Value::from(after.map_or_else(String::new, |after| after.at.as_millis().to_string())),
+            Value::from(after.map_or_else(String::new, |after| after.id.to_string())),
+        ];
+        let asked = self.guard.connection().run::<Vec<String>>(&self.list, &key, arguments);
+        let answer = self.guard.ask(asked).await?;
+        let (pairs, _) = answer.as_chunks();
+        let name = |[name, at]: &[String; 2]| {
+            Some((ResourceId::parse(name).ok()?, Timestamp::from_millis(at.parse().ok()?)))
+        };
+        Ok(pairs.iter().filter_map(name).collect())
+    }
+
+    /// Takes names out of an owner's list under which nothing of theirs is any more.
+    async fn take_out_of_list(&self, owner: &str, names: &[&ResourceId]) {
+        let key = self.list_key(owner);
+        let mut words = vec![Value::from(key.as_str())];
+        words.extend(names.iter().map(|name| Value::from(name.to_string())));
+        let taken = self.guard.ask(self.guard.connection().ask::<Value>("ZREM", &key, words)).await;
+        // They are left out of answers all the same.
+        drop(taken);
+    }
+
+    /// The changes after `version` that are kept, oldest first.
+    async fn changes(&self, id: &ResourceId, version: u64) -> Result<Vec<Change>, StatusLost> {
+        let keys = Keys::of(&self.namespace, id);
+        let words = vec![
+            Value::from(keys.changes.as_str()),
+            Value::from(format!("({version}-0")),
+            Value::from("+"),
+        ];
+        let asked = self.guard.connection().ask::<Value>("XRANGE", &keys.changes, words);
+        let entries = items(self.guard.ask(asked).await?);
+        // Each entry is `[id, ["c", change]]`.
+        let change = |entry: Value| {
+            let fields = items(entry).into_iter().nth(1).map(items).unwrap_or_default();
+            let text = fields.into_iter().nth(1).and_then(bytes).unwrap_or_default();
+            stored::change(&text, &self.plan)
+        };
+        Ok(entries.into_iter().map(change).collect::<Result<_, _>>()?)
+    }
+}
+
+impl StatusStore for RedisStatus {
+    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        let answer = self.guard.ask(self.take(report, now)).await.map_err(StatusLost::from)?;
+        let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
+        let effect = match answer.next().as_deref() {
+            Some(b"applied") => Effect::Applied,
+            Some(b"known") => Effect::Known,
+            Some(b"outdated") => Effect::Outdated,
+            Some(b"other_owner") => return Err(OtherOwner.into()),
+            _ => return Err(StatusLost::Answer(NotStored::Name.into()).into()),
+        };
+        let (record, state) = (answer.next().unwrap_or_default(), answer.next());
+        let record = stored::record(&report.id, &record, state.as_deref(), &self.plan);
+        let record = record.map_err(StatusLost::from)?;
+        self.put_into_list(&record).await;
+        Ok(Taken { record, effect })
+    }
+
+    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StatusLost> {
+        self.read(id, now).await
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, StatusLost> {
+        let mut names = self.names(owner, after, limit.saturating_add(1), now).await?;
+        let is_last = names.len() <= limit;
+        names.truncate(limit);
+        let next = names.last().filter(|_| !is_last);
+        let next = next.map(|(id, at)| Cursor { at: *at, id: id.clone() });
+        let read = join_all(names.iter().map(|(id, _)| self.read(id, now))).await;
+        let (mut records, mut gone) = (Vec::with_capacity(names.len()), Vec::new());
+        for ((id, _), record) in names.iter().zip(read) {
+            match record? {
+                Some(record) if record.is_of(owner) => records.push(record),
+                _ => gone.push(id),
+            }
+        }
+        if !gone.is_empty() {
+            self.take_out_of_list(owner, &gone).await;
+        }
+        Ok(Page { records, next })
+    }
+
+    async fn since(
+        &self,
+        id: &ResourceId,
+        version: u64,
+        now: Timestamp,
+    ) -> Result<Since, StatusLost> {
+        if version == 0 {
+            return Ok(Since::Missed);
+        }
+        let changes = self.changes(id, version).await?;
+        let Some(first) = changes.first() else {
+            // Nothing since, or nothing at all: the record tells.
+            let record = self.read(id, now).await?;
+            let is_there = record.is_some_and(|record| record.version == version);
+            return Ok(if is_there { Since::Changes(changes) } else { Since::Missed });
+        };
+        let is_whole = first.version == version + 1;
+        Ok(if is_whole { Since::Changes(changes) } else { Since::Missed })
+    }
+}
+
+impl Keys {
+    fn of(namespace: &str, id: &ResourceId) -> Self {
+        let mut record = "progress:resource:".to_owned();
+        encode(id.to_string().as_bytes(), &mut record);
+        let state = format!("{namespace}:status:{{{record}}}");
+        let changes = format!("{state}:events");
+        Self { record, state, changes }
+    }
+}
+
+impl From<Unanswered> for StatusLost {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Resting => Self::Resting,
+            Unanswered::Lost(Lost::Late(budget)) => Self::Late(budget),
+            Unanswered::Lost(lost @ Lost::Unreachable(_)) => Self::Unreachable(lost.into()),
+            Unanswered::Lost(lost @ Lost::Refused(_)) => Self::Refused(lost.into()),
+            Unanswered::Lost(lost @ Lost::Answer(_)) => Self::Answer(lost.into()),
+        }
+    }
+}
+
+impl From<NotStored> for StatusLost {
+    fn from(error: NotStored) -> Self {
+        Self::Answer(error.into())
+    }
+}
+
+/// The bytes of a text; `None` for nothing.
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    value.into_owned_bytes().map(|bytes| bytes.to_vec())
+}
+
+/// What an array holds; nothing for anything else.
+fn items(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,7 @@ use crate::values::SECOND;
 use crate::values::Scope;
 use crate::values::SecretRef;
 use crate::values::SmtpUrl;
+use crate::values::Target;
 use crate::values::TaskName;
 use crate::values::Text;
 use crate::values::WebUrl;
@@ -434,6 +435,12 @@ section! {
         connect_timeout: Period<1, HOUR> = Means(r#""2s""#),
         /// How long the server may be silent.
         read_timeout: Period<1, DAY> = Means(r#""60s""#),
+        /// What each of them is asked for (GET) before this gateway is ready, until it answers 200 to 299.
+        warm_up: Target = Fine,
+        /// How long that is tried before the gateway is ready without them, or ends.
+        warm_up_timeout: Period<SECOND, HOUR> = Means(r#""30s""#),
+        /// Whether the gateway ends where they are not warm by then.
+        warm_up_required: bool = Means("false"),
     }
 }
 

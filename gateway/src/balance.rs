@@ -137,6 +137,7 @@ impl Pool {
             endpoints: vec![Endpoint::Unix(path.to_owned())],
             connect_timeout: ADMIN_CONNECT_TIMEOUT,
             read_timeout: read,
+            warm_up: None,
         })
     }
 
@@ -244,7 +245,8 @@ mod tests {
         let second = Duration::from_secs(1);
         let endpoints = vec![Endpoint::parse(url).unwrap()];
         let (name, connect_timeout, read_timeout) = ("up".to_owned(), second, second);
-        Pool::new(&Upstream { name, endpoints, connect_timeout, read_timeout }).unwrap()
+        let warm_up = None;
+        Pool::new(&Upstream { name, endpoints, connect_timeout, read_timeout, warm_up }).unwrap()
     }
 
     #[test]

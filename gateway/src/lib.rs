@@ -20,6 +20,8 @@ pub mod client;
 
 pub mod fetch;
 
+pub mod preload;
+
 pub mod fleet;
 
 pub mod issuers;

@@ -5,10 +5,12 @@
 //! Redirects are not followed: an answer that leads elsewhere would take codes and secrets there.
 //! Proxies of the environment are not used: nobody has said that they may see these calls.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
+use reqwest::ClientBuilder;
 use reqwest::RequestBuilder;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -96,6 +98,18 @@ pub fn client() -> Result<Client, reqwest::Error> {
 /// # Errors
 /// Where the TLS library has no use for its settings.
 pub fn client_trusting(roots: RootCertStore) -> Result<Client, reqwest::Error> {
+    builder(roots).build()
+}
+
+/// What makes connections to the Unix socket at `path`, whatever host a URL names.
+///
+/// # Errors
+/// Where the TLS library has no use for its settings.
+pub fn client_at(path: &Path) -> Result<Client, reqwest::Error> {
+    builder(RootCertStore::empty()).unix_socket(path).build()
+}
+
+fn builder(roots: RootCertStore) -> ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls_trusting(roots))
         .user_agent(USER_AGENT)
@@ -104,7 +118,6 @@ pub fn client_trusting(roots: RootCertStore) -> Result<Client, reqwest::Error> {
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(CALL_TIMEOUT)
-        .build()
 }
 
 /// TLS with those alone whom `roots` vouch for.
@@ -163,6 +176,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
+    use tokio::net::UnixListener;
 
     use super::*;
 
@@ -190,6 +204,22 @@ mod tests {
         assert_eq!(fits.body.len(), ANSWER_BYTES_MAX);
         let larger = called(answer("200 OK", ANSWER_BYTES_MAX + 1)).await;
         assert!(matches!(larger, Err(CallError::TooLarge)), "{larger:?}");
+    }
+
+    #[tokio::test]
+    async fn a_server_at_a_unix_socket_is_asked_whatever_the_url_names() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(answer("204 No Content", 0).as_bytes()).await;
+        });
+        let client = client_at(&path).expect("a client");
+        let answered = call(client.get("http://nobody.invalid/warm")).await.expect("an answer");
+        assert_eq!(answered.status, StatusCode::NO_CONTENT);
     }
 
     #[test]

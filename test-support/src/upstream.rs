@@ -100,7 +100,7 @@ impl Upstream {
         }
     }
 
-    /// Lets go of the requests that wait at `/hold`, now and from now on.
+    /// Lets go of the requests that wait at `/hold`, and answers well at `/later`, now and from now on.
     ///
     /// # Panics
     /// When it does not answer.

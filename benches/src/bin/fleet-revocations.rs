@@ -44,7 +44,8 @@ fn main() -> anyhow::Result<()> {
         redis.url(),
         upstream.url(),
     );
-    let admin = format!("{common}listen = \"127.0.0.1:0\"\n[database]\nurl = \"{}\"\n", database.url());
+    let admin =
+        format!("{common}listen = \"127.0.0.1:0\"\n[database]\nurl = \"{}\"\n", database.url());
     let admin = Doorward::builder().admin().config(admin).env("FLEET_TOKEN", FLEET_TOKEN).start();
     admin.create_user("ann", "measured", PASSWORD);
     let gateway = format!("{common}admin_url = \"http://{}\"\n", admin.public());

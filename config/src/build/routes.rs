@@ -11,6 +11,7 @@ use crate::read::Spot;
 use crate::suggest;
 use crate::types::Route;
 use crate::types::Upstream;
+use crate::types::UpstreamWarmUp;
 use crate::values::Name;
 use crate::values::overlapping_mount;
 
@@ -38,6 +39,7 @@ fn upstream(
         context.fault(&spot.at, error);
     }
     let file = spot.value;
+    let warm_up = warm_up(&file, context);
     let endpoints = file.endpoints.value?;
     if endpoints.is_empty() {
         context.fault(&file.endpoints.at, "an empty list leads nowhere: write an endpoint");
@@ -52,7 +54,30 @@ fn upstream(
         endpoints: endpoints.into_iter().map(|spot| spot.value).collect(),
         connect_timeout: file.connect_timeout.value?.0,
         read_timeout: file.read_timeout.value?.0,
+        warm_up: warm_up?,
     })
+}
+
+/// What the servers are asked for at the start; `None` where that is faulty.
+fn warm_up(
+    file: &UpstreamFile,
+    context: &mut Context<'_, '_, '_>,
+) -> Option<Option<UpstreamWarmUp>> {
+    if !file.warm_up.given {
+        let terms = [
+            (file.warm_up_timeout.given, &file.warm_up_timeout.at),
+            (file.warm_up_required.given, &file.warm_up_required.at),
+        ];
+        for (_, at) in terms.into_iter().filter(|(is_given, _)| *is_given) {
+            context.fault(at, "there is no `warm_up` that it could be about");
+        }
+        return Some(None);
+    }
+    Some(Some(UpstreamWarmUp {
+        target: file.warm_up.value.as_ref()?.0.clone(),
+        timeout: file.warm_up_timeout.value.as_ref()?.0,
+        required: file.warm_up_required.value?,
+    }))
 }
 
 pub(super) fn routes(

@@ -32,6 +32,7 @@ pub use routes::OnStaleRevocations;
 pub use routes::PathPattern;
 pub use routes::Route;
 pub use routes::Upstream;
+pub use routes::UpstreamWarmUp;
 pub use server::Celery;
 pub use server::Config;
 pub use server::Database;

@@ -19,6 +19,19 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long the server may be silent.
     pub read_timeout: Duration,
+    /// What its servers are asked for before requests are; `None`: nothing.
+    pub warm_up: Option<UpstreamWarmUp>,
+}
+
+/// What the servers of an upstream are asked for while the gateway starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamWarmUp {
+    /// A path, and a query if need be.
+    pub target: String,
+    /// How long it is tried before the gateway does without the upstream, or ends.
+    pub timeout: Duration,
+    /// Whether the gateway ends then.
+    pub required: bool,
 }
 
 /// One server of an upstream.

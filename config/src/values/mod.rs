@@ -31,6 +31,7 @@ pub(crate) use names::Scope;
 pub(crate) use names::TaskName;
 pub(crate) use names::Text;
 pub(crate) use net::Host;
+pub(crate) use path::Target;
 pub(crate) use path::overlapping_mount;
 pub(crate) use quotas::Limit;
 pub(crate) use quotas::Windows;

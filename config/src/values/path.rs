@@ -83,6 +83,35 @@ impl Read for PathPattern {
     }
 }
 
+/// What a server is asked for: a path, and a query if need be (`origin-form`, RFC 9112 §3.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target(pub(crate) String);
+
+impl Target {
+    fn parse(text: &str) -> Result<Self, String> {
+        if !text.starts_with('/') {
+            return Err(format!("`{}` does not begin with `/`", shown(text)));
+        }
+        if text.len() > PATH_BYTES_MAX {
+            return Err(format!("`{}` is longer than {PATH_BYTES_MAX} bytes", shown(text)));
+        }
+        match text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
+            Some(odd) => Err(format!("`{}` has `{}` in it", shown(text), odd.escape_default())),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl Read for Target {
+    fn read(node: Node<'_>, report: &mut Report<'_>) -> Option<Self> {
+        parsed(&node, report, "a path, such as `\"/health\"`", Self::parse)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^/", "maxLength": PATH_BYTES_MAX })
+    }
+}
+
 /// The mount on which a route with this path would never be reached.
 pub(crate) fn overlapping_mount(path: &PathPattern) -> Option<&'static str> {
     let between_halves = front::is_between_halves(path.as_str()).then_some(front::BETWEEN_HALVES);
@@ -102,6 +131,18 @@ mod tests {
         assert_eq!(PathPattern::parse("/"), Ok(PathPattern::Prefix("/".into())));
         assert_eq!(PathPattern::parse("=/"), Ok(PathPattern::Exact("/".into())));
         assert_eq!(PathPattern::parse("=/a/"), Ok(PathPattern::Exact("/a/".into())));
+    }
+
+    #[test]
+    fn what_a_server_is_asked_for_is_a_path_and_perhaps_a_query() {
+        for text in ["/", "/warm-up", "/a//b/", "/a%20b?model=x&y", "/a;b"] {
+            assert_eq!(Target::parse(text), Ok(Target(text.to_owned())));
+        }
+        for text in ["", "warm-up", "http://a/b", "/a b", "/a#b", "/ä", "/a\nb"] {
+            assert!(Target::parse(text).is_err(), "{text}");
+        }
+        assert!(Target::parse(&format!("/{}", "a".repeat(PATH_BYTES_MAX - 1))).is_ok());
+        assert!(Target::parse(&format!("/{}", "a".repeat(PATH_BYTES_MAX))).is_err());
     }
 
     #[test]

@@ -617,3 +617,25 @@ fn a_worker_serves_the_queues_it_is_told_and_else_those_that_are_watched() {
     one_fault("worker.queues = [\"a\", \"a\"]", "worker.queues[1]: the queue `a` is named twice");
     assert!(faults("worker.concurrency = 257")[0].contains("256"));
 }
+
+#[test]
+fn an_upstream_may_be_asked_for_something_before_requests_come() {
+    let upstream = |more: &str| format!("[upstreams.u]\nendpoints = [\"http://u\"]\n{more}");
+    let warm_up = |more: &str| parse(&upstream(more)).unwrap().upstreams[0].warm_up.clone();
+    assert_eq!(warm_up(""), None);
+    let asked = warm_up("warm_up = \"/health?all\"").unwrap();
+    assert_eq!((asked.target.as_str(), asked.required), ("/health?all", false));
+    assert_eq!(asked.timeout.as_secs(), 30);
+    let asked =
+        warm_up("warm_up = \"/\"\nwarm_up_timeout = \"1h\"\nwarm_up_required = true").unwrap();
+    assert_eq!((asked.timeout.as_secs(), asked.required), (3600, true));
+
+    one_fault(&upstream("warm_up = \"health\""), "`health` does not begin with `/`");
+    for odd in ["warm_up_timeout = \"1s\"", "warm_up_required = true"] {
+        one_fault(&upstream(odd), "there is no `warm_up` that it could be about");
+    }
+    for timeout in ["999ms", "3601s"] {
+        let text = upstream(&format!("warm_up = \"/\"\nwarm_up_timeout = \"{timeout}\""));
+        assert_eq!(faults(&text).len(), 1, "{timeout}");
+    }
+}

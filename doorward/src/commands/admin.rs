@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use admin_api::AdminApi;
-use admin_api::Clock;
 use admin_api::FleetDoor;
 use config::Config;
 use gateway::metrics::ProcessMetrics;
@@ -13,7 +11,6 @@ use gateway::ops::Readiness;
 use stores::redis::stream::publisher::StreamPublisher;
 use tokio::sync::watch;
 
-use super::first_admin;
 use super::greeting;
 use super::house;
 use super::house::celery::Lookout;
@@ -22,6 +19,7 @@ use super::house::office::FleetGate;
 use super::house::office::Office;
 use super::house::signals::Signals;
 use super::house::stage;
+use super::house::warm;
 use super::listeners;
 use crate::arguments::Admin;
 use crate::arguments::Place;
@@ -44,6 +42,7 @@ pub(crate) fn admin(place: &Place, admin: &Admin) -> anyhow::Result<ExitCode> {
 
 async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode> {
     keys::provide_seal(&mut config, &data_dir)?;
+    let (config, data_dir) = (Arc::new(config), Arc::new(data_dir));
     let half = settings::admin_half(&config)?;
     let keys = keys::ring(&config, &data_dir)?;
     let door = make_room(FleetDoor::of(half)?);
@@ -55,43 +54,47 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let old_service = house::redis::old_service(&config, redis.as_ref());
     let (stop_looking, looks) = watch::channel(false);
     let celery = house::celery::watch(&config, looks)?;
-    let neighbours = house::redis::neighbours(
-        &config,
-        redis.as_ref(),
-        old_service,
-        celery.as_ref().map(Lookout::watch),
-    );
-    let ring = Arc::clone(&keys);
-    let api = Arc::new(AdminApi::open_among(&config, ring, Clock::wall(), neighbours).await?);
-    // With the key that signs now, wherever it is kept.
-    keys::test(&keys)?;
-    let password = first_admin::ensure(&api, &data_dir).await?;
+    let mut signals = Signals::listen()?;
+
+    let seen = celery.as_ref().map(Lookout::watch);
+    let (database, api) = warm::database(&config, &keys, redis.clone(), old_service, seen);
+    let (administrator, password) = warm::first_administrator(&api, &data_dir);
+    let mut resources = vec![database, warm::keys(&keys), administrator];
+    resources.extend(warm::redis(redis.as_ref()));
+    let plan = warm::plan(resources)?;
 
     let (close_office, office_closes) = watch::channel(false);
     let duties = Duties::new(office_closes);
-    let office = Office { api: Arc::clone(&api), duties: duties.clone() };
+    let at_work = duties.clone();
+    let readiness = Readiness::new(vec![("admin api", Box::new(move || at_work.are_fulfilled()))]);
+    let readiness = Arc::new(readiness.with_resources(plan.progress()));
+    let metrics = ProcessMetrics::new()?;
+    let figures = house::celery::Figures::of(celery.as_ref())?;
+    let statuses = api.clone();
+    let meter =
+        Arc::new(move || metrics.render() + &warm::status_metrics(&statuses) + &figures.render());
+    let ops = house::ops::serve(ops_listener, ops::routes(Arc::clone(&readiness), meter))?;
+    data_dir.publish(&[], Some(address), ops.address)?;
+    if !warm::load(&plan, &mut signals).await? {
+        house::celery::end(stop_looking, celery).await;
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    let api = Arc::clone(api.get()?);
+    ops.add(api.management());
+    let office = Office { api: Arc::clone(&api), duties };
     let gate = FleetGate { door, token: half.token.clone(), listener };
     let stream = config.redis.as_ref().zip(redis.as_ref());
     let stream = stream.map(|(of, redis)| StreamPublisher::new(redis, &of.namespace));
     let office = tokio::spawn(office.work_for_the_fleet(gate, stream));
-
-    let readiness =
-        Arc::new(Readiness::new(vec![("admin api", Box::new(move || duties.are_fulfilled()))]));
-    let metrics = ProcessMetrics::new()?;
-    let workers = house::celery::Figures::of(celery.as_ref())?;
-    let counted = Arc::clone(&api);
-    let meter = Arc::new(move || metrics.render() + &counted.status_metrics() + &workers.render());
-    let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
-    let ops_address = house::ops::serve(ops_listener, routes)?;
-
-    let mut signals = Signals::listen()?;
     stage::announce(&config);
     readiness.started();
-    data_dir.publish(&[], Some(address), ops_address)?;
-    greeting::tell(&greeting::note(&password), &password);
+    let password = password.get()?;
+    greeting::tell(&greeting::note(password), password);
     tracing::info!(
-        "an admin API for gateways at {address}{}; probes and management at {ops_address}",
+        "an admin API for gateways at {address}{}; probes and management at {}",
         if half.proof.is_some() { "" } else { ", in the clear" },
+        ops.address,
     );
 
     signals.next().await;

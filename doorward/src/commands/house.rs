@@ -24,4 +24,6 @@ pub(crate) mod counters;
 
 pub(crate) mod edge;
 
+pub(crate) mod warm;
+
 pub(crate) mod ops;

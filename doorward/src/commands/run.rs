@@ -1,23 +1,24 @@
 //! `doorward run`: gateway and admin API in one process.
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use admin_api::AdminApi;
-use admin_api::Clock;
 use config::Access;
 use config::Config;
 use config::Endpoint;
 use config::PathPattern;
 use config::Route;
+use gateway::access_log::AccessLog;
 use gateway::ops;
 use gateway::ops::Readiness;
+use gateway::preload;
 use gateway::snapshot::AdminEnd;
 use kernel::revocation::RevocationSet;
+use kernel::warm_up::Resource;
 use tokio::sync::watch;
 
 use super::echo;
-use super::first_admin;
 use super::greeting;
 use super::house;
 use super::house::celery::Lookout;
@@ -28,6 +29,7 @@ use super::house::edge::Means;
 use super::house::office::Office;
 use super::house::signals::Signals;
 use super::house::stage;
+use super::house::warm;
 use super::listeners;
 use crate::arguments::Place;
 use crate::arguments::Run;
@@ -72,46 +74,56 @@ async fn serve(
     let old_service = house::redis::old_service(&config, redis.as_ref());
     let (stop_looking, looks) = watch::channel(false);
     let celery = house::celery::watch(&config, looks)?;
-    let neighbours = house::redis::neighbours(
-        &config,
-        redis.as_ref(),
-        old_service.clone(),
-        celery.as_ref().map(Lookout::watch),
-    );
-    let ring = Arc::clone(&keys);
-    let api = Arc::new(AdminApi::open_among(&config, ring, Clock::wall(), neighbours).await?);
-    // With the key that signs now, wherever it is kept.
-    keys::test(&keys)?;
-    let password = first_admin::ensure(&api, &data_dir).await?;
+    let (config, data_dir) = (Arc::new(config), Arc::new(data_dir));
+    let mut signals = Signals::listen()?;
 
     let revocations = Arc::new(RevocationSet::default());
-    let means = Means {
-        keys,
-        revocations: Arc::clone(&revocations),
-        admin: AdminEnd::Here(&admin_socket),
-        redis,
-        old_service,
-    };
-    let edge = Edge::prepare(&config, means).await?;
+    let seen = celery.as_ref().map(Lookout::watch);
+    let (database, api) = warm::database(&config, &keys, redis.clone(), old_service.clone(), seen);
+    let (administrator, password) = warm::first_administrator(&api, &data_dir);
+    let mut resources = vec![database, warm::keys(&keys), administrator];
+    resources.extend(warm::redis(redis.as_ref()));
+    let (access_log, of, set) =
+        (AccessLog::start(io::stderr()), Arc::clone(&config), Arc::clone(&revocations));
+    let (routes, edge) = Resource::required("routes", move || {
+        let (config, log, socket) = (Arc::clone(&of), access_log.clone(), admin_socket.clone());
+        let (keys, revocations) = (Arc::clone(&keys), Arc::clone(&set));
+        let (redis, old_service) = (redis.clone(), old_service.clone());
+        async move {
+            let admin = AdminEnd::Here(&socket);
+            let means = Means { keys, revocations, admin, redis, old_service };
+            let edge = Edge::prepare(&config, log, means).await;
+            edge.map_err(|error| warm::of_routes(&error))
+        }
+    });
+    resources.push(routes.after(&[warm::KEYS]));
+    resources.extend(preload::resources(&config.upstreams)?);
+    let plan = warm::plan(resources)?;
+
     let (close_office, office_closes) = watch::channel(false);
     let duties = Duties::new(office_closes);
-    let office = Office { api: Arc::clone(&api), duties: duties.clone() };
-    let office = tokio::spawn(office.work_within(admin_listener, edge.follower()));
-
+    let at_work = duties.clone();
     let readiness = Readiness::new(vec![
         ("revocations", Box::new(move || revocations.is_ready())),
-        ("admin api", Box::new(move || duties.are_fulfilled())),
+        ("admin api", Box::new(move || at_work.are_fulfilled())),
     ]);
-    let readiness = Arc::new(readiness.with_remark(edge.remark()));
-    let snapshot = Arc::clone(&edge.snapshot);
+    let readiness = readiness.with_remark(edge::remark(edge.clone()));
+    let readiness = Arc::new(readiness.with_resources(plan.progress()));
+    let (requests, statuses) = (edge::meter(edge.clone()), api.clone());
     let figures = house::celery::Figures::of(celery.as_ref())?;
-    let counted = Arc::clone(&api);
-    let meter =
-        Arc::new(move || snapshot.render_metrics() + &counted.status_metrics() + &figures.render());
-    let routes = ops::routes(Arc::clone(&readiness), meter).merge(api.management());
-    let ops_address = house::ops::serve(ops_listener, routes)?;
+    let meter = Arc::new(move || requests() + &warm::status_metrics(&statuses) + &figures.render());
+    let probes = ops::routes(Arc::clone(&readiness), meter);
+    let ops = house::ops::serve(ops_listener, probes)?;
+    data_dir.publish(&edge::addresses(&public)?, None, ops.address)?;
+    if !warm::load(&plan, &mut signals).await? {
+        house::celery::end(stop_looking, celery).await;
+        return Ok(ExitCode::SUCCESS);
+    }
 
-    let signals = Signals::listen()?;
+    let (api, edge) = (Arc::clone(api.get()?), edge.get()?.clone());
+    ops.add(api.management());
+    let office = Office { api: Arc::clone(&api), duties };
+    let office = tokio::spawn(office.work_within(admin_listener, edge.follower()));
     stage::announce(&config);
     if config.fleet.is_some() {
         tracing::warn!(
@@ -121,15 +133,16 @@ async fn serve(
     // Last: whatever a client asks for, there is somebody at work for it.
     let edge = edge.open(&config.listen, public, workers)?;
     readiness.started();
-    data_dir.publish(&edge.addresses, None, ops_address)?;
     if let Some(first) = edge.addresses.first() {
-        let text = greeting::greeting(*first, ops_address, example_path(&config), &password);
-        greeting::tell(&text, &password);
+        let password = password.get()?;
+        let text = greeting::greeting(*first, ops.address, example_path(&config), password);
+        greeting::tell(&text, password);
     }
     tracing::info!(
-        "serving {} at {}, probes and metrics at {ops_address}",
+        "serving {} at {}, probes and metrics at {}",
         if echoes { "an echo" } else { "the configured upstreams" },
         edge::list(&edge.addresses),
+        ops.address,
     );
 
     // Streams of changes have no end of their own, and would be waited for.

@@ -341,6 +341,18 @@ fn the_position_is_told_at_once_where_the_log_is_elsewhere_and_else_after_the_wa
 }
 
 #[test]
+fn each_half_shows_what_it_has_loaded() {
+    let fleet = Fleet::on_sqlite(More::default());
+    let loaded = |half: &Doorward| -> Vec<String> {
+        let text = half.ask_ops("/readyz?verbose").text();
+        let warm = text.lines().filter_map(|line| line.strip_prefix("warm "));
+        warm.map(|line| line.split(':').next().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(loaded(&fleet.admin), ["database", "keys", "first administrator"]);
+    assert_eq!(loaded(&fleet.gateways[0]), ["routes"]);
+}
+
+#[test]
 fn a_client_that_speaks_no_tls_is_given_no_answer() {
     let fleet = Fleet::on_sqlite(More::default());
     let mut connection = Connection::open(fleet.admin.public());

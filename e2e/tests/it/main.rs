@@ -80,6 +80,8 @@ mod database;
 
 mod start;
 
+mod warm_up;
+
 mod lifecycle;
 
 mod job_status;

@@ -303,7 +303,10 @@ fn a_failover_that_lost_writes_admits_again_what_was_lost_and_no_more() {
     });
     let more = (0..200).filter(|_| scene.call(&token).status == 200).count();
     let admitted = 50 + meanwhile as usize + more;
-    assert!((100..=120).contains(&admitted), "{admitted}: at most the 20 that were lost beyond 100");
+    assert!(
+        (100..=120).contains(&admitted),
+        "{admitted}: at most the 20 that were lost beyond 100"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::warm::NotInitialized;
 
 /// How much of a cause is kept, in bytes: it is shown to whoever asks a probe.
-pub(super) const FAULT_BYTES_MAX: usize = 512;
+pub(super) const FAULT_BYTES_MAX: usize = 1_024;
 
 /// Why an attempt to load a resource failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

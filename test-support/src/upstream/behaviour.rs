@@ -17,6 +17,8 @@ pub enum Behaviour {
     SpoofedHeaders,
     /// `…/hold`: echo, but only once somebody asks for `/__release`.
     Hold,
+    /// `…/later`: 503 until somebody asks for `/__release`, then echo.
+    Later,
     /// `…/close`: close the connection instead of answering.
     Close,
     /// `…/hang`: never answer.
@@ -48,6 +50,7 @@ impl Behaviour {
                 "bytes" => Self::Bytes(usize::try_from(number(query, "n")).unwrap_or(0)),
                 "headers" => Self::SpoofedHeaders,
                 "hold" => Self::Hold,
+                "later" => Self::Later,
                 "close" => Self::Close,
                 "hang" => Self::Hang,
                 "half" => Self::Half,

@@ -147,6 +147,12 @@ impl Connection {
                 released.wait_for(|&released| released).await.map_err(io::Error::other)?;
                 echo.to_json().to_string()
             }
+            Behaviour::Later => {
+                if !*self.state.released.borrow() {
+                    status = 503;
+                }
+                echo.to_json().to_string()
+            }
             Behaviour::Close => return Ok(false),
             Behaviour::Hang => pending().await,
             Behaviour::Half => {

@@ -14,14 +14,12 @@ use stores::redis::quotas::Clock;
 use stores::redis::quotas::RedisQuotas;
 use stores::shared::SharedQuotas;
 
-/// How long a start waits for Redis.
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-
 /// How long giving back what a gateway has taken ahead may take; what is not given back by then stays
 /// counted.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A gateway's part in the counters of a fleet.
+#[derive(Clone)]
 pub(crate) struct Share {
     shared: Arc<SharedQuotas>,
 }
@@ -31,19 +29,13 @@ pub(crate) struct Share {
 ///
 /// # Errors
 /// What no waiting would mend.
-pub(crate) async fn open(
+pub(crate) fn open(
     config: &Config,
     connection: Option<Connection>,
 ) -> anyhow::Result<(Counters, Option<Share>)> {
     let (Some(redis), Some(connection)) = (&config.redis, connection) else {
         return Ok((Counters::here(config), None));
     };
-    // Whoever comes first is to be counted with the fleet, too.
-    if !matches!(tokio::time::timeout(CONNECT_WITHIN, connection.connected()).await, Ok(Ok(()))) {
-        tracing::warn!(
-            "Redis cannot be reached yet: until it is, routes do as their on_store_loss says"
-        );
-    }
     let store = RedisQuotas::new(connection, &redis.namespace, Clock::OfTheServer);
     let holder = random::bytes().context("the system has no random numbers")?;
     let shared = SharedQuotas::new(store, keys_max(config), holder, time::uptime);

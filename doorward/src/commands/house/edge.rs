@@ -16,6 +16,7 @@ use gateway::access_log::AccessLog;
 use gateway::door::Bounds;
 use gateway::door::Door;
 use gateway::old_service::Line;
+use gateway::ops::Meter;
 use gateway::ops::Readiness;
 use gateway::ops::Remark;
 use gateway::snapshot::AdminEnd;
@@ -23,6 +24,7 @@ use gateway::snapshot::Snapshot;
 use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use kernel::revocation::follower::Follower;
+use kernel::warm_up::Warm;
 use stores::redis::connection::Connection;
 use stores::redis::old_service::OldService;
 use tokio::sync::watch;
@@ -51,7 +53,8 @@ pub(crate) struct Means<'a> {
     pub(crate) old_service: Option<Arc<OldService>>,
 }
 
-/// A gateway that lets nobody in yet: what is behind it can be put to work first.
+/// A gateway that lets nobody in yet: what is behind it can be put to work first. Clones are the same.
+#[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) snapshot: Arc<Snapshot>,
     share: Option<Share>,
@@ -95,16 +98,27 @@ pub(crate) fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
     config.listen.public.iter().map(|address| listeners::tcp(*address)).collect()
 }
 
+/// Where `public` are.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn addresses(public: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    public.iter().map(TcpListener::local_addr).collect()
+}
+
 impl Edge {
     /// Makes ready all that a request needs of this process; other issuers' keys are looked after from
     /// now on.
     ///
     /// # Errors
     /// One clear text for what keeps it from being done.
-    pub(crate) async fn prepare(config: &Config, means: Means<'_>) -> anyhow::Result<Self> {
-        let access_log = AccessLog::start(io::stderr());
+    pub(crate) async fn prepare(
+        config: &Config,
+        access_log: AccessLog,
+        means: Means<'_>,
+    ) -> anyhow::Result<Self> {
         let Means { keys, revocations, admin, redis, old_service } = means;
-        let (counters, share) = counters::open(config, redis).await?;
+        let (counters, share) = counters::open(config, redis)?;
         let line = old_service.map(|service| Line::new(service, kernel::time::uptime));
         let log = access_log.clone();
         let snapshot = Snapshot::new(config, keys, revocations, admin, log, counters, line)?;
@@ -131,7 +145,7 @@ impl Edge {
         let (close_door, door_closes) = watch::channel(false);
         let (all_left, everybody_left) = watch::channel(false);
         let door = Arc::new(Door::new(snapshot, Bounds::from(listen), door_closes));
-        let addresses = public.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let addresses = addresses(&public)?;
         let workers = workers::start(&door, public, workers, &everybody_left)?;
         let keeper = Arc::clone(&door);
         tokio::spawn(async move { keeper.keep_moving().await });
@@ -145,19 +159,24 @@ impl Edge {
         let witness = move |lag| snapshot.metrics.revocation_applied(lag);
         Follower::new(set).witnessed_by(Arc::new(witness))
     }
+}
 
-    /// What is worth telling of the gateway, though it is ready.
-    pub(crate) fn remark(&self) -> Remark {
-        let snapshot = Arc::clone(&self.snapshot);
-        Box::new(move || {
-            let age = snapshot.stale_for(kernel::time::now())?;
-            let is_ready = snapshot.gatekeeper.revocations.is_ready();
-            is_ready.then(|| {
-                let seconds = age.as_secs();
-                format!("revocations are stale: known to be complete {seconds} s ago")
-            })
+/// What is worth telling of the gateway, once it is there, though it is ready.
+pub(crate) fn remark(edge: Warm<Edge>) -> Remark {
+    Box::new(move || {
+        let snapshot = &edge.get().ok()?.snapshot;
+        let age = snapshot.stale_for(kernel::time::now())?;
+        let is_ready = snapshot.gatekeeper.revocations.is_ready();
+        is_ready.then(|| {
+            let seconds = age.as_secs();
+            format!("revocations are stale: known to be complete {seconds} s ago")
         })
-    }
+    })
+}
+
+/// The gateway's metrics; none before it is there.
+pub(crate) fn meter(edge: Warm<Edge>) -> Meter {
+    Arc::new(move || edge.get().map(|edge| edge.snapshot.render_metrics()).unwrap_or_default())
 }
 
 impl OpenEdge {

@@ -19,6 +19,10 @@ mod health;
 mod held;
 #[path = "../it/import.rs"]
 mod import;
+#[path = "../it/job_events.rs"]
+mod job_events;
+#[path = "../it/jobs.rs"]
+mod jobs;
 #[path = "../it/leaks.rs"]
 mod leaks;
 #[path = "../it/linking.rs"]

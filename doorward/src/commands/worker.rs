@@ -18,9 +18,6 @@ use config::Config;
 use config::Redis;
 use embedding::Dimensions;
 use embedding::EmbeddingService;
-use kernel::warm_up::Step;
-use kernel::warm_up::WarmUp;
-use kernel::warm_up::Witness;
 use stores::redis::broker::Broker;
 use stores::redis::broker::Ear;
 use stores::redis::connection::Connection;
@@ -34,6 +31,7 @@ use worker::noop::Noop;
 use worker::task::Registry;
 use worker::terms::Terms;
 
+use super::house;
 use super::house::redis::tls_trusting;
 use super::house::signals::Signals;
 use crate::arguments::Place;
@@ -123,7 +121,7 @@ async fn work(config: &Config) -> anyhow::Result<ExitCode> {
 async fn load_model(worker: &config::Worker) -> anyhow::Result<Arc<EmbeddingService>> {
     let dimensions = Dimensions::new(worker.dimensions).context("`worker.dimensions`")?;
     let (resource, loaded) = embedding::resource(worker.model.clone(), dimensions);
-    WarmUp::new(vec![resource], Log)?.load().await.context("`worker.model`")?;
+    house::warm::plan(vec![resource])?.load().await.context("`worker.model`")?;
     Ok(Arc::clone(loaded.get()?))
 }
 
@@ -133,32 +131,6 @@ struct Model(Arc<EmbeddingService>);
 impl Embed for Model {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         self.0.embed(texts).map_err(|error| EmbedError::Text(error.to_string()))
-    }
-}
-
-/// The log, as the one who is told how far the warm-up is.
-struct Log;
-
-impl Witness for Log {
-    fn resident_bytes(&self) -> Option<u64> {
-        let status = fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        kib.checked_mul(1024)
-    }
-
-    fn saw(&self, step: &Step<'_>) {
-        let outcome = step
-            .outcome
-            .map_or_else(|fault| format!("not there: {fault}"), |()| "there".to_owned());
-        tracing::info!(
-            attempt = step.attempt,
-            duration_ms = step.took.as_millis() as u64,
-            resident_before_bytes = step.resident_before.unwrap_or_default(),
-            resident_after_bytes = step.resident_after.unwrap_or_default(),
-            "warm-up: `{}` is {outcome}",
-            step.name
-        );
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kernel::lost::StoreLost;
 use kernel::status::Cursor;
 use kernel::status::Effect;
 use kernel::status::NotTaken;
@@ -18,7 +19,6 @@ use kernel::status::Plan;
 use kernel::status::Record;
 use kernel::status::Report;
 use kernel::status::ResourceId;
-use kernel::status::StatusLost;
 use kernel::status::Update;
 use stores::status::Reported;
 use stores::status::Seen;
@@ -108,12 +108,12 @@ impl Board {
     /// What is known of a resource that is in `sight`; `None`: nothing.
     ///
     /// # Errors
-    /// [`StatusLost`].
+    /// [`StoreLost`].
     pub(crate) async fn seen(
         &self,
         id: &ResourceId,
         sight: &Sight,
-    ) -> Result<Option<Seen>, StatusLost> {
+    ) -> Result<Option<Seen>, StoreLost> {
         let seen = self.statuses.get(id, self.clock.now()).await;
         self.meter.read(seen.is_ok());
         Ok(seen?.filter(|seen| sight.has(&seen.record)))
@@ -122,13 +122,13 @@ impl Board {
     /// Part of the list of what belongs to `owner`.
     ///
     /// # Errors
-    /// [`StatusLost`].
+    /// [`StoreLost`].
     pub(crate) async fn list(
         &self,
         owner: &str,
         after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Page, StatusLost> {
+    ) -> Result<Page, StoreLost> {
         let page = self.statuses.list(owner, after, limit, self.clock.now()).await;
         self.meter.read(page.is_ok());
         page

@@ -42,6 +42,8 @@ pub mod fleet;
 
 pub mod verified;
 
+pub mod lost;
+
 pub mod limit;
 
 pub mod celery;

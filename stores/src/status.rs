@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Status;
+use kernel::lost::StoreLost;
 use kernel::status::Cursor;
 use kernel::status::NotTaken;
 use kernel::status::Page;
@@ -13,7 +14,6 @@ use kernel::status::Record;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::status::Since;
-use kernel::status::StatusLost;
 use kernel::status::StatusStore;
 use kernel::status::Taken;
 use kernel::time::Timestamp;
@@ -192,8 +192,8 @@ impl Statuses {
     /// What is known of a resource; `None`: nothing.
     ///
     /// # Errors
-    /// [`StatusLost`]: the store is away, and nothing is known here either.
-    pub async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Seen>, StatusLost> {
+    /// [`StoreLost`]: the store is away, and nothing is known here either.
+    pub async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Seen>, StoreLost> {
         let seen = |record| Seen { record, is_degraded: false };
         match &self.store {
             Store::Here(store) => Ok(store.get_now(id, now).map(seen)),
@@ -204,14 +204,14 @@ impl Statuses {
     /// As [`StatusStore::list`].
     ///
     /// # Errors
-    /// [`StatusLost`].
+    /// [`StoreLost`].
     pub async fn list(
         &self,
         owner: &str,
         after: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Page, StatusLost> {
+    ) -> Result<Page, StoreLost> {
         match &self.store {
             Store::Here(store) => store.list(owner, after, limit, now).await,
             Store::Shared(shared) => shared.store.list(owner, after, limit, now).await,
@@ -221,13 +221,13 @@ impl Statuses {
     /// As [`StatusStore::since`].
     ///
     /// # Errors
-    /// [`StatusLost`].
+    /// [`StoreLost`].
     pub async fn since(
         &self,
         id: &ResourceId,
         version: u64,
         now: Timestamp,
-    ) -> Result<Since, StatusLost> {
+    ) -> Result<Since, StoreLost> {
         match &self.store {
             Store::Here(store) => store.since(id, version, now).await,
             Store::Shared(shared) => shared.store.since(id, version, now).await,
@@ -262,7 +262,7 @@ impl Shared {
         id: &ResourceId,
         plan: &Plan,
         now: Timestamp,
-    ) -> Result<Option<Seen>, StatusLost> {
+    ) -> Result<Option<Seen>, StoreLost> {
         let (known, is_lost) = match self.store.get(id, now).await {
             Ok(known) => (known, None),
             Err(lost) if lost.concerns_all() => (self.last_known.of(id), Some(lost)),

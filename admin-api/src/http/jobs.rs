@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use http::HeaderMap;
 use http::StatusCode;
+use kernel::lost::StoreLost;
 use kernel::problem::FieldFault;
 use kernel::status::COUNT_MAX;
 use kernel::status::Cursor;
@@ -20,7 +21,6 @@ use kernel::status::NotTaken;
 use kernel::status::OWNER_BYTES_MAX;
 use kernel::status::Plan;
 use kernel::status::ResourceId;
-use kernel::status::StatusLost;
 use kernel::status::Update;
 use kernel::time::Timestamp;
 use stores::status::Reported;
@@ -176,7 +176,7 @@ pub(super) fn resource(id: &str) -> Result<ResourceId, Refusal> {
 }
 
 /// The store's silence, to a client.
-pub(super) fn lost(error: StatusLost) -> Refusal {
+pub(super) fn lost(error: StoreLost) -> Refusal {
     Refusal::StatusAway(match std::error::Error::source(&error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernel::keys::KeyError;
-use kernel::limit::StoreLost;
+use kernel::lost::StoreLost;
 use kernel::secret::Secret;
 use kernel::tier::Tier;
 use stores::memory::MemoryQuotas;

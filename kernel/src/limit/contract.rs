@@ -1,12 +1,11 @@
 //! What a store of counters promises: the trait, what goes in, what comes out.
 
-use std::error::Error;
 use std::future::Future;
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use crate::limit::QUOTAS_MAX;
 use crate::limit::Quota;
+use crate::lost::StoreLost;
 use crate::time::Timestamp;
 
 /// What kind of thing is counted; equal ids of different kinds are different subjects.
@@ -113,26 +112,6 @@ impl Outcome {
             .map(|w| w.retry_ms)
             .try_fold(0, |longest: u64, retry| retry.map(|retry| longest.max(retry)))
     }
-}
-
-/// The store gave no answer; what then is the route's choice, not the store's.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreLost {
-    /// It did not answer within the time allowed for one call.
-    #[error("the limit store did not answer within {} ms", .0.as_millis())]
-    Late(Duration),
-    /// It has failed lately, and is given a rest.
-    #[error("the limit store has failed lately and is not asked for the moment")]
-    Resting,
-    /// It cannot be reached.
-    #[error("the limit store cannot be reached")]
-    Unreachable(#[source] Box<dyn Error + Send + Sync>),
-    /// It answers, and does not count: it is full, or may not be written to.
-    #[error("the limit store refuses to work")]
-    Refused(#[source] Box<dyn Error + Send + Sync>),
-    /// It answered, but not what was asked.
-    #[error("the limit store gave an answer that makes no sense")]
-    Answer(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Counters of requests, by subject.

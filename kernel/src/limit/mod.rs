@@ -13,7 +13,6 @@ pub mod conformance;
 
 pub use contract::Outcome;
 pub use contract::QuotaStore;
-pub use contract::StoreLost;
 pub use contract::Subject;
 pub use contract::SubjectKind;
 pub use contract::WindowState;

@@ -1,6 +1,5 @@
 //! What a store of records promises.
 
-use std::error::Error;
 use std::time::Duration;
 
 use super::id::ResourceId;
@@ -10,6 +9,7 @@ use super::record::OtherOwner;
 use super::record::Owner;
 use super::record::Record;
 use super::record::Update;
+use crate::lost::StoreLost;
 use crate::time::Timestamp;
 
 /// How many changes of a resource are kept for whoever was away for a while.
@@ -73,37 +73,7 @@ pub enum NotTaken {
     OtherOwner(#[from] OtherOwner),
     /// Nobody knows whether it was.
     #[error(transparent)]
-    Lost(#[from] StatusLost),
-}
-
-/// The store gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum StatusLost {
-    /// It did not answer within the time allowed for one call.
-    #[error("the store of job status did not answer within {} ms", .0.as_millis())]
-    Late(Duration),
-    /// It has failed lately, and is given a rest.
-    #[error("the store of job status has failed lately and is not asked for the moment")]
-    Resting,
-    /// It cannot be reached.
-    #[error("the store of job status cannot be reached")]
-    Unreachable(#[source] Box<dyn Error + Send + Sync>),
-    /// It answers, and keeps nothing: it is full, or may not be written to.
-    #[error("the store of job status refuses to work")]
-    Refused(#[source] Box<dyn Error + Send + Sync>),
-    /// It answered, but not what was asked: what it holds is somebody else's.
-    #[error("the store of job status gave an answer that makes no sense")]
-    Answer(#[source] Box<dyn Error + Send + Sync>),
-}
-
-impl StatusLost {
-    /// Whether the next call would fare no better, whatever it asks.
-    pub fn concerns_all(&self) -> bool {
-        match self {
-            Self::Late(_) | Self::Resting | Self::Unreachable(_) | Self::Refused(_) => true,
-            Self::Answer(_) => false,
-        }
-    }
+    Lost(#[from] StoreLost),
 }
 
 /// Records of resources.
@@ -132,33 +102,33 @@ pub trait StatusStore: Send + Sync {
     /// What is known of a resource; `None`: nothing.
     ///
     /// # Errors
-    /// [`StatusLost`].
+    /// [`StoreLost`].
     fn get(
         &self,
         id: &ResourceId,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Option<Record>, StatusLost>> + Send;
+    ) -> impl Future<Output = Result<Option<Record>, StoreLost>> + Send;
 
     /// At most `limit` records of `owner`, from `after` on.
     ///
     /// # Errors
-    /// [`StatusLost`].
+    /// [`StoreLost`].
     fn list(
         &self,
         owner: &str,
         after: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Page, StatusLost>> + Send;
+    ) -> impl Future<Output = Result<Page, StoreLost>> + Send;
 
     /// What happened to a resource after it had that version.
     ///
     /// # Errors
-    /// [`StatusLost`].
+    /// [`StoreLost`].
     fn since(
         &self,
         id: &ResourceId,
         version: u64,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Since, StatusLost>> + Send;
+    ) -> impl Future<Output = Result<Since, StoreLost>> + Send;
 }

@@ -19,7 +19,6 @@ pub use contract::NotTaken;
 pub use contract::Page;
 pub use contract::Report;
 pub use contract::Since;
-pub use contract::StatusLost;
 pub use contract::StatusStore;
 pub use contract::TTL;
 pub use contract::Taken;

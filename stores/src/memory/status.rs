@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kernel::lost::StoreLost;
 use kernel::status::CHANGES_KEPT_MAX;
 use kernel::status::Change;
 use kernel::status::Cursor;
@@ -23,7 +24,6 @@ use kernel::status::Record;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::status::Since;
-use kernel::status::StatusLost;
 use kernel::status::StatusStore;
 use kernel::status::Taken;
 use kernel::time::Timestamp;
@@ -228,7 +228,7 @@ impl StatusStore for MemoryStatus {
         self.put_now(report, now)
     }
 
-    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StatusLost> {
+    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
         Ok(self.get_now(id, now))
     }
 
@@ -238,7 +238,7 @@ impl StatusStore for MemoryStatus {
         after: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Page, StatusLost> {
+    ) -> Result<Page, StoreLost> {
         Ok(self.list_now(owner, after, limit, now))
     }
 
@@ -247,7 +247,7 @@ impl StatusStore for MemoryStatus {
         id: &ResourceId,
         version: u64,
         now: Timestamp,
-    ) -> Result<Since, StatusLost> {
+    ) -> Result<Since, StoreLost> {
         Ok(self.since_now(id, version, now))
     }
 }

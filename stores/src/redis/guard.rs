@@ -1,5 +1,7 @@
 //! Asks Redis for one purpose, and leaves it alone while it fails.
 
+use kernel::lost::StoreLost;
+
 use crate::redis::breaker::Breaker;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
@@ -24,6 +26,18 @@ pub enum Unanswered {
     /// It gave none.
     #[error(transparent)]
     Lost(#[from] Lost),
+}
+
+impl From<Unanswered> for StoreLost {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Resting => Self::Resting,
+            Unanswered::Lost(Lost::Late(budget)) => Self::Late(budget),
+            Unanswered::Lost(lost @ Lost::Unreachable(_)) => Self::Unreachable(lost.into()),
+            Unanswered::Lost(lost @ Lost::Refused(_)) => Self::Refused(lost.into()),
+            Unanswered::Lost(lost @ Lost::Answer(_)) => Self::Answer(lost.into()),
+        }
+    }
 }
 
 impl Guard {

@@ -13,10 +13,10 @@ use kernel::limit::Outcome;
 use kernel::limit::QUOTAS_MAX;
 use kernel::limit::Quota;
 use kernel::limit::QuotaStore;
-use kernel::limit::StoreLost;
 use kernel::limit::Subject;
 use kernel::limit::SubjectKind;
 use kernel::limit::WindowState;
+use kernel::lost::StoreLost;
 use kernel::time::Timestamp;
 
 use crate::digest::Digest;
@@ -27,7 +27,6 @@ use crate::redis::connection::Script;
 use crate::redis::gateways::GatewayName;
 use crate::redis::gateways::Gateways;
 use crate::redis::guard::Guard;
-use crate::redis::guard::Unanswered;
 use crate::redis::key;
 
 /// What counts. Its head says what it is given, and what it answers.
@@ -302,18 +301,6 @@ impl QuotaStore for RedisQuotas {
     ) -> Result<Outcome, StoreLost> {
         let call = Call { operation: Operation::Peek, units: 1, lease: None };
         self.run(call, &self.name_of(&subject), quotas, now).await.map(|lease| lease.outcome)
-    }
-}
-
-impl From<Unanswered> for StoreLost {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::Resting => Self::Resting,
-            Unanswered::Lost(Lost::Late(budget)) => Self::Late(budget),
-            Unanswered::Lost(lost @ Lost::Unreachable(_)) => Self::Unreachable(lost.into()),
-            Unanswered::Lost(lost @ Lost::Refused(_)) => Self::Refused(lost.into()),
-            Unanswered::Lost(lost @ Lost::Answer(_)) => Self::Answer(lost.into()),
-        }
     }
 }
 

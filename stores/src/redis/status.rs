@@ -16,6 +16,7 @@ use std::time::Duration;
 use config::Status;
 use fred::types::Value;
 use futures_util::future::join_all;
+use kernel::lost::StoreLost;
 use kernel::status::CHANGES_KEPT_MAX;
 use kernel::status::Change;
 use kernel::status::Cursor;
@@ -28,7 +29,6 @@ use kernel::status::Record;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::status::Since;
-use kernel::status::StatusLost;
 use kernel::status::StatusStore;
 use kernel::status::Taken;
 use kernel::time::Timestamp;
@@ -37,7 +37,6 @@ use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 use crate::redis::connection::Script;
 use crate::redis::guard::Guard;
-use crate::redis::guard::Unanswered;
 use crate::redis::key::encode;
 use crate::redis::quotas::Clock;
 use crate::redis::status::stored::NotStored;
@@ -173,7 +172,7 @@ impl RedisStatus {
         }
     }
 
-    async fn read(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StatusLost> {
+    async fn read(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
         let keys = Keys::of(&self.namespace, id);
         let words = vec![Value::from(keys.record.as_str()), Value::from(keys.state.as_str())];
         let asked = self.guard.connection().ask::<Vec<Value>>("MGET", &keys.record, words);
@@ -191,7 +190,7 @@ impl RedisStatus {
         after: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Vec<(ResourceId, Timestamp)>, StatusLost> {
+    ) -> Result<Vec<(ResourceId, Timestamp)>, StoreLost> {
         let key = self.list_key(owner);
         let arguments = vec![
             Value::from(self.now_ms(now)),
@@ -220,7 +219,7 @@ impl RedisStatus {
     }
 
     /// The changes after `version` that are kept, oldest first.
-    async fn changes(&self, id: &ResourceId, version: u64) -> Result<Vec<Change>, StatusLost> {
+    async fn changes(&self, id: &ResourceId, version: u64) -> Result<Vec<Change>, StoreLost> {
         let keys = Keys::of(&self.namespace, id);
         let words = vec![
             Value::from(keys.changes.as_str()),
@@ -241,23 +240,23 @@ impl RedisStatus {
 
 impl StatusStore for RedisStatus {
     async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
-        let answer = self.guard.ask(self.take(report, now)).await.map_err(StatusLost::from)?;
+        let answer = self.guard.ask(self.take(report, now)).await.map_err(StoreLost::from)?;
         let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
         let effect = match answer.next().as_deref() {
             Some(b"applied") => Effect::Applied,
             Some(b"known") => Effect::Known,
             Some(b"outdated") => Effect::Outdated,
             Some(b"other_owner") => return Err(OtherOwner.into()),
-            _ => return Err(StatusLost::Answer(NotStored::Name.into()).into()),
+            _ => return Err(StoreLost::Answer(NotStored::Name.into()).into()),
         };
         let (record, state) = (answer.next().unwrap_or_default(), answer.next());
         let record = stored::record(&report.id, &record, state.as_deref(), &self.plan);
-        let record = record.map_err(StatusLost::from)?;
+        let record = record.map_err(StoreLost::from)?;
         self.put_into_list(&record).await;
         Ok(Taken { record, effect })
     }
 
-    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StatusLost> {
+    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
         self.read(id, now).await
     }
 
@@ -267,7 +266,7 @@ impl StatusStore for RedisStatus {
         after: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Page, StatusLost> {
+    ) -> Result<Page, StoreLost> {
         let mut names = self.names(owner, after, limit.saturating_add(1), now).await?;
         let is_last = names.len() <= limit;
         names.truncate(limit);
@@ -292,7 +291,7 @@ impl StatusStore for RedisStatus {
         id: &ResourceId,
         version: u64,
         now: Timestamp,
-    ) -> Result<Since, StatusLost> {
+    ) -> Result<Since, StoreLost> {
         if version == 0 {
             return Ok(Since::Missed);
         }
@@ -318,19 +317,7 @@ impl Keys {
     }
 }
 
-impl From<Unanswered> for StatusLost {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::Resting => Self::Resting,
-            Unanswered::Lost(Lost::Late(budget)) => Self::Late(budget),
-            Unanswered::Lost(lost @ Lost::Unreachable(_)) => Self::Unreachable(lost.into()),
-            Unanswered::Lost(lost @ Lost::Refused(_)) => Self::Refused(lost.into()),
-            Unanswered::Lost(lost @ Lost::Answer(_)) => Self::Answer(lost.into()),
-        }
-    }
-}
-
-impl From<NotStored> for StatusLost {
+impl From<NotStored> for StoreLost {
     fn from(error: NotStored) -> Self {
         Self::Answer(error.into())
     }

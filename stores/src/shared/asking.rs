@@ -7,9 +7,9 @@ use std::time::Duration;
 use kernel::limit::Outcome;
 use kernel::limit::Quota;
 use kernel::limit::QuotaStore;
-use kernel::limit::StoreLost;
 use kernel::limit::Subject;
 use kernel::limit::SubjectKind;
+use kernel::lost::StoreLost;
 use kernel::time::Timestamp;
 
 use super::SharedQuotas;

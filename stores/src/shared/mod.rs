@@ -41,9 +41,9 @@ use kernel::limit::Outcome;
 use kernel::limit::QUOTAS_MAX;
 use kernel::limit::Quota;
 use kernel::limit::QuotaStore;
-use kernel::limit::StoreLost;
 use kernel::limit::Subject;
 use kernel::limit::WindowState;
+use kernel::lost::StoreLost;
 use kernel::time::Timestamp;
 use tokio::sync::Notify;
 

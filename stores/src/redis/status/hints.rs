@@ -11,9 +11,9 @@ use fred::interfaces::ClientLike;
 use fred::interfaces::EventInterface;
 use fred::interfaces::PubsubInterface;
 use fred::types::Message;
+use kernel::lost::StoreLost;
 use kernel::status::ResourceId;
 use kernel::status::Since;
-use kernel::status::StatusLost;
 use kernel::status::StatusStore;
 use kernel::time::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
@@ -120,7 +120,7 @@ async fn look_at(
     id: &ResourceId,
     version: u64,
     now: Timestamp,
-) -> Result<(), StatusLost> {
+) -> Result<(), StoreLost> {
     match store.since(id, version, now).await? {
         Since::Changes(changes) => {
             for change in changes {

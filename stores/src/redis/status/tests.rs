@@ -53,7 +53,7 @@ impl StatusStore for Place {
         self.status.put(report, now).await
     }
 
-    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StatusLost> {
+    async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
         self.status.get(id, now).await
     }
 
@@ -63,7 +63,7 @@ impl StatusStore for Place {
         after: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Page, StatusLost> {
+    ) -> Result<Page, StoreLost> {
         self.status.list(owner, after, limit, now).await
     }
 
@@ -72,7 +72,7 @@ impl StatusStore for Place {
         id: &ResourceId,
         version: u64,
         now: Timestamp,
-    ) -> Result<Since, StatusLost> {
+    ) -> Result<Since, StoreLost> {
         self.status.since(id, version, now).await
     }
 }
@@ -185,10 +185,10 @@ async fn a_key_that_is_somebody_elses_is_an_error_for_one_resource_and_no_outage
             let Report { update, owner, .. } = report(0, "graph", "pending");
             let report = Report { id: id.clone(), update, owner };
             let lost = place.put(&report, NOW).await;
-            assert!(matches!(lost, Err(NotTaken::Lost(StatusLost::Answer(_)))), "{lost:?}");
+            assert!(matches!(lost, Err(NotTaken::Lost(StoreLost::Answer(_)))), "{lost:?}");
             if id == ResourceId::Number(2) {
                 let lost = place.get(&id, NOW).await;
-                assert!(matches!(lost, Err(StatusLost::Answer(_))), "{lost:?}");
+                assert!(matches!(lost, Err(StoreLost::Answer(_))), "{lost:?}");
             }
         }
     }

@@ -252,15 +252,8 @@ mod tests {
         fn changes(&mut self) -> Arc<Change> {
             let plan = Plan::default();
             self.said += 1;
-            let update = Update {
-                stage: "graph".into(),
-                status: plan.status("processing").unwrap(),
-                attempt: None,
-                completed: Some(self.said),
-                total: None,
-                message: None,
-                error_message: None,
-            };
+            let processing = plan.status("processing").unwrap();
+            let update = Update { completed: Some(self.said), ..Update::new("graph", processing) };
             let owner = Owner { id: "ada".into(), is_named: true };
             let now = Timestamp::from_millis(1000);
             Arc::new(self.record.take(&update, &owner, &plan, now).unwrap().1.unwrap())

@@ -21,7 +21,6 @@ use embedding::EmbeddingService;
 use stores::redis::broker::Broker;
 use stores::redis::broker::Ear;
 use stores::redis::connection::Connection;
-use tokio::runtime;
 use tokio::sync::watch;
 use worker::Host;
 use worker::embed::Embed;
@@ -34,40 +33,21 @@ use worker::terms::Terms;
 use super::house;
 use super::house::redis::tls_trusting;
 use super::house::signals::Signals;
+use super::house::stage;
 use crate::arguments::Place;
-use crate::log;
-use crate::settings;
 
 /// How long one call to the broker or the result back end may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How many threads take messages and write results; tasks have threads of their own.
-const CONTROL_THREADS: usize = 2;
 
 /// Works until a signal, and ends in order.
 ///
 /// # Errors
 /// One clear text for what keeps it from starting.
 pub(crate) fn worker(place: &Place) -> anyhow::Result<ExitCode> {
-    let config = match settings::load(place) {
-        Ok(config) => config,
-        Err(faults) => {
-            // As `check` shows them.
-            eprintln!("{faults}");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    log::start();
-    let control = runtime::Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
-        .thread_name("control")
-        .enable_all()
-        .build()
-        .context("the system gives no more threads")?;
-    control.block_on(work(&config))
+    stage::play_without_a_place(place, work)
 }
 
-async fn work(config: &Config) -> anyhow::Result<ExitCode> {
+async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let celery = config.celery.as_ref();
     let celery =
         celery.context("`doorward worker` needs the section `[celery]`, with `broker_url`")?;
@@ -75,7 +55,7 @@ async fn work(config: &Config) -> anyhow::Result<ExitCode> {
     let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
     let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
     let model: Arc<dyn Embed> = Arc::new(Model(load_model(&config.worker).await?));
-    let stages = progress::stages(config)?;
+    let stages = progress::stages(&config)?;
     let registry = Registry::default()
         .with(&config.worker.noop_task, Arc::new(Noop))
         .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, stages)));

@@ -18,6 +18,7 @@ use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
 
+use crate::scene::FLEET_TOKEN;
 use crate::scene::PASSWORD;
 use crate::scene::Scene;
 use crate::scene::assert_problem;
@@ -353,7 +354,7 @@ fn halves_that_run_apart_do_as_well() {
         let fleet = format!("[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n{fleet}\n[auth]\n");
         let text = config(&server.url(), BESIDE, "").replace("[auth]\n", &fleet);
         let text = text.replace("UPSTREAM", &upstream.url());
-        Doorward::builder().config(text).env("FLEET_TOKEN", "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E")
+        Doorward::builder().config(text).env("FLEET_TOKEN", FLEET_TOKEN)
     };
     let mut admin = half("listen = \"127.0.0.1:0\"").admin().start();
     let at = format!("admin_url = \"http://{}\"", admin.public());

@@ -19,16 +19,16 @@ use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
 
+use crate::scene::FLEET_TOKEN;
 use crate::scene::PASSWORD;
-use crate::scene::USUAL;
+use crate::scene::apart_admin;
 use crate::scene::assert_fault;
 use crate::scene::assert_problem;
 use crate::scene::assert_revoked;
+use crate::scene::half;
 use crate::scene::token;
 
 /// What the halves know each other by.
-const TOKEN: &str = "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E";
-
 /// The key under which secrets in a shared database are sealed.
 const SEAL: &str = "hV6-qT8nKz2WyMb4LdXs7GjRc3FpEa9U";
 
@@ -102,15 +102,12 @@ fn admin(authority: &Authority, database: Option<&PostgresDatabase>, more: &str)
     let database = database
         .map_or_else(String::new, |database| format!("[database]\nurl = \"{}\"", database.url()));
     let identity = authority.certifies(&["127.0.0.1"]);
-    let config = format!(
-        "environment = \"dev\"\n{database}\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n\
-         listen = \"127.0.0.1:0\"\ncertificate = {{ env = \"CERTIFICATE\" }}\n\
-         private_key = {{ env = \"KEY\" }}\n{more}\n{USUAL}"
+    let fleet = format!(
+        "listen = \"127.0.0.1:0\"\ncertificate = {{ env = \"CERTIFICATE\" }}\n\
+         private_key = {{ env = \"KEY\" }}\n{database}\n{more}"
     );
-    Doorward::builder()
+    half(&fleet, "http://127.0.0.1:1")
         .admin()
-        .config(config.replace("UPSTREAM", "http://127.0.0.1:1"))
-        .env("FLEET_TOKEN", TOKEN)
         .env("SEAL", SEAL)
         .env("CERTIFICATE", &identity.certificate)
         .env("KEY", &identity.key)
@@ -123,12 +120,8 @@ fn gateway(admin: &Doorward, authority: &Authority, upstream: &Upstream, more: &
 
 fn gateway_of(admin: &str, authority: &Authority, upstream: &Upstream, more: &str) -> Builder {
     let ca = authority.root().display().to_string();
-    let config = format!(
-        "environment = \"dev\"\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n\
-         admin_url = \"{admin}\"\nca = {{ file = \"{ca}\" }}\n{more}\n{USUAL}"
-    );
-    let config = config.replace("UPSTREAM", &upstream.url());
-    Doorward::builder().gateway().config(config).env("FLEET_TOKEN", TOKEN)
+    let fleet = format!("admin_url = \"{admin}\"\nca = {{ file = \"{ca}\" }}\n{more}");
+    half(&fleet, &upstream.url()).gateway()
 }
 
 fn call(gateway: &Doorward, access: &str) -> Answer {
@@ -219,7 +212,7 @@ fn the_admin_api_knows_a_clients_address_from_the_gateway_alone() {
     fleet.admin.create_user("ann", "free", PASSWORD);
     let login = Request::post("/auth/login")
         .header("X-Doorward-Client", "203.0.113.9")
-        .header("X-Doorward-Fleet-Token", TOKEN)
+        .header("X-Doorward-Fleet-Token", FLEET_TOKEN)
         .form(&[("username", "ann"), ("password", PASSWORD)]);
     let from = [127, 0, 0, 2].into();
     let ann = Tokens::of(&Connection::open_from(from, gateway.public()).ask(&login));
@@ -234,11 +227,11 @@ fn no_back_end_sees_the_fleets_token_or_a_clients_copy_of_it() {
     let [gateway] = &fleet.gateways[..] else { panic!("one gateway") };
     let request = Request::get("/api/x").bearer(&token());
     for name in ["X-Doorward-Fleet-Token", "x_doorward_fleet_token", "X-Doorward-Client"] {
-        let answer = gateway.ask(&request.clone().header(name, TOKEN));
+        let answer = gateway.ask(&request.clone().header(name, FLEET_TOKEN));
         assert_eq!(answer.status, 200, "{answer}");
     }
     for head in fleet.upstream.seen().heads {
-        assert!(!head.contains(TOKEN) && !head.to_lowercase().contains("doorward"), "{head}");
+        assert!(!head.contains(FLEET_TOKEN) && !head.to_lowercase().contains("doorward"), "{head}");
     }
 }
 
@@ -250,7 +243,7 @@ fn nobody_comes_through_a_gateway_to_what_the_halves_say_to_each_other() {
     // After the usual routes: a section may not come twice, a route may.
     let config = format!("{}\n{everything}", fleet.one_more().config_text());
     let gateway = fleet.one_more().config(config).start();
-    let shown = |path: &str| Request::get(path).header("X-Doorward-Fleet-Token", TOKEN);
+    let shown = |path: &str| Request::get(path).header("X-Doorward-Fleet-Token", FLEET_TOKEN);
     for path in ["/.doorward", "/.doorward/keys", "/.doorward/revocations/position"] {
         assert_eq!(gateway.ask(&shown(path)).status, 401, "{path}");
         let known = gateway.ask(&shown(path).bearer(&token()));
@@ -266,12 +259,7 @@ fn nobody_comes_through_a_gateway_to_what_the_halves_say_to_each_other() {
 
 /// An admin API on loopback, in the clear, and asked without a gateway.
 fn in_the_clear() -> Doorward {
-    let config = format!(
-        "environment = \"dev\"\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n\
-         listen = \"127.0.0.1:0\"\n{USUAL}"
-    );
-    let config = config.replace("UPSTREAM", "http://127.0.0.1:1");
-    Doorward::builder().admin().config(config).env("FLEET_TOKEN", TOKEN).start()
+    apart_admin("").start()
 }
 
 #[test]
@@ -289,9 +277,11 @@ fn whoever_does_not_show_the_token_is_told_nothing_but_that() {
         "/.doorward/revocations?after=0&now_ms=0",
         "/.doorward/keys",
     ];
-    let wrong = format!("{}x", &TOKEN[1..]);
+    let wrong = format!("{}x", &FLEET_TOKEN[1..]);
     for path in paths {
-        for shown in [&[][..], &[wrong.as_str()], &[&TOKEN[1..]], &[""], &[TOKEN, TOKEN]] {
+        for shown in
+            [&[][..], &[wrong.as_str()], &[&FLEET_TOKEN[1..]], &[""], &[FLEET_TOKEN, FLEET_TOKEN]]
+        {
             for method in ["GET", "POST", "OPTIONS"] {
                 let request = Request::new(method, path)
                     .header("X-Doorward-Client", "203.0.113.9")
@@ -306,12 +296,12 @@ fn whoever_does_not_show_the_token_is_told_nothing_but_that() {
         }
     }
     assert!(!admin.log().contains("203.0.113.9"), "{}", admin.log());
-    let shown = |path: &str| Request::get(path).header("X-Doorward-Fleet-Token", TOKEN);
+    let shown = |path: &str| Request::get(path).header("X-Doorward-Fleet-Token", FLEET_TOKEN);
     assert_eq!(admin.ask(&shown(position)).json()["seq"], 0);
     assert_eq!(admin.ask(&shown("/monitoring/health")).status, 200);
     assert_eq!(admin.ask(&shown("/nowhere")).status, 404);
     // Nor is management to be had there, with the token either.
-    let root = Request::post("/auth/login").header("X-Doorward-Fleet-Token", TOKEN);
+    let root = Request::post("/auth/login").header("X-Doorward-Fleet-Token", FLEET_TOKEN);
     let root = root.form(&[("username", "admin"), ("password", ADMIN_PASSWORD)]);
     let root = Tokens::of(&admin.ask(&root));
     assert_eq!(admin.ask(&shown("/auth/users").bearer(&root.access)).status, 404);
@@ -324,7 +314,7 @@ fn the_position_is_told_at_once_where_the_log_is_elsewhere_and_else_after_the_wa
     let admin = in_the_clear();
     let ask = |query: &str| {
         let path = format!("/.doorward/revocations/position?{query}");
-        admin.ask(&Request::get(&path).header("X-Doorward-Fleet-Token", TOKEN))
+        admin.ask(&Request::get(&path).header("X-Doorward-Fleet-Token", FLEET_TOKEN))
     };
     let here = ask("").json();
     let at = format!("{}:{}", here["log_id"].as_str().unwrap(), here["seq"]);
@@ -366,7 +356,8 @@ fn a_client_that_speaks_no_tls_is_given_no_answer() {
 #[test]
 fn a_gateway_with_another_token_lets_nobody_in_and_says_why() {
     let fleet = Fleet::on_sqlite(More::default());
-    let gateway = fleet.one_more().env("FLEET_TOKEN", &TOKEN.replace('t', "T")).start_unready();
+    let gateway =
+        fleet.one_more().env("FLEET_TOKEN", &FLEET_TOKEN.replace('t', "T")).start_unready();
     gateway.wait_for_log("is `fleet.token` the same there and here?");
     assert_unready(&gateway);
     // It is not the client who is not known.
@@ -606,7 +597,7 @@ fn each_half_says_which_key_it_lacks() {
         ("gateway", text(listen), "needs `fleet.admin_url`: where `doorward admin` is"),
         ("admin", text(url), "needs `fleet.listen`: the address for gateways"),
     ] {
-        let builder = Doorward::builder().config(config).env("FLEET_TOKEN", TOKEN);
+        let builder = Doorward::builder().config(config).env("FLEET_TOKEN", FLEET_TOKEN);
         let output = builder.cli(&[command]);
         assert_eq!(output.status.code(), Some(1));
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -633,7 +624,7 @@ fn check_finds_what_neither_half_could_start_with() {
         (redis, nonsense, "`redis.ca`: it holds no certificate in PEM form that can be read"),
     ] {
         let config = format!("[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n{keys}\n");
-        let builder = Doorward::builder().config(config).env("FLEET_TOKEN", TOKEN);
+        let builder = Doorward::builder().config(config).env("FLEET_TOKEN", FLEET_TOKEN);
         let builder = builder.env("CERTIFICATE", certificate).env("KEY", &one.key);
         let output = builder.cli(&["check"]);
         let told = [output.stdout, output.stderr].concat();

@@ -7,7 +7,6 @@ use std::thread;
 
 use serde_json::Value;
 use serde_json::json;
-use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 use test_support::http1::Answer;
 use test_support::http1::Connection;
@@ -20,7 +19,8 @@ use test_support::wait::wait_until;
 
 use crate::scene::PASSWORD;
 use crate::scene::Scene;
-use crate::scene::USUAL;
+use crate::scene::apart_admin;
+use crate::scene::apart_gateway;
 use crate::scene::assert_problem;
 use crate::scene::in_parallel;
 
@@ -408,8 +408,11 @@ fn more_than_may_wait_drops_the_oldest_and_says_so() {
 fn in_a_fleet_that_runs_apart_what_one_admin_api_is_told_is_heard_at_the_others_gateway() {
     let (redis, database) = (RedisServer::start(), PostgresDatabase::new());
     let upstream = Upstream::start();
-    let admins = [0; 2].map(|_| apart_admin(&database, &redis).start());
-    let gateways = [&admins[0], &admins[1]].map(|admin| apart_gateway(admin, &upstream).start());
+    let stores =
+        format!("[database]\nurl = \"{}\"\n[redis]\nurl = \"{}\"", database.url(), redis.url());
+    let admins = [0; 2].map(|_| apart_admin(&stores).start());
+    let gateways =
+        [&admins[0], &admins[1]].map(|admin| apart_gateway(admin, "", &upstream).start());
     for name in ["ann", "service"] {
         admins[0].create_user(name, "admin", PASSWORD);
     }
@@ -437,27 +440,4 @@ fn in_a_fleet_that_runs_apart_what_one_admin_api_is_told_is_heard_at_the_others_
             (version + after, &json!({ "graph": status }))
         );
     }
-}
-
-const FLEET_TOKEN: &str = "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E";
-
-fn apart_admin(database: &PostgresDatabase, redis: &RedisServer) -> Builder {
-    let config = format!(
-        "environment = \"dev\"\n[database]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n\
-         [fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\nlisten = \"127.0.0.1:0\"\n{USUAL}",
-        database.url(),
-        redis.url(),
-    );
-    let config = config.replace("UPSTREAM", "http://127.0.0.1:1");
-    Doorward::builder().admin().config(config).env("FLEET_TOKEN", FLEET_TOKEN)
-}
-
-fn apart_gateway(admin: &Doorward, upstream: &Upstream) -> Builder {
-    let config = format!(
-        "environment = \"dev\"\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n\
-         admin_url = \"http://{}\"\n{USUAL}",
-        admin.public(),
-    );
-    let config = config.replace("UPSTREAM", &upstream.url());
-    Doorward::builder().gateway().config(config).env("FLEET_TOKEN", FLEET_TOKEN)
 }

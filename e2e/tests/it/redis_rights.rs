@@ -12,13 +12,12 @@ use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
 
 use crate::scene::PASSWORD;
-use crate::scene::USUAL;
+use crate::scene::apart_admin;
+use crate::scene::apart_gateway;
 use crate::scene::assert_revoked;
 use crate::tokens::claims_of;
 
 const DOCUMENT: &str = include_str!("../../../docs/fleet.md");
-
-const TOKEN: &str = "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E";
 
 /// Lets `half` in as the document says.
 fn grant(redis: &RedisServer, half: &str) {
@@ -30,13 +29,11 @@ fn grant(redis: &RedisServer, half: &str) {
     assert_eq!(granted.expect("Redis answers"), Reply::text("OK"));
 }
 
-/// A half that is `user` in Redis; `fleet` is what its `[fleet]` says beside the token.
-fn config(redis: &RedisServer, user: &str, fleet: &str, upstream: &Upstream) -> String {
-    let usual = USUAL.replace("UPSTREAM", &upstream.url());
+/// The section of who is `user` in Redis.
+fn section(redis: &RedisServer, user: &str) -> String {
     format!(
-        "environment = \"dev\"\n[redis]\nurl = \"redis://{user}:seven-herons@{}/0\"\n\
-         beside_old_service = true\ncall_timeout = \"1s\"\n\
-         [fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n{fleet}\n{usual}",
+        "[redis]\nurl = \"redis://{user}:seven-herons@{}/0\"\n\
+         beside_old_service = true\ncall_timeout = \"1s\"",
         redis.addr(),
     )
 }
@@ -55,12 +52,8 @@ fn either_half_does_all_that_it_does_in_redis_with_the_rights_that_the_document_
     let (redis, upstream) = (RedisServer::start(), Upstream::start());
     grant(&redis, "admin");
     grant(&redis, "gateway");
-    let admin = config(&redis, "admin", "listen = \"127.0.0.1:0\"", &upstream);
-    let admin = Doorward::builder().admin().config(admin).env("FLEET_TOKEN", TOKEN).start();
-    let url = format!("admin_url = \"http://{}\"", admin.public());
-    let gateway = config(&redis, "gateway", &url, &upstream);
-    let gateway = Doorward::builder().gateway().config(gateway).env("FLEET_TOKEN", TOKEN);
-    let mut gateway = gateway.start();
+    let admin = apart_admin(&section(&redis, "admin")).start();
+    let mut gateway = apart_gateway(&admin, &section(&redis, "gateway"), &upstream).start();
     gateway.wait_for_log("revocations are heard of by Redis");
     admin.create_user("ann", "free", PASSWORD);
 

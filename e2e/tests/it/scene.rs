@@ -63,6 +63,30 @@ upstream = "echo"
 authorization = "original"
 "#;
 
+/// What both halves of a fleet that runs apart know each other by.
+pub(crate) const FLEET_TOKEN: &str = "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E";
+
+/// One half of a fleet that runs apart, with the usual routes to `upstream`; `fleet` is what its `[fleet]`
+/// says beside the token, and whatever sections follow.
+pub(crate) fn half(fleet: &str, upstream: &str) -> Builder {
+    let config = format!(
+        "environment = \"dev\"\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n{fleet}\n{USUAL}"
+    );
+    let config = config.replace("UPSTREAM", upstream);
+    Doorward::builder().config(config).env("FLEET_TOKEN", FLEET_TOKEN)
+}
+
+/// An admin API apart, in the clear, with these `sections`.
+pub(crate) fn apart_admin(sections: &str) -> Builder {
+    half(&format!("listen = \"127.0.0.1:0\"\n{sections}"), "http://127.0.0.1:1").admin()
+}
+
+/// A gateway of such an admin API.
+pub(crate) fn apart_gateway(admin: &Doorward, sections: &str, upstream: &Upstream) -> Builder {
+    let fleet = format!("admin_url = \"http://{}\"\n{sections}", admin.public());
+    half(&fleet, &upstream.url()).gateway()
+}
+
 impl Scene {
     /// The usual routes.
     pub(crate) fn usual() -> Self {

@@ -13,10 +13,9 @@ use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
 
 use crate::scene::PASSWORD;
-use crate::scene::USUAL;
+use crate::scene::apart_admin;
+use crate::scene::apart_gateway;
 use crate::scene::assert_revoked;
-
-const TOKEN: &str = "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E";
 
 const HEARD: &str = "revocations are heard of by Redis";
 
@@ -70,25 +69,16 @@ impl Fleet {
 }
 
 fn admin(database: &PostgresDatabase, redis: &RedisServer) -> Builder {
-    let config = format!(
-        "environment = \"dev\"\n[database]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n\
-         [fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\nlisten = \"127.0.0.1:0\"\n{USUAL}",
+    apart_admin(&format!(
+        "[database]\nurl = \"{}\"\n[redis]\nurl = \"{}\"",
         database.url(),
-        redis.url(),
-    );
-    let config = config.replace("UPSTREAM", "http://127.0.0.1:1");
-    Doorward::builder().admin().config(config).env("FLEET_TOKEN", TOKEN)
+        redis.url()
+    ))
 }
 
 fn gateway(admin: &Doorward, redis: &RedisServer, upstream: &Upstream) -> Builder {
-    let config = format!(
-        "environment = \"dev\"\n[redis]\nurl = \"{}\"\ncall_timeout = \"1s\"\n\
-         [fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\nadmin_url = \"http://{}\"\n{USUAL}",
-        redis.url(),
-        admin.public(),
-    );
-    let config = config.replace("UPSTREAM", &upstream.url());
-    Doorward::builder().gateway().config(config).env("FLEET_TOKEN", TOKEN)
+    let redis = format!("[redis]\nurl = \"{}\"\ncall_timeout = \"1s\"", redis.url());
+    apart_gateway(admin, &redis, upstream)
 }
 
 fn call(gateway: &Doorward, ann: &Tokens) -> test_support::http1::Answer {

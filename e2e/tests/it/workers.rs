@@ -24,6 +24,7 @@ use test_support::wait::wait_until;
 
 use crate::scene::Scene;
 use crate::scene::USUAL;
+use crate::scene::apart_admin;
 
 /// How long it may take until what happens to a worker is seen: it is asked every ten seconds and has
 /// two to answer; a busy machine has time besides.
@@ -359,15 +360,7 @@ fn redis_and_celery_that_are_both_away_are_both_named() {
 #[test]
 fn an_admin_api_that_runs_apart_watches_workers_as_well() {
     let (_server, url) = broker();
-    let config = format!(
-        "environment = \"dev\"\n[fleet]\ntoken = {{ env = \"FLEET_TOKEN\" }}\n\
-         listen = \"127.0.0.1:0\"\n[celery]\nbroker_url = \"{url}\"\n{USUAL}"
-    );
-    let admin = Doorward::builder()
-        .admin()
-        .config(config.replace("UPSTREAM", "http://127.0.0.1:1"))
-        .env("FLEET_TOKEN", "tG7-mW3kLx9QvBn5RsYc2HfJd8ZpUa4E")
-        .start();
+    let admin = apart_admin(&format!("[celery]\nbroker_url = \"{url}\"")).start();
     let _worker = CelerySetup::at(&url).start("w1@here");
     let access = admin.mint("admin", &[]);
     let operator = Operator { doorward: &admin, access };

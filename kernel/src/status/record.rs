@@ -133,6 +133,19 @@ pub enum Effect {
 pub struct OtherOwner;
 
 impl Update {
+    /// That `stage` stands so, and nothing else.
+    pub fn new(stage: impl Into<Arc<str>>, status: Status) -> Self {
+        Self {
+            stage: stage.into(),
+            status,
+            attempt: None,
+            completed: None,
+            total: None,
+            message: None,
+            error_message: None,
+        }
+    }
+
     /// What it does to a stage that stands so.
     ///
     /// An older attempt changes nothing, and a later one everything. Of one attempt the later status
@@ -286,15 +299,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
     fn update(stage: &str, status: &str, attempt: Option<u32>) -> Update {
-        Update {
-            stage: stage.into(),
-            status: Plan::default().status(status).unwrap(),
-            attempt,
-            completed: None,
-            total: None,
-            message: None,
-            error_message: None,
-        }
+        Update { attempt, ..Update::new(stage, Plan::default().status(status).unwrap()) }
     }
 
     fn named(id: &str) -> Owner {

@@ -269,15 +269,8 @@ mod tests {
     kernel::status_conformance!(store(100_000));
 
     fn report(id: u64) -> Report {
-        let update = Update {
-            stage: "graph".into(),
-            status: Plan::default().status("pending").unwrap(),
-            attempt: None,
-            completed: None,
-            total: None,
-            message: None,
-            error_message: None,
-        };
+        let status = Plan::default().status("pending").unwrap();
+        let update = Update::new("graph", status);
         let owner = Owner { id: "ada".into(), is_named: true };
         Report { id: ResourceId::Number(id), update, owner }
     }

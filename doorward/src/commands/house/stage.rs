@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use config::Config;
 use tokio::runtime;
+use tokio::runtime::Runtime;
 
 use crate::arguments::Place;
 use crate::data_dir::DataDir;
@@ -27,28 +28,45 @@ pub(crate) fn play<S>(
 where
     S: Future<Output = anyhow::Result<ExitCode>>,
 {
-    let mut config = match settings::load(place) {
-        Ok(config) => config,
-        Err(faults) => {
-            // As `check` shows them.
-            eprintln!("{faults}");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let Some(mut config) = read(place) else { return Ok(ExitCode::FAILURE) };
     prepare(&mut config)?;
     log::start();
     let data_dir = DataDir::open(&config.data_dir)?;
     config.move_data_dir(&data_dir.join(""));
     let tenancy = data_dir.move_in()?;
+    let served = control()?.block_on(serve(config, data_dir));
+    drop(tenancy);
+    served
+}
+
+/// The same for what keeps nothing on disk.
+///
+/// # Errors
+/// As [`play`].
+pub(crate) fn play_without_a_place<S>(
+    place: &Place,
+    serve: impl FnOnce(Config) -> S,
+) -> anyhow::Result<ExitCode>
+where
+    S: Future<Output = anyhow::Result<ExitCode>>,
+{
+    let Some(config) = read(place) else { return Ok(ExitCode::FAILURE) };
+    log::start();
+    control()?.block_on(serve(config))
+}
+
+/// The configuration, or its faults to whoever looks on, as `check` shows them.
+fn read(place: &Place) -> Option<Config> {
+    settings::load(place).inspect_err(|faults| eprintln!("{faults}")).ok()
+}
+
+fn control() -> anyhow::Result<Runtime> {
     let control = runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
-        .build()
-        .context("the system gives no more threads")?;
-    let served = control.block_on(serve(config, data_dir));
-    drop(tenancy);
-    served
+        .build();
+    control.context("the system gives no more threads")
 }
 
 /// Says what is better said than found out.

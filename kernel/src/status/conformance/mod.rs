@@ -208,16 +208,8 @@ impl<'a, S: StatusStore> Told<'a, S> {
 
 /// A report that says nothing but that.
 fn said(stage: &str, status: &str) -> Update {
-    let plan = Plan::default();
-    Update {
-        stage: stage.into(),
-        status: plan.status(status).expect("the suite's statuses are known"),
-        attempt: None,
-        completed: None,
-        total: None,
-        message: None,
-        error_message: None,
-    }
+    let status = Plan::default().status(status).expect("the suite's statuses are known");
+    Update::new(stage, status)
 }
 
 fn named(id: &str) -> Owner {

@@ -152,15 +152,8 @@ mod tests {
     use super::*;
 
     fn report(id: u64, stage: &str, status: &str, attempt: Option<u32>) -> Report {
-        let update = Update {
-            stage: stage.into(),
-            status: Plan::default().status(status).unwrap(),
-            attempt,
-            completed: None,
-            total: None,
-            message: None,
-            error_message: None,
-        };
+        let status = Plan::default().status(status).unwrap();
+        let update = Update { attempt, ..Update::new(stage, status) };
         let owner = Owner { id: "ada".into(), is_named: true };
         Report { id: ResourceId::Number(id), update, owner }
     }

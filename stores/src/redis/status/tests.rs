@@ -80,15 +80,8 @@ impl StatusStore for Place {
 kernel::status_conformance!(Place::by(Clock::OfTheCaller).await);
 
 fn report(id: u64, stage: &str, status: &str) -> Report {
-    let update = Update {
-        stage: stage.into(),
-        status: Plan::default().status(status).expect("a status"),
-        attempt: None,
-        completed: None,
-        total: None,
-        message: None,
-        error_message: None,
-    };
+    let status = Plan::default().status(status).expect("a status");
+    let update = Update::new(stage, status);
     let owner = Owner { id: "ada".into(), is_named: true };
     Report { id: ResourceId::Number(id), update, owner }
 }

@@ -35,13 +35,16 @@ local KEPT_MS_MIN = 60000
 local WINDOW, WINDOW_BYTES = '>I4I4I6I4I2c0', 20
 local COUNT, COUNT_BYTES = '>BI4', 5
 -- For as many as there may be.
+local ANSWER = '>BI4I4i8i8I4i8i8I4i8i8I4i8i8I4i8i8I4i8i8I4i8i8I4i8i8'
 local QUOTAS = '>I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4'
 local pack, unpack_bytes, sub = struct.pack, struct.unpack, string.sub
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 
 -- What a window is known by, and what of it counts now: an array, which takes Redis half as long to make
--- as a table of named fields. Counts begin in its older bytes where those begin that have not left.
-local PER_S, TICK, USED, NEWEST, UNITS, OLDER, BEGIN, AT, ASKED, TOUCHED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+-- as a table of named fields. Its newest count is two numbers, those before it are bytes; they begin where
+-- those begin that have not left. `OLDEST` is the oldest tick that counts; false: to be looked for.
+local PER_S, TICK, USED, NEWEST, UNITS, OLDEST, OLDER, BEGIN, AT, ASKED, TOUCHED =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 
 local operation, now_ms, units, holder, left, want, cap, lease_ms, quotas_at =
   unpack_bytes('>c1i8I4c8I4I4I4I4', ARGV[1])
@@ -77,7 +80,7 @@ if record then
   local bytes = #record
   while at <= bytes do
     local per_s, used, newest, last, older, next_at = unpack_bytes(WINDOW, record, at)
-    local tick, begin = floor(now_ms * TICKS / (per_s * 1000)), 1
+    local tick, oldest, begin = floor(now_ms * TICKS / (per_s * 1000)), newest, 1
     -- The clock never runs backwards: what was let in at 12:05 has not left because it is 12:00.
     if tick < newest then tick = newest end
     if tick - newest > TICKS then
@@ -85,11 +88,16 @@ if record then
     else
       while begin < #older do
         local low, count = unpack_bytes(COUNT, older, begin)
-        if tick - newest + (newest - low) % 256 <= TICKS then break end
+        -- Of a tick eight bits are written: no two that count are 256 ticks apart.
+        local age = (newest - low) % 256
+        if tick - newest + age <= TICKS then
+          oldest = newest - age
+          break
+        end
         used, begin = used - count, begin + COUNT_BYTES
       end
     end
-    windows[#windows + 1] = { per_s, tick, used, newest, last, older, begin, at, false, false }
+    windows[#windows + 1] = { per_s, tick, used, newest, last, oldest, older, begin, at, false, false }
     at = next_at
   end
 end
@@ -109,7 +117,7 @@ for i = 1, quotas do
     end
     if not window then
       local tick = floor(now_ms * TICKS / (per_s * 1000))
-      window = { per_s, tick, 0, tick, 0, '', 1, false, true, false }
+      window = { per_s, tick, 0, tick, 0, tick, '', 1, false, true, false }
       windows[#windows + 1] = window
     end
   end
@@ -159,7 +167,7 @@ elseif operation == 'r' then
   for i = 1, #windows do
     local window, fewer = windows[i], units
     if window[ASKED] then
-      window[TOUCHED] = true
+      window[TOUCHED], window[OLDEST] = true, false
       -- Oldest first: what stays, stays longest, which errs towards refusing.
       while fewer > 0 and window[BEGIN] < #window[OLDER] do
         local low, count = unpack_bytes(COUNT, window[OLDER], window[BEGIN])
@@ -202,7 +210,9 @@ if more then
     if counted > UNITS_MAX - used then counted = UNITS_MAX - used end
     window[TOUCHED] = true
     if counted > 0 then
-      if last > 0 and window[NEWEST] < tick then
+      if last == 0 then
+        window[OLDEST] = tick
+      elseif window[NEWEST] < tick then
         local older = sub(window[OLDER], window[BEGIN])
         window[OLDER], window[BEGIN] = pack('>c0BI4', older, window[NEWEST] % 256, last), 1
         last = 0
@@ -225,13 +235,13 @@ if changed then
     if window[TOUCHED] then
       if window[UNITS] > 0 then
         if window[BEGIN] > 1 then older = sub(older, window[BEGIN]) end
-        value = pack('>c0I4I4I6I4I2c0', value, per_s, window[USED], newest, window[UNITS], #older, older)
+        value = value .. pack('>I4I4I6I4I2c0', per_s, window[USED], newest, window[UNITS], #older, older)
       end
     elseif window[AT] then
       -- As it was: what has left may count again where the clock goes back.
       value = value .. sub(record, window[AT], window[AT] + WINDOW_BYTES + #older - 1)
     end
-    local empty_ms = leaves_ms(per_s, newest)
+    local empty_ms = (newest + TICKS + 1) * per_s * 1000 / TICKS
     if until_ms < empty_ms then until_ms = empty_ms end
   end
   if value == '' then
@@ -239,7 +249,7 @@ if changed then
   elseif until_ms <= kept_until_ms then
     redis.call('SET', KEYS[1], pack('>BBI6c0', VERSION, #leases, kept_until_ms, value), 'KEEPTTL')
   else
-    until_ms = until_ms + KEPT_MS_MIN
+    until_ms = ceil(until_ms) + KEPT_MS_MIN
     value = pack('>BBI6c0', VERSION, #leases, until_ms, value)
     redis.call('SET', KEYS[1], value, 'PX', until_ms - now_ms)
   end
@@ -251,19 +261,18 @@ local function wait_ms(window, leaving)
   while leaving > 0 and at < #older do
     local low, count = unpack_bytes(COUNT, older, at)
     leaving, at = leaving - count, at + COUNT_BYTES
-    -- Of a tick eight bits are written: no two that count are 256 ticks apart.
     tick = newest - (newest - low) % 256
   end
   if leaving > 0 and window[UNITS] > 0 then tick = newest end
-  return tick and max(0, leaves_ms(window[PER_S], tick) - now_ms) or 0
+  return tick and leaves_ms(window[PER_S], tick) - now_ms or 0
 end
 
 -- How each window stands: for a call that was refused, when it would fit.
 local missing = admitted and 0 or units
-local answer = pack('>BI4', admitted and 1 or 0, granted)
+local answer = { admitted and 1 or 0, granted, nil, nil, nil, nil, nil, nil, nil, nil, nil }
 for i = 1, quotas do
   local window, limit = asked[i], numbers[2 * i - 1]
-  local remaining, over, retry_ms = limit - window[USED], 0, 0
+  local remaining, over, retry_ms, reset_ms = limit - window[USED], 0, 0, 0
   if remaining < 0 then remaining, over = 0, -remaining end
   if missing > limit then
     retry_ms = -1
@@ -271,6 +280,11 @@ for i = 1, quotas do
     retry_ms = wait_ms(window, window[USED] - (limit - missing))
   end
   -- A limit lowered below the count shows growth only once the count is below it too.
-  answer = pack('>c0I4i8i8', answer, remaining, retry_ms, wait_ms(window, over + 1))
+  if over == 0 and window[OLDEST] then
+    if window[UNITS] > 0 then reset_ms = leaves_ms(window[PER_S], window[OLDEST]) - now_ms end
+  else
+    reset_ms = wait_ms(window, over + 1)
+  end
+  answer[3 * i], answer[3 * i + 1], answer[3 * i + 2] = remaining, retry_ms, reset_ms
 end
-return answer
+return pack(sub(ANSWER, 1, 4 + 6 * quotas), unpack(answer))

@@ -18,6 +18,8 @@ mod log;
 
 mod open_files;
 
+mod pages;
+
 mod moment;
 
 mod commands;
@@ -33,6 +35,7 @@ use crate::arguments::Arguments;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    pages::keep_small();
     let arguments = Arguments::parse();
     commands::execute(arguments).unwrap_or_else(|error| {
         // One paragraph: the fault, and what it comes from.

@@ -253,3 +253,10 @@ fn the_database_is_where_the_environment_says() {
     assert_eq!(mode(&path), 0o600);
     assert!(!doorward.data_dir().join("doorward.db").exists());
 }
+
+#[test]
+fn what_was_never_touched_of_a_buffer_takes_no_memory() {
+    let doorward = Doorward::builder().start();
+    let status = fs::read_to_string(format!("/proc/{}/status", doorward.id())).unwrap();
+    assert!(status.contains("THP_enabled:\t0\n"), "{status}");
+}

@@ -174,14 +174,19 @@ impl Desk {
         unfinished
     }
 
-    /// For how many more messages there are hands.
-    fn room(&self) -> usize {
-        if self.later.len() >= LATER_MAX {
-            return 0;
-        }
-        let hands = self.terms.concurrency.saturating_sub(self.stuck.len());
+    /// How many more messages can be in hand.
+    fn hands(&self) -> usize {
+        let threads = self.terms.concurrency.saturating_sub(self.stuck.len());
         let in_hand = self.held.len() + self.settled.len();
-        (hands * self.terms.prefetch).saturating_sub(in_hand).min(TAKEN_MAX)
+        (threads * self.terms.prefetch).saturating_sub(in_hand).min(TAKEN_MAX)
+    }
+
+    /// How many more can be taken: any of them may be one that waits for its time.
+    fn room(&self) -> usize {
+        match self.later.len() < LATER_MAX {
+            true => self.hands(),
+            false => 0,
+        }
     }
 
     /// At one time: neither waits for the other's answer.
@@ -367,8 +372,8 @@ impl Desk {
     }
 
     async fn begin_what_is_due(&mut self) {
-        let (now, room) = (now(), self.room());
-        let due = self.later.iter().take_while(|(at, _)| *at <= now).take(room);
+        let now = now();
+        let due = self.later.iter().take_while(|(at, _)| *at <= now).take(self.hands());
         let due: Vec<_> = due.cloned().collect();
         if due.is_empty() {
             return;

@@ -174,6 +174,10 @@ fn a_task_says_what_is_to_be_done_and_how() {
     let limit =
         TimeLimit { hard: Some(Duration::from_secs(9)), soft: Some(Duration::from_secs(5)) };
     assert_eq!(later.time_limit, limit);
+    let none =
+        Task { time_limit: TimeLimit { soft: Some(Duration::ZERO), ..limit }, ..later.clone() };
+    let none = Task::read(none.write().as_bytes()).expect("it is read");
+    assert_eq!(none.time_limit, TimeLimit { soft: None, ..limit }, "nought is none");
     assert!(later.ignore_result);
     assert_eq!(later.headers.get("x"), Some(&json!("y")), "headers of one's own are kept");
     assert_eq!(later.properties.get("expiration"), Some(&json!("3600000")));
@@ -245,6 +249,9 @@ fn a_ping_of_ours_is_one_of_celerys_but_that_it_never_expires() {
     assert_eq!(to.queue(), format!("{}.reply.celery.pidbox", to.routing_key));
     let ours = Request::ping(theirs.ticket.as_deref().expect("a ticket"), &to.routing_key);
     assert_eq!(ours, Request { expires: None, clock: 1, ..theirs });
+    let written = ours.write("d");
+    assert!(written.contains(r#""expires":0.0"#), "so Celery writes that it never does: {written}");
+    assert_eq!(Request::read(written.as_bytes()), Ok(ours.clone()));
     let pong = Reply::read(PONG).expect("it is read");
     assert_eq!(pong, Reply::pong("w1@host", ours.ticket, 4));
     assert!(pong.is_pong());

@@ -93,7 +93,7 @@ impl EmbedTask {
 
 impl Task for EmbedTask {
     fn run(&self, call: &Call) -> Result<Value, Failed> {
-        let told = Told { stages: &*self.stages, call, resource: call.kwargs.get("resource") };
+        let told = Told { stages: &*self.stages, call, resource: call.kwargs().get("resource") };
         let vectors = self.vectors(call, &told);
         // One that will be tried again, or that somebody else gets, has not failed.
         if matches!(vectors, Err(Failed::ForGood(_))) {
@@ -113,15 +113,15 @@ struct Told<'c> {
 impl Told<'_> {
     fn say(&self, standing: Standing) {
         if let Some(resource @ (Value::String(_) | Value::Number(_))) = self.resource {
-            let attempt = self.call.retries.saturating_add(1);
-            let owner = self.call.kwargs.get("owner").and_then(Value::as_str).map(str::to_owned);
+            let attempt = self.call.retries().saturating_add(1);
+            let owner = self.call.kwargs().get("owner").and_then(Value::as_str).map(str::to_owned);
             self.stages.report(Report { resource: resource.clone(), owner, attempt, standing });
         }
     }
 }
 
 fn asked(call: &Call) -> Result<Asked<'_>, Failed> {
-    let texts = match (&call.args[..], call.kwargs.get("texts")) {
+    let texts = match (call.args(), call.kwargs().get("texts")) {
         ([texts], None) | ([], Some(texts)) => texts,
         _ => return Err(Failed::arguments("expected a text or a list of texts, and that once")),
     };
@@ -235,9 +235,9 @@ mod tests {
     #[test]
     fn it_says_how_far_it_is_with_a_resource_that_is_named() {
         let with = |texts: Value| {
-            let mut call = call(texts);
-            call.kwargs.insert("resource".to_owned(), json!(7));
-            run(&call).1
+            let mut named = Map::new();
+            named.insert("resource".to_owned(), json!(7));
+            run(&Call::new("c", vec![texts], named)).1
         };
         let many = with(json!(vec!["a"; TEXTS_AT_ONCE + 1]));
         let of = TEXTS_AT_ONCE as u64 + 1;

@@ -85,10 +85,12 @@ fn rewrite_pong(bytes: &[u8]) -> Result<String, Unreadable> {
 }
 
 fn rewrite_unacked(bytes: &[u8]) -> Result<String, Unreadable> {
-    Ok(Unacked::read(bytes)?.write())
+    let unacked = Unacked::read(bytes)?;
+    let message = Envelope::read(&unacked.message)?.write().into_bytes();
+    Ok(String::from_utf8(Unacked { message, ..unacked }.write()).expect("a text"))
 }
 
-/// Each of them, with the most bytes that its reader takes.
+/// Each of them, with the most bytes that its reader takes; as many as there may be: however many.
 fn captured() -> Vec<(&'static [u8], Rewrite, usize)> {
     let (message, control) = (MESSAGE_BYTES_MAX, CONTROL_BYTES_MAX);
     let mut all: Vec<(&'static [u8], Rewrite, usize)> = Vec::new();
@@ -97,7 +99,7 @@ fn captured() -> Vec<(&'static [u8], Rewrite, usize)> {
     all.extend(REQUESTS.map(|bytes| (bytes, rewrite_request as Rewrite, control)));
     all.extend(EVENTS.map(|bytes| (bytes, rewrite_event as Rewrite, control)));
     all.push((PONG, rewrite_pong, control));
-    all.push((UNACKED, rewrite_unacked, message));
+    all.push((UNACKED, rewrite_unacked, usize::MAX));
     all
 }
 
@@ -311,15 +313,66 @@ fn workers_say_when_they_come_are_there_and_go() {
 
 #[test]
 fn what_a_worker_has_taken_says_where_it_goes_back() {
-    let mut unacked = Unacked::read(UNACKED).expect("it is read");
+    let unacked = Unacked::read(UNACKED).expect("it is read");
     assert_eq!((unacked.exchange.as_str(), unacked.routing_key.as_str()), ("", "celery"));
-    assert_eq!(Task::of(unacked.message.clone()), Task::read(TASKS[0]));
-    unacked.message.redelivered = true;
-    let again = unacked.message.write();
-    let again = Envelope::read(again.as_bytes()).expect("it is read");
+    assert_eq!(Task::read(&unacked.message), Task::read(TASKS[0]));
+    let mut message = Envelope::read(&unacked.message).expect("it is read");
+    message.redelivered = true;
+    let again = Envelope::read(message.write().as_bytes()).expect("it is read");
     assert!(again.redelivered);
     assert_eq!(again.headers.get("redelivered"), None, "it is said once");
-    assert_eq!(again.write(), unacked.message.write());
+    assert_eq!(again.write(), message.write());
+}
+
+#[test]
+fn what_a_worker_has_taken_is_kept_to_the_byte_whatever_it_is() {
+    let message = |text: &[u8]| Unacked::read(text).map(|unacked| unacked.message);
+    let long = format!("\"{}\"", "x".repeat(MESSAGE_BYTES_MAX));
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let as_they_came: [&[u8]; 5] = [
+        b"{ \"body\" : \"gAM=\",\"a\": 1e0 }",
+        b"7",
+        long.as_bytes(),
+        deep.as_bytes(),
+        b"\"\xff\"",
+    ];
+    for text in as_they_came {
+        let unacked = Unacked {
+            message: text.to_vec(),
+            exchange: "e\"x".to_owned(),
+            routing_key: "k]".to_owned(),
+        };
+        assert_eq!(Unacked::read(&unacked.write()), Ok(unacked));
+    }
+    assert_eq!(message(b" [ {} , null , \"q\" ] "), Ok(b"{}".to_vec()));
+    let none: [&[u8]; 7] =
+        [b"", b"[", b"{}", b"[{bad,\"\",\"q\"]", b"[{},\"\"]", b"[{},\"\",\"q\"", b"[{},1,2]"];
+    for text in none {
+        assert_eq!(message(text), Err(Unreadable::Shape("a message that was taken")));
+    }
+}
+
+#[test]
+fn a_binding_with_a_pattern_is_for_all_keys_that_are_like_it() {
+    let is_for = |bound: &str, pattern: &str, key: &str| {
+        let queue = "q".to_owned();
+        Binding { routing_key: bound.to_owned(), pattern: pattern.to_owned(), queue }.is_for(key)
+    };
+    assert!(is_for("a.*", "", "a.*") && !is_for("a.*", "", "a.b"), "a key is a key");
+    for (bound, likes, unlikes) in [
+        ("a.b", &["a.b"][..], &["a", "a.b.c", "axb", ""][..]),
+        ("a.*", &["a.b"], &["a", "a.", "a.b.c"]),
+        ("*.b", &["a.b"], &["b", ".b"]),
+        ("a.#", &["a.b", "a.b.c", "a."], &["a", "b.a"]),
+        ("#", &["a", "a.b", ""], &[]),
+        ("a.#.z", &["a.b.z", "a.b.c.z", "a..z"], &["a.z"]),
+        ("#.b.#", &["a.b.c", "b.b.b", "a.b.b.c"], &["b", "a.b", "a.c.c"]),
+    ] {
+        likes.iter().for_each(|key| assert!(is_for(bound, "^.$", key), "{bound} {key}"));
+        unlikes.iter().for_each(|key| assert!(!is_for(bound, "^.$", key), "{bound} {key}"));
+    }
+    let [longest, longer] = [NAME_BYTES_MAX, NAME_BYTES_MAX + 1].map(|bytes| "k".repeat(bytes));
+    assert!(is_for("#", "^.*?$", &longest) && !is_for("#", "^.*?$", &longer));
 }
 
 #[test]

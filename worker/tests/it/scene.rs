@@ -78,9 +78,9 @@ pub(crate) struct Unlucky(pub(crate) u32);
 
 impl Task for Unlucky {
     fn run(&self, call: &Call) -> Result<Value, Failed> {
-        match call.retries < self.0 {
+        match call.retries() < self.0 {
             true => Err(Failed::ForNow(Failure::builtin("OSError", "not now"))),
-            false => Ok(call.retries.into()),
+            false => Ok(call.retries().into()),
         }
     }
 }

@@ -82,6 +82,7 @@ struct Held {
     /// The how manieth.
     number: u64,
     queue: String,
+    task: Arc<dyn Task>,
     call: Call,
 }
 
@@ -285,7 +286,8 @@ impl Desk {
         message.redelivered = true;
         let call = Call::of(message, limit);
         self.arrivals += 1;
-        let held = Held { number: self.arrivals, queue, call: call.clone() };
+        let held =
+            Held { number: self.arrivals, queue, task: Arc::clone(&task), call: call.clone() };
         self.held.insert(tag.clone(), held);
         Job { tag, task, call }
     }
@@ -303,7 +305,7 @@ impl Desk {
     }
 
     fn end(&mut self, tag: String, held: Held, end: End) {
-        let Held { queue, call, .. } = held;
+        let Held { queue, task, call, .. } = held;
         let message = call.message();
         if end == End::Panicked {
             let (name, id) = (&message.name, &message.id);
@@ -311,7 +313,9 @@ impl Desk {
         }
         self.counts.processed();
         self.settled.push(match outcome::of(message, end, self.terms.retries_max, now()) {
-            Outcome::Done(told) | Outcome::Failed(told) => {
+            Outcome::Done(told) => Settled::Finished(Finished { tag, told }),
+            Outcome::Failed(told) => {
+                task.came_to_nothing(&call);
                 Settled::Finished(Finished { tag, told })
             }
             Outcome::Again(told, again) => {

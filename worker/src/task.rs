@@ -24,6 +24,10 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// [`Failed`]; its text reaches whoever asked.
     fn run(&self, call: &Call) -> Result<Value, Failed>;
+
+    /// Hears that a call came to nothing, and is not tried again: it failed, or had a fault, or its time
+    /// was over, be it that some thread goes on at it. Whoever tells it does not wait.
+    fn came_to_nothing(&self, _call: &Call) {}
 }
 
 /// One call of a task.

@@ -179,7 +179,7 @@ section! {
         prefetch: Whole<1, 64> = Means("4"),
         /// After how long what a worker took goes back to its queue; the same as Celery's own.
         visibility_timeout: Period<{ 10 * SECOND }, { 30 * DAY }> = Means(r#""1h""#),
-        /// How long a task may take whose message says nothing of it.
+        /// How long a task may take, whatever its message says.
         time_limit: Period<SECOND, DAY> = Means(r#""5m""#),
         /// How often a task is tried again that has failed for a reason that may pass.
         retries_max: Whole<0, 100> = Means("3"),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kernel::celery::result::Failure;
+use kernel::status::OWNER_BYTES_MAX;
+use kernel::status::ResourceId;
 use serde_json::Value;
 
 use crate::stages::Report;
@@ -27,24 +28,14 @@ pub trait Embed: Send + Sync {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
-/// Why there are no vectors. The texts reach whoever asked.
+/// A text is none that it takes: why, in words that reach whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EmbedError {
-    /// A text is none that it takes.
-    #[error("{0}")]
-    Text(String),
-    /// It is not there yet.
-    #[error("the model is not ready yet")]
-    NotReady,
-}
+#[error("{0}")]
+pub struct EmbedError(pub String);
 
 impl From<EmbedError> for Failed {
-    fn from(error: EmbedError) -> Self {
-        let message = error.to_string();
-        match error {
-            EmbedError::Text(_) => Self::arguments(message),
-            EmbedError::NotReady => Self::ForNow(Failure::builtin("RuntimeError", &message)),
-        }
+    fn from(EmbedError(why): EmbedError) -> Self {
+        Self::arguments(why)
     }
 }
 
@@ -93,35 +84,85 @@ impl EmbedTask {
 
 impl Task for EmbedTask {
     fn run(&self, call: &Call) -> Result<Value, Failed> {
-        let told = Told { stages: &*self.stages, call, resource: call.kwargs.get("resource") };
-        let vectors = self.vectors(call, &told);
-        // One that will be tried again, or that somebody else gets, has not failed.
-        if matches!(vectors, Err(Failed::ForGood(_))) {
-            told.say(Standing::Failed);
-        }
-        vectors
+        let subject = Subject::of(call)?;
+        self.vectors(call, &Told { stages: &*self.stages, call, subject })
     }
+
+    fn came_to_nothing(&self, call: &Call) {
+        if let Ok(Some(subject)) = Subject::of(call) {
+            self.stages.report(subject.report(call, Standing::Failed));
+        }
+    }
+}
+
+/// What a call is about.
+struct Subject {
+    resource: ResourceId,
+    owner: Option<Arc<str>>,
+}
+
+impl Subject {
+    /// That of `call`, if it names any.
+    fn of(call: &Call) -> Result<Option<Self>, Failed> {
+        let owner = match call.kwargs().get("owner") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(owner)) if is_owner(owner) => Some(Arc::from(owner.as_str())),
+            Some(_) => {
+                let message = format!(
+                    "`owner`: expected a text of 1 to {OWNER_BYTES_MAX} bytes without control \
+                     characters"
+                );
+                return Err(Failed::arguments(message));
+            }
+        };
+        let resource = match call.kwargs().get("resource") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => ResourceId::parse(text),
+            Some(Value::Number(number)) if number.is_u64() => {
+                ResourceId::parse(&number.to_string())
+            }
+            Some(_) => {
+                return Err(Failed::arguments("`resource`: expected a text or a whole number"));
+            }
+        };
+        let resource = resource.map_err(|why| Failed::arguments(format!("`resource`: {why}")))?;
+        Ok(Some(Self { resource, owner }))
+    }
+
+    fn report(&self, call: &Call, standing: Standing) -> Report {
+        Report {
+            resource: self.resource.clone(),
+            owner: self.owner.clone(),
+            attempt: call.retries().saturating_add(1),
+            standing,
+        }
+    }
+}
+
+fn is_owner(text: &str) -> bool {
+    (1..=OWNER_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// Whom to tell of what, if anybody.
 struct Told<'c> {
     stages: &'c dyn Stages,
     call: &'c Call,
-    resource: Option<&'c Value>,
+    subject: Option<Subject>,
 }
 
 impl Told<'_> {
     fn say(&self, standing: Standing) {
-        if let Some(resource @ (Value::String(_) | Value::Number(_))) = self.resource {
-            let attempt = self.call.retries.saturating_add(1);
-            let owner = self.call.kwargs.get("owner").and_then(Value::as_str).map(str::to_owned);
-            self.stages.report(Report { resource: resource.clone(), owner, attempt, standing });
+        // Once it is over somebody else may have the last word, or carry it out anew.
+        if let Some(subject) = &self.subject
+            && self.call.check().is_ok()
+        {
+            self.stages.report(subject.report(self.call, standing));
         }
     }
 }
 
 fn asked(call: &Call) -> Result<Asked<'_>, Failed> {
-    let texts = match (&call.args[..], call.kwargs.get("texts")) {
+    let texts = match (call.args(), call.kwargs().get("texts")) {
         ([texts], None) | ([], Some(texts)) => texts,
         _ => return Err(Failed::arguments("expected a text or a list of texts, and that once")),
     };
@@ -161,8 +202,7 @@ mod tests {
     impl Embed for Lengths {
         fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
             let vector = |text: &&str| match *text {
-                "bad" => Err(EmbedError::Text("`bad` is no text".to_owned())),
-                "early" => Err(EmbedError::NotReady),
+                "bad" => Err(EmbedError("`bad` is no text".to_owned())),
                 text => Ok(vec![text.len() as f32, 0.1]),
             };
             texts.iter().map(vector).collect()
@@ -178,12 +218,24 @@ mod tests {
         }
     }
 
-    fn run(call: &Call) -> (Result<Value, Failed>, Vec<Standing>) {
+    /// What it gives, and what it has told.
+    fn told(call: &Call) -> (Result<Value, Failed>, Vec<Report>) {
         let heard = Arc::new(Heard::default());
         let stages: Arc<dyn Stages> = Arc::clone(&heard) as Arc<dyn Stages>;
-        let answer = EmbedTask::new(Arc::new(Lengths), stages).run(call);
-        let reports = heard.0.lock().iter().map(|report| report.standing).collect();
+        let task = EmbedTask::new(Arc::new(Lengths), stages);
+        let answer = task.run(call);
+        // As whoever notes what came of it.
+        if answer.is_err() {
+            call.course.end();
+            task.came_to_nothing(call);
+        }
+        let reports = heard.0.lock().clone();
         (answer, reports)
+    }
+
+    fn run(call: &Call) -> (Result<Value, Failed>, Vec<Standing>) {
+        let (answer, reports) = told(call);
+        (answer, reports.iter().map(|report| report.standing).collect())
     }
 
     fn call(texts: Value) -> Call {
@@ -212,7 +264,6 @@ mod tests {
             let call = Call::new("c", args, Map::new());
             assert_eq!(run(&call).0, Err(Failed::arguments(message)));
         }
-        assert!(matches!(run(&call(json!("early"))).0, Err(Failed::ForNow(_))));
     }
 
     #[test]
@@ -234,11 +285,7 @@ mod tests {
 
     #[test]
     fn it_says_how_far_it_is_with_a_resource_that_is_named() {
-        let with = |texts: Value| {
-            let mut call = call(texts);
-            call.kwargs.insert("resource".to_owned(), json!(7));
-            run(&call).1
-        };
+        let with = |texts: Value| run(&about(json!(7), json!(null), texts)).1;
         let many = with(json!(vec!["a"; TEXTS_AT_ONCE + 1]));
         let of = TEXTS_AT_ONCE as u64 + 1;
         let (begun, further) = (
@@ -247,8 +294,40 @@ mod tests {
         );
         assert_eq!(many, [begun, further, Standing::Completed { of }]);
         assert_eq!(with(json!("bad")).last(), Some(&Standing::Failed));
-        let waits = Standing::Processing { done: 0, of: 1 };
-        assert_eq!(with(json!("early")), [waits], "it is tried again");
         assert_eq!(run(&call(json!("a"))).1, []);
+        let late = about(json!(7), json!(null), json!("a")).within(Duration::ZERO);
+        assert_eq!(run(&late).1, [], "what comes of it is for others to say");
+    }
+
+    /// A call for these texts about a resource of somebody's.
+    fn about(resource: Value, owner: Value, texts: Value) -> Call {
+        let named = [("resource", resource), ("owner", owner)];
+        let named = named.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Call::new("c", vec![texts], named.collect())
+    }
+
+    #[test]
+    fn a_resource_or_an_owner_that_is_none_is_refused_in_words_before_anything_is_done() {
+        let (longest, longer) = ("o".repeat(OWNER_BYTES_MAX), "o".repeat(OWNER_BYTES_MAX + 1));
+        for (resource, owner) in [(json!(7), json!(longest)), (json!("seven"), json!("ann"))] {
+            let (answer, reports) = told(&about(resource, owner.clone(), json!("a")));
+            assert!(answer.is_ok());
+            assert_eq!(reports[0].owner.as_deref(), owner.as_str());
+        }
+        let bad_owner = "`owner`: expected a text of 1 to 255 bytes without control characters";
+        let bad_resource = "`resource`: expected a text or a whole number";
+        for (resource, owner, why) in [
+            (json!(7), json!(longer), bad_owner),
+            (json!(7), json!("a\nb"), bad_owner),
+            (json!(7), json!(""), bad_owner),
+            (json!(7), json!(1), bad_owner),
+            (json!(7.5), json!("ann"), bad_resource),
+            (json!(-7), json!("ann"), bad_resource),
+            (json!([7]), json!("ann"), bad_resource),
+            (json!("007"), json!("ann"), "`resource`: a number is written without leading zeros"),
+        ] {
+            let (answer, reports) = told(&about(resource, owner, json!("a")));
+            assert_eq!((answer, reports), (Err(Failed::arguments(why)), vec![]));
+        }
     }
 }

@@ -29,5 +29,6 @@ mod desk;
 
 mod host;
 
+pub use self::desk::WRITE_DOWN_FOR;
 pub use self::host::Ended;
 pub use self::host::Host;

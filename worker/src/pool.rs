@@ -7,7 +7,6 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::thread;
 
-use kernel::time::Timestamp;
 use kernel::time::now;
 use parking_lot::Condvar;
 use parking_lot::Mutex;
@@ -24,8 +23,6 @@ pub(crate) struct Job {
     pub(crate) tag: String,
     pub(crate) task: Arc<dyn Task>,
     pub(crate) call: Call,
-    /// Not to be begun from then on.
-    pub(crate) expires: Option<Timestamp>,
 }
 
 /// What came of a job.
@@ -135,13 +132,40 @@ fn next(queue: &Queue) -> Option<Job> {
 }
 
 fn carry_out(job: &Job) -> End {
-    if job.expires.is_some_and(|at| at <= now()) {
+    if job.call.message().expires.is_some_and(|at| at <= now()) {
         return End::Expired;
     }
     // A task with a fault takes no thread along; what it shares with others is behind their locks.
-    match catch_unwind(AssertUnwindSafe(|| job.task.run(&job.call))) {
+    let end = match catch_unwind(AssertUnwindSafe(|| job.task.run(&job.call))) {
         Ok(Ok(value)) => End::Gave(value),
         Ok(Err(failed)) => End::Failed(failed),
         Err(_) => End::Panicked,
+    };
+    // Here, and not where it is noted: that may be long after.
+    match job.call.course.is_done_in_time() {
+        true => end,
+        false => End::Failed(Failed::Overdue),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Map;
+
+    use super::*;
+    use crate::noop::Noop;
+
+    #[test]
+    fn whether_a_task_was_in_time_shows_where_it_ends() {
+        for (limit, expected) in [
+            (Duration::from_secs(3600), End::Gave(Value::Null)),
+            (Duration::ZERO, End::Failed(Failed::Overdue)),
+        ] {
+            let call = Call::new("1", Vec::new(), Map::new()).within(limit);
+            let job = Job { tag: "1".to_owned(), task: Arc::new(Noop), call };
+            assert_eq!(carry_out(&job), expected);
+        }
     }
 }

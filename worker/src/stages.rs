@@ -1,6 +1,8 @@
 //! Where a task says how far it is with a resource.
 
-use serde_json::Value;
+use std::sync::Arc;
+
+use kernel::status::ResourceId;
 
 /// How a stage of a resource stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +24,13 @@ pub enum Standing {
 }
 
 /// What is said of a resource.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Which resource: a number or a text.
-    pub resource: Value,
-    /// To whom it belongs, where the call says so: a user's id.
-    pub owner: Option<String>,
+    /// Which resource.
+    pub resource: ResourceId,
+    /// To whom it belongs, where the call says so: a user's id, of at most
+    /// [`OWNER_BYTES_MAX`](kernel::status::OWNER_BYTES_MAX).
+    pub owner: Option<Arc<str>>,
     /// Which time it is tried, from 1: what an earlier one says later is of no account.
     pub attempt: u32,
     /// How it stands.

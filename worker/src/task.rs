@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kernel::celery::Task as Message;
 use kernel::celery::result::Failure;
 use kernel::time::uptime;
 use serde_json::Map;
@@ -23,19 +24,16 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// [`Failed`]; its text reaches whoever asked.
     fn run(&self, call: &Call) -> Result<Value, Failed>;
+
+    /// Hears that a call came to nothing, and is not tried again: it failed, or had a fault, or its time
+    /// was over, be it that some thread goes on at it. Whoever tells it does not wait.
+    fn came_to_nothing(&self, _call: &Call) {}
 }
 
 /// One call of a task.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
-    /// Its id, by which its result is found.
-    pub id: String,
-    /// Its arguments by place.
-    pub args: Vec<Value>,
-    /// Its arguments by name.
-    pub kwargs: Map<String, Value>,
-    /// How often it was tried before.
-    pub retries: u32,
+    message: Arc<Message>,
     /// How far it is.
     pub(crate) course: Arc<Course>,
 }
@@ -43,8 +41,13 @@ pub struct Call {
 impl Call {
     /// A call that takes as long as it likes: for tests of tasks.
     pub fn new(id: &str, args: Vec<Value>, kwargs: Map<String, Value>) -> Self {
-        let course = Arc::new(Course::new(Duration::MAX));
-        Self { id: id.to_owned(), args, kwargs, retries: 0, course }
+        let message = Message { kwargs, ..Message::new("", id, args, "", "") };
+        Self::of(message, Duration::MAX)
+    }
+
+    /// What `message` calls for, which may take so long.
+    pub(crate) fn of(message: Message, limit: Duration) -> Self {
+        Self { message: Arc::new(message), course: Arc::new(Course::new(limit)) }
     }
 
     /// The same, which is over after `limit`.
@@ -53,6 +56,31 @@ impl Call {
         let course = Arc::new(Course::new(limit));
         course.begin();
         Self { course, ..self }
+    }
+
+    /// Its id, by which its result is found.
+    pub fn id(&self) -> &str {
+        &self.message.id
+    }
+
+    /// Its arguments by place.
+    pub fn args(&self) -> &[Value] {
+        &self.message.args
+    }
+
+    /// Its arguments by name.
+    pub fn kwargs(&self) -> &Map<String, Value> {
+        &self.message.kwargs
+    }
+
+    /// How often it was tried before.
+    pub fn retries(&self) -> u32 {
+        self.message.retries
+    }
+
+    /// The message that calls for it.
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
     }
 
     /// Whether it makes sense to go on: to be asked between one item and the next.
@@ -91,12 +119,15 @@ pub(crate) struct Course {
     limit: Duration,
     /// When it was begun, in milliseconds of uptime; 0: not yet.
     begun_ms: AtomicU64,
+    /// Whether it came to its end in time.
+    is_done: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl Course {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, begun_ms: AtomicU64::new(0), is_over: AtomicBool::new(false) }
+        let [is_done, is_over] = [false, false].map(AtomicBool::new);
+        Self { limit, begun_ms: AtomicU64::new(0), is_done, is_over }
     }
 
     pub(crate) fn begin(&self) {
@@ -105,6 +136,13 @@ impl Course {
 
     pub(crate) fn is_begun(&self) -> bool {
         self.begun_ms.load(Ordering::Acquire) != 0
+    }
+
+    /// Whoever carried it out is done; says whether that was in time. Whoever looks later sees the same.
+    pub(crate) fn is_done_in_time(&self) -> bool {
+        let in_time = !self.is_overdue();
+        self.is_done.store(in_time, Ordering::Release);
+        in_time
     }
 
     /// Whoever carries it out is to stop.
@@ -120,7 +158,7 @@ impl Course {
     pub(crate) fn is_overdue(&self) -> bool {
         let begun_ms = self.begun_ms.load(Ordering::Acquire);
         let took = Duration::from_millis(uptime_ms().saturating_sub(begun_ms));
-        begun_ms != 0 && took >= self.limit
+        begun_ms != 0 && took >= self.limit && !self.is_done.load(Ordering::Acquire)
     }
 }
 
@@ -175,5 +213,8 @@ mod tests {
         assert!(!ended.course.is_overdue(), "it had time left");
         let waits = Course::new(Duration::ZERO);
         assert!(!waits.is_overdue(), "time that it waits for its turn does not count");
+        assert!(waits.is_done_in_time());
+        waits.begin();
+        assert!(!waits.is_overdue(), "it was done by then");
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use config::Worker;
+use stores::redis::broker::DeadLetters;
 
 /// The most messages that are kept in the list of those that nobody can make anything of.
 pub const DEAD_LETTERS_MAX: usize = 10_000;
@@ -24,7 +25,7 @@ pub struct Terms {
     pub prefetch: usize,
     /// After how long what a worker took goes back to its queue.
     pub visibility_timeout: Duration,
-    /// How long a task may take whose message says nothing of it.
+    /// How long a task may take, whatever its message says.
     pub time_limit: Duration,
     /// How often a task is tried again.
     pub retries_max: u32,
@@ -50,6 +51,13 @@ impl Terms {
             drain_timeout: worker.drain_timeout,
             dead_letters: worker.dead_letters.clone(),
         }
+    }
+}
+
+impl Terms {
+    /// Where messages go that nobody can make anything of.
+    pub(crate) fn dead_letters_kept(&self) -> DeadLetters<'_> {
+        DeadLetters { list: &self.dead_letters, kept_max: DEAD_LETTERS_MAX }
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn config(
         auth::check_remembers_tokens(&file.auth, context);
     }
     let celery = servers::celery(file.celery, context);
-    let worker = worker::worker(file.worker, context);
+    let worker = worker::worker(file.worker, celery.as_ref(), context);
     let signs = !fleet::is_of_a_gateway(&file.fleet);
     let fleet = fleet::fleet(file.fleet, context);
     let auth = auth::auth(file.auth, listen.as_ref(), database.as_ref(), signs, context);

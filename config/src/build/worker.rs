@@ -6,10 +6,16 @@ use super::Context;
 use super::servers::queue_names;
 use crate::file::WorkerFile;
 use crate::read::Field;
+use crate::types::Celery;
 use crate::types::Worker;
+use crate::values::QueueName;
+
+/// What Celery keeps its books of taken messages as.
+const BOOKS: [&str; 3] = ["unacked", "unacked_index", "unacked_mutex"];
 
 pub(super) fn worker(
     field: Field<WorkerFile>,
+    celery: Option<&Celery>,
     context: &mut Context<'_, '_, '_>,
 ) -> Option<Worker> {
     let file = field.value?;
@@ -17,6 +23,18 @@ pub(super) fn worker(
     let queues = queues.map(|spots| queue_names(spots, &file.queues.at, context));
     if queues.as_ref().is_some_and(Vec::is_empty) {
         context.fault(&file.queues.at, "a worker without a queue has nothing to do");
+    }
+    if let Some(QueueName(list)) = &file.dead_letters.value {
+        let watched = celery.map_or(&[][..], |celery| celery.queues.as_slice());
+        let is_queue = queues.iter().flatten().chain(watched).any(|queue| queue == list);
+        if is_queue {
+            let message = format!("`{list}` is a queue: what is no task would be taken for ever");
+            context.fault(&file.dead_letters.at, message);
+        }
+        if BOOKS.contains(&list.as_str()) {
+            let message = format!("Celery keeps its books as `{list}`: use another name");
+            context.fault(&file.dead_letters.at, message);
+        }
     }
     Some(Worker {
         name: file.name.value.map(|name| name.0),

@@ -16,7 +16,7 @@ pub struct Worker {
     pub prefetch: usize,
     /// After how long what a worker took goes back to its queue.
     pub visibility_timeout: Duration,
-    /// How long a task may take whose message says nothing of it.
+    /// How long a task may take, whatever its message says.
     pub time_limit: Duration,
     /// How often a task is tried again that has failed for a reason that may pass.
     pub retries_max: u32,

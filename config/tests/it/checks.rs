@@ -619,6 +619,24 @@ fn a_worker_serves_the_queues_it_is_told_and_else_those_that_are_watched() {
 }
 
 #[test]
+fn dead_letters_are_kept_in_no_queue_and_in_none_of_celerys_books() {
+    let is_queue = |list: &str| {
+        format!("worker.dead_letters: `{list}` is a queue: what is no task would be taken for ever")
+    };
+    let celery = "celery = { broker_url = \"redis://h/0\", queues = [\"watched\"] }\n";
+    let with = |more: &str| format!("environment = \"dev\"\n{celery}{more}");
+    let served = "worker = { queues = [\"served\"], dead_letters = \"served\" }";
+    one_fault(&with(served), &is_queue("served"));
+    one_fault(&with("worker.dead_letters = \"watched\""), &is_queue("watched"));
+    for list in ["unacked", "unacked_index", "unacked_mutex"] {
+        let why =
+            format!("worker.dead_letters: Celery keeps its books as `{list}`: use another name");
+        one_fault(&format!("worker.dead_letters = \"{list}\""), &why);
+    }
+    assert!(parse(&with("worker.dead_letters = \"celery\"")).is_ok(), "nobody looks there");
+}
+
+#[test]
 fn an_upstream_may_be_asked_for_something_before_requests_come() {
     let upstream = |more: &str| format!("[upstreams.u]\nendpoints = [\"http://u\"]\n{more}");
     let warm_up = |more: &str| parse(&upstream(more)).unwrap().upstreams[0].warm_up.clone();

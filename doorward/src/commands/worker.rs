@@ -55,7 +55,7 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
     let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
     let model: Arc<dyn Embed> = Arc::new(Model(load_model(&config.worker).await?));
-    let stages = progress::stages(&config)?;
+    let (stages, telling) = progress::stages(&config)?;
     let registry = Registry::default()
         .with(&config.worker.noop_task, Arc::new(Noop))
         .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, stages)));
@@ -87,6 +87,7 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
         tracing::info!("ending: nothing new is taken, what runs is finished");
     };
     let ended = Host::new(broker, ear, registry, terms).work(stop, told(2)).await?;
+    telling.finish().await;
     if ended.unfinished > 0 {
         let count = ended.unfinished;
         tracing::warn!(count, "tasks were given back that ran too long to wait for");
@@ -110,7 +111,7 @@ struct Model(Arc<EmbeddingService>);
 
 impl Embed for Model {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        self.0.embed(texts).map_err(|error| EmbedError::Text(error.to_string()))
+        self.0.embed(texts).map_err(|error| EmbedError(error.to_string()))
     }
 }
 

@@ -148,6 +148,18 @@ fn whose_resource_it_is_sees_how_far_its_texts_are() {
     let told = ask().json();
     assert_eq!(told["details"]["embedding"]["completed"], 2, "{told}");
     assert_eq!(told["details"]["embedding"]["attempt"], 1, "{told}");
+
+    let mut task = Task::new("doorward.embed", "2", vec![json!(7)], "celery", "2");
+    task.kwargs.insert("resource".to_owned(), json!("bad"));
+    task.kwargs.insert("owner".to_owned(), json!(yard.ann_id));
+    redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
+    let ask = || {
+        let request = Request::get("/status/resources/bad").bearer(&yard.ann);
+        yard.scene.doorward.ask(&request)
+    };
+    wait_until(START_MAX, || {
+        ask().status == 200 && ask().json()["stages"]["embedding"] == "failed"
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::json;
 
@@ -63,10 +64,6 @@ impl Envelope {
 
     /// It, as it lies in a list or goes over a channel.
     pub fn write(&self) -> String {
-        self.to_json().to_string()
-    }
-
-    fn to_json(&self) -> Value {
         let mut headers = self.headers.clone();
         let mut delivery_info = json!({"exchange": self.exchange, "routing_key": self.routing_key});
         if self.redelivered {
@@ -93,6 +90,7 @@ impl Envelope {
             "headers": headers,
             "properties": properties,
         })
+        .to_string()
     }
 
     /// Reads a message of at most [`MESSAGE_BYTES_MAX`] bytes.
@@ -104,10 +102,7 @@ impl Envelope {
     }
 
     pub(super) fn read_at_most(bytes: &[u8], at_most: usize) -> Result<Self, Unreadable> {
-        Self::of(json::read(bytes, at_most, "a message")?)
-    }
-
-    fn of(mut message: Object) -> Result<Self, Unreadable> {
+        let mut message: Object = json::read(bytes, at_most, "a message")?;
         if message.get("content-type").is_some_and(|kind| kind != JSON) {
             return Err(Unreadable::Content);
         }
@@ -153,10 +148,10 @@ fn take_small(object: &mut Object, name: &'static str, most: u8) -> Result<u8, U
 }
 
 /// A message that a worker has taken and not acknowledged: a value of the hash of those.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unacked {
-    /// The message.
-    pub message: Envelope,
+    /// The message as it came, in whatever way it is written, and however long it is.
+    pub message: Vec<u8>,
     /// The exchange by which it goes back; the nameless one for a queue of its own.
     pub exchange: String,
     /// The key by which it goes back: the queue it came from.
@@ -165,19 +160,28 @@ pub struct Unacked {
 
 impl Unacked {
     /// It, as it lies in the hash.
-    pub fn write(&self) -> String {
-        json!([self.message.to_json(), self.exchange, self.routing_key]).to_string()
+    pub fn write(&self) -> Vec<u8> {
+        let way = json::write(&json!([self.exchange, self.routing_key]));
+        // What is left of the way is its bracket.
+        [&b"["[..], &self.message, b",", &way[1..]].concat()
     }
 
-    /// Reads a value of the hash, of at most [`MESSAGE_BYTES_MAX`] bytes.
+    /// Reads a value of the hash. What the message says, and whether it is one, is not looked at.
     ///
     /// # Errors
     /// [`Unreadable`].
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let (message, exchange, routing_key): (Object, Option<String>, Option<String>) =
-            json::read(bytes, MESSAGE_BYTES_MAX, "a message that was taken")?;
+        const NAME: &str = "a message that was taken";
+        let broken = || Unreadable::Shape(NAME);
+        let inside = bytes.trim_ascii().strip_prefix(b"[").ok_or_else(broken)?;
+        let mut values = serde_json::Deserializer::from_slice(inside).into_iter::<IgnoredAny>();
+        values.next().and_then(Result::ok).ok_or_else(broken)?;
+        let (message, way) = inside.split_at(values.byte_offset());
+        let way = way.trim_ascii_start().strip_prefix(b",").ok_or_else(broken)?;
+        let (exchange, routing_key): (Option<String>, Option<String>) =
+            json::read(&[&b"["[..], way].concat(), usize::MAX, NAME)?;
         Ok(Self {
-            message: Envelope::of(message)?,
+            message: message.trim_ascii().to_vec(),
             exchange: exchange.unwrap_or_default(),
             routing_key: routing_key.unwrap_or_default(),
         })

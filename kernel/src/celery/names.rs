@@ -1,5 +1,7 @@
 //! What Celery calls its keys and channels in a Redis.
 
+use super::NAME_BYTES_MAX;
+
 /// Between the parts of a name that Celery puts together.
 pub const SEPARATOR: &str = "\u{6}\u{16}";
 
@@ -120,7 +122,7 @@ pub fn reply_queue(name: &str) -> String {
 pub struct Binding {
     /// What the messages' routing key is.
     pub routing_key: String,
-    /// A pattern for it, at an exchange that has patterns.
+    /// The same as a regular expression, at an exchange whose keys have words that stand for others.
     pub pattern: String,
     /// The queue.
     pub queue: String,
@@ -131,6 +133,16 @@ impl Binding {
     pub fn of_replies(name: &str) -> Self {
         let pattern = String::new();
         Self { routing_key: name.to_owned(), pattern, queue: reply_queue(name) }
+    }
+
+    /// Whether messages with this key go to its queue: one that has a pattern is bound by that, as
+    /// kombu does at its `topic` exchanges, and any other by the key itself. Nobody asks by a key
+    /// longer than a name.
+    pub fn is_for(&self, routing_key: &str) -> bool {
+        match self.pattern.is_empty() {
+            true => self.routing_key == routing_key,
+            false => is_like(routing_key, &self.routing_key),
+        }
     }
 
     /// It as a member of the set.
@@ -145,4 +157,28 @@ impl Binding {
             Self { routing_key: parts.next()?, pattern: parts.next()?, queue: parts.next()? };
         parts.next().is_none().then_some(binding)
     }
+}
+
+/// Whether a key is like `pattern`: word by word, of which `*` is any that is not empty, and `#` any
+/// number of words, at least one, whatever they are.
+fn is_like(key: &str, pattern: &str) -> bool {
+    if key.len().max(pattern.len()) > NAME_BYTES_MAX {
+        return false;
+    }
+    let words: Vec<_> = key.split('.').collect();
+    // After which words of the key what was looked at of the pattern may end; 0: before the first.
+    let mut ends = vec![false; words.len() + 1];
+    ends[0] = true;
+    for wanted in pattern.split('.') {
+        let mut next = vec![false; words.len() + 1];
+        for (at, word) in words.iter().enumerate() {
+            next[at + 1] = match wanted {
+                "#" => ends[at] || next[at],
+                "*" => ends[at] && !word.is_empty(),
+                wanted => ends[at] && wanted == *word,
+            };
+        }
+        ends = next;
+    }
+    ends[words.len()]
 }

@@ -20,6 +20,9 @@ pub const PING: &str = "ping";
 /// What is answered to that.
 pub const PONG: &str = "pong";
 
+/// When a request expires that does not.
+const NEVER: f64 = 0.0;
+
 /// How names match as in a shell.
 const GLOB: &str = "glob";
 
@@ -158,9 +161,8 @@ impl Request {
         }
         let mut envelope = Envelope::new(&body, PIDBOX, "", delivery_tag);
         envelope.headers.insert("clock".to_owned(), self.clock.into());
-        if let Some(at) = self.expires {
-            envelope.headers.insert("expires".to_owned(), json::to_epoch(at));
-        }
+        let expires = self.expires.map_or_else(|| NEVER.into(), json::to_epoch);
+        envelope.headers.insert("expires".to_owned(), expires);
         envelope.write()
     }
 
@@ -173,6 +175,7 @@ impl Request {
         let mut body: Object = json::read(&envelope.body, CONTROL_BYTES_MAX, "a request")?;
         let expires = match envelope.headers.remove("expires") {
             None | Some(Value::Null) => None,
+            Some(Value::Number(at)) if at.as_f64() == Some(NEVER) => None,
             Some(at) => Some(json::since_epoch(&at).ok_or(Unreadable::Moment("expires"))?),
         };
         let reply_to = match body.remove("reply_to") {

@@ -248,7 +248,11 @@ fn take_time_limit(headers: &mut Object) -> Result<TimeLimit, Unreadable> {
     const NAME: &str = "timelimit";
     let limit = |value: &Value| match value {
         Value::Null => Ok(None),
-        value => json::seconds(value).map(Some).ok_or(Unreadable::Shape(NAME)),
+        // Celery takes nought for none.
+        value => match json::seconds(value).ok_or(Unreadable::Shape(NAME))? {
+            Duration::ZERO => Ok(None),
+            limit => Ok(Some(limit)),
+        },
     };
     match headers.remove(NAME) {
         None | Some(Value::Null) => Ok(TimeLimit::default()),

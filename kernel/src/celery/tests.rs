@@ -85,10 +85,12 @@ fn rewrite_pong(bytes: &[u8]) -> Result<String, Unreadable> {
 }
 
 fn rewrite_unacked(bytes: &[u8]) -> Result<String, Unreadable> {
-    Ok(Unacked::read(bytes)?.write())
+    let unacked = Unacked::read(bytes)?;
+    let message = Envelope::read(&unacked.message)?.write().into_bytes();
+    Ok(String::from_utf8(Unacked { message, ..unacked }.write()).expect("a text"))
 }
 
-/// Each of them, with the most bytes that its reader takes.
+/// Each of them, with the most bytes that its reader takes; as many as there may be: however many.
 fn captured() -> Vec<(&'static [u8], Rewrite, usize)> {
     let (message, control) = (MESSAGE_BYTES_MAX, CONTROL_BYTES_MAX);
     let mut all: Vec<(&'static [u8], Rewrite, usize)> = Vec::new();
@@ -97,7 +99,7 @@ fn captured() -> Vec<(&'static [u8], Rewrite, usize)> {
     all.extend(REQUESTS.map(|bytes| (bytes, rewrite_request as Rewrite, control)));
     all.extend(EVENTS.map(|bytes| (bytes, rewrite_event as Rewrite, control)));
     all.push((PONG, rewrite_pong, control));
-    all.push((UNACKED, rewrite_unacked, message));
+    all.push((UNACKED, rewrite_unacked, usize::MAX));
     all
 }
 
@@ -174,6 +176,10 @@ fn a_task_says_what_is_to_be_done_and_how() {
     let limit =
         TimeLimit { hard: Some(Duration::from_secs(9)), soft: Some(Duration::from_secs(5)) };
     assert_eq!(later.time_limit, limit);
+    let none =
+        Task { time_limit: TimeLimit { soft: Some(Duration::ZERO), ..limit }, ..later.clone() };
+    let none = Task::read(none.write().as_bytes()).expect("it is read");
+    assert_eq!(none.time_limit, TimeLimit { soft: None, ..limit }, "nought is none");
     assert!(later.ignore_result);
     assert_eq!(later.headers.get("x"), Some(&json!("y")), "headers of one's own are kept");
     assert_eq!(later.properties.get("expiration"), Some(&json!("3600000")));
@@ -245,6 +251,9 @@ fn a_ping_of_ours_is_one_of_celerys_but_that_it_never_expires() {
     assert_eq!(to.queue(), format!("{}.reply.celery.pidbox", to.routing_key));
     let ours = Request::ping(theirs.ticket.as_deref().expect("a ticket"), &to.routing_key);
     assert_eq!(ours, Request { expires: None, clock: 1, ..theirs });
+    let written = ours.write("d");
+    assert!(written.contains(r#""expires":0.0"#), "so Celery writes that it never does: {written}");
+    assert_eq!(Request::read(written.as_bytes()), Ok(ours.clone()));
     let pong = Reply::read(PONG).expect("it is read");
     assert_eq!(pong, Reply::pong("w1@host", ours.ticket, 4));
     assert!(pong.is_pong());
@@ -304,15 +313,66 @@ fn workers_say_when_they_come_are_there_and_go() {
 
 #[test]
 fn what_a_worker_has_taken_says_where_it_goes_back() {
-    let mut unacked = Unacked::read(UNACKED).expect("it is read");
+    let unacked = Unacked::read(UNACKED).expect("it is read");
     assert_eq!((unacked.exchange.as_str(), unacked.routing_key.as_str()), ("", "celery"));
-    assert_eq!(Task::of(unacked.message.clone()), Task::read(TASKS[0]));
-    unacked.message.redelivered = true;
-    let again = unacked.message.write();
-    let again = Envelope::read(again.as_bytes()).expect("it is read");
+    assert_eq!(Task::read(&unacked.message), Task::read(TASKS[0]));
+    let mut message = Envelope::read(&unacked.message).expect("it is read");
+    message.redelivered = true;
+    let again = Envelope::read(message.write().as_bytes()).expect("it is read");
     assert!(again.redelivered);
     assert_eq!(again.headers.get("redelivered"), None, "it is said once");
-    assert_eq!(again.write(), unacked.message.write());
+    assert_eq!(again.write(), message.write());
+}
+
+#[test]
+fn what_a_worker_has_taken_is_kept_to_the_byte_whatever_it_is() {
+    let message = |text: &[u8]| Unacked::read(text).map(|unacked| unacked.message);
+    let long = format!("\"{}\"", "x".repeat(MESSAGE_BYTES_MAX));
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let as_they_came: [&[u8]; 5] = [
+        b"{ \"body\" : \"gAM=\",\"a\": 1e0 }",
+        b"7",
+        long.as_bytes(),
+        deep.as_bytes(),
+        b"\"\xff\"",
+    ];
+    for text in as_they_came {
+        let unacked = Unacked {
+            message: text.to_vec(),
+            exchange: "e\"x".to_owned(),
+            routing_key: "k]".to_owned(),
+        };
+        assert_eq!(Unacked::read(&unacked.write()), Ok(unacked));
+    }
+    assert_eq!(message(b" [ {} , null , \"q\" ] "), Ok(b"{}".to_vec()));
+    let none: [&[u8]; 7] =
+        [b"", b"[", b"{}", b"[{bad,\"\",\"q\"]", b"[{},\"\"]", b"[{},\"\",\"q\"", b"[{},1,2]"];
+    for text in none {
+        assert_eq!(message(text), Err(Unreadable::Shape("a message that was taken")));
+    }
+}
+
+#[test]
+fn a_binding_with_a_pattern_is_for_all_keys_that_are_like_it() {
+    let is_for = |bound: &str, pattern: &str, key: &str| {
+        let queue = "q".to_owned();
+        Binding { routing_key: bound.to_owned(), pattern: pattern.to_owned(), queue }.is_for(key)
+    };
+    assert!(is_for("a.*", "", "a.*") && !is_for("a.*", "", "a.b"), "a key is a key");
+    for (bound, likes, unlikes) in [
+        ("a.b", &["a.b"][..], &["a", "a.b.c", "axb", ""][..]),
+        ("a.*", &["a.b"], &["a", "a.", "a.b.c"]),
+        ("*.b", &["a.b"], &["b", ".b"]),
+        ("a.#", &["a.b", "a.b.c", "a."], &["a", "b.a"]),
+        ("#", &["a", "a.b", ""], &[]),
+        ("a.#.z", &["a.b.z", "a.b.c.z", "a..z"], &["a.z"]),
+        ("#.b.#", &["a.b.c", "b.b.b", "a.b.b.c"], &["b", "a.b", "a.c.c"]),
+    ] {
+        likes.iter().for_each(|key| assert!(is_for(bound, "^.$", key), "{bound} {key}"));
+        unlikes.iter().for_each(|key| assert!(!is_for(bound, "^.$", key), "{bound} {key}"));
+    }
+    let [longest, longer] = [NAME_BYTES_MAX, NAME_BYTES_MAX + 1].map(|bytes| "k".repeat(bytes));
+    assert!(is_for("#", "^.*?$", &longest) && !is_for("#", "^.*?$", &longer));
 }
 
 #[test]

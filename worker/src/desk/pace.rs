@@ -11,7 +11,7 @@ pub(super) const PAUSE_MIN: Duration = Duration::from_millis(2);
 /// The longest.
 pub(super) const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// The pause after a broker gave no answer.
+/// The pause after a Redis gave no answer.
 const PAUSE_LOST: Duration = Duration::from_millis(250);
 
 /// Doubles the pause while there is nothing to do.
@@ -19,12 +19,11 @@ const PAUSE_LOST: Duration = Duration::from_millis(250);
 pub(super) struct Pace {
     next: Instant,
     pause: Duration,
-    is_lost: bool,
 }
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
-        Self { next: now, pause: PAUSE_MIN, is_lost: false }
+        Self { next: now, pause: PAUSE_MIN }
     }
 
     pub(super) fn next(&self) -> Instant {
@@ -35,34 +34,72 @@ impl Pace {
         self.next <= Instant::now()
     }
 
-    /// So many messages were taken, and as many as were asked for where it was `full`.
-    pub(super) fn took(&mut self, count: usize, full: bool) {
-        self.works();
+    /// So many messages were taken, and no more were there.
+    pub(super) fn took(&mut self, count: usize) {
         self.pause = match count {
             0 => (self.pause * 2).min(PAUSE_MAX),
             _ => PAUSE_MIN,
         };
-        let pause = if full { Duration::ZERO } else { self.pause };
-        self.next = Instant::now() + pause;
+        self.next = Instant::now() + self.pause;
     }
 
-    /// The broker answers.
+    /// As many messages were taken as were asked for: there may be more.
+    pub(super) fn took_all(&mut self) {
+        self.pause = PAUSE_MIN;
+        self.next = Instant::now();
+    }
+
+    /// There was no answer.
+    pub(super) fn lost(&mut self) {
+        self.next = Instant::now() + PAUSE_LOST;
+    }
+}
+
+/// Whether a Redis gives no answer: said once, when it begins and when it is over.
+#[derive(Debug)]
+pub(super) struct Outage {
+    of: &'static str,
+    what: &'static str,
+    is_lost: bool,
+    again_at: Instant,
+}
+
+impl Outage {
+    pub(super) fn of_broker(now: Instant) -> Self {
+        let what = "no task is taken until it does";
+        Self { of: "the Celery broker", what, is_lost: false, again_at: now }
+    }
+
+    pub(super) fn of_results(now: Instant) -> Self {
+        let what = "what came to an end is written down once it does";
+        Self { of: "the Celery result back end", what, is_lost: false, again_at: now }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Whether it makes sense to ask it.
+    pub(super) fn is_due(&self) -> bool {
+        self.again_at <= Instant::now()
+    }
+
+    /// It answers.
     pub(super) fn works(&mut self) {
         if std::mem::take(&mut self.is_lost) {
-            tracing::info!("the Celery broker answers again");
+            tracing::info!("{} answers again", self.of);
         }
     }
 
     /// It did not.
     pub(super) fn lost(&mut self, lost: &Lost) {
         if !self.is_lost {
-            tracing::warn!(
-                error = lost.in_short(),
-                "the Celery broker gives no answer: no task is taken until it does"
-            );
+            let error = lost.in_short();
+            tracing::warn!(error, "{} gives no answer: {}", self.of, self.what);
         }
         self.is_lost = true;
-        self.next = Instant::now() + PAUSE_LOST;
+        self.again_at = Instant::now() + PAUSE_LOST;
     }
 }
 
@@ -74,13 +111,13 @@ mod tests {
     async fn an_empty_queue_is_looked_at_after_2_ms_and_ever_more_seldom_up_to_100() {
         let mut pace = Pace::new(Instant::now());
         let mut pauses = Vec::new();
-        pace.took(1, false);
+        pace.took(1);
         for _ in 0..8 {
             pauses.push((pace.next() - Instant::now()).as_millis());
-            pace.took(0, false);
+            pace.took(0);
         }
         assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 100, 100]);
-        pace.took(3, true);
+        pace.took_all();
         assert!(pace.is_due(), "there may be more");
     }
 }

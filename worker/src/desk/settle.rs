@@ -1,33 +1,37 @@
 //! Writes down what came to an end.
 
-use kernel::celery::Task as Message;
-use kernel::celery::TaskResult;
+use kernel::celery::MESSAGE_BYTES_MAX;
 use stores::redis::broker::Broker;
+use stores::redis::broker::Finished;
+use stores::redis::broker::NotFinished;
 use stores::redis::broker::Returned;
 use stores::redis::broker::TAKEN_MAX;
+use stores::redis::broker::Written;
 use stores::redis::connection::Lost;
 
-use crate::terms::DEAD_LETTERS_MAX;
 use crate::terms::Terms;
+
+/// The most bytes of results that are written down by one act.
+pub(super) const RESULTS_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 /// A message that came to an end. To write it down twice does no harm.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Settled {
     /// It is finished.
-    Finished {
-        tag: String,
-        /// What is told of it, where anybody wants to know.
-        result: Option<TaskResult>,
-    },
+    Finished(Finished),
     /// It waits to be tried again.
-    Again { result: TaskResult, message: Returned },
+    Again { told: Option<Written>, message: Returned },
     /// Nobody can make anything of it.
     Buried { tag: String, message: Vec<u8> },
 }
 
 impl Settled {
-    pub(super) fn finished(tag: String, message: &Message, result: TaskResult) -> Self {
-        Self::Finished { tag, result: (!message.ignore_result).then_some(result) }
+    /// What the message is called while it is taken.
+    pub(super) fn tag(&self) -> &str {
+        match self {
+            Self::Finished(Finished { tag, .. }) | Self::Buried { tag, .. } => tag,
+            Self::Again { message, .. } => &message.tag,
+        }
     }
 }
 
@@ -35,63 +39,137 @@ impl Settled {
 #[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) all: Vec<Settled>,
-    pub(super) lost: Option<Lost>,
+    /// What the broker did not answer.
+    pub(super) broker: Option<Lost>,
+    /// What the result back end did not answer, where that is another one.
+    pub(super) results: Option<Lost>,
+    /// Whether something was written down.
+    pub(super) has_done: bool,
+    /// Whether that was a result.
+    pub(super) has_told: bool,
+}
+
+impl Left {
+    fn because_of(&mut self, lost: NotFinished) {
+        match lost {
+            NotFinished::Broker(lost) => self.broker = Some(lost),
+            NotFinished::Results(lost) => self.results = Some(lost),
+        }
+    }
+
+    /// Whether whoever asks on would fare no better.
+    fn is_in_vain(&self) -> bool {
+        [&self.broker, &self.results].into_iter().flatten().any(Lost::concerns_all)
+    }
 }
 
 /// Writes all of it down, but for what is left.
 pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) -> Left {
-    let (finished, others): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|one| matches!(one, Settled::Finished { .. }));
-    let mut left = Left::default();
-    for some in finished.chunks(TAKEN_MAX) {
-        if let Err(lost) = finish(broker, terms, some).await {
-            left.all.extend_from_slice(some);
-            left.lost = Some(lost);
+    let (mut finished, mut others, mut left) = (Vec::new(), Vec::new(), Left::default());
+    for one in all {
+        match one {
+            Settled::Finished(one) => finished.push(one),
+            other => others.push(other),
         }
     }
+    for part in parts(finished) {
+        if !left.is_in_vain() {
+            match broker.finish(&part, terms.result_ttl_s).await {
+                Ok(()) => {
+                    left.has_done = true;
+                    left.has_told |= part.iter().any(|one| one.told.is_some());
+                    continue;
+                }
+                Err(lost) => left.because_of(lost),
+            }
+        }
+        left.all.extend(part.into_iter().map(Settled::Finished));
+    }
     for one in others {
-        let done = match &one {
-            Settled::Again { result, message } => again(broker, terms, result, message).await,
-            Settled::Buried { tag, message } => {
-                let list = &terms.dead_letters;
-                broker.bury(tag, message, list, DEAD_LETTERS_MAX).await.map(drop)
-            }
-            Settled::Finished { .. } => Ok(()),
-        };
-        match done {
-            Ok(()) => {}
-            Err(lost) if lost.concerns_all() => {
-                left.all.push(one);
-                left.lost = Some(lost);
-            }
+        if left.is_in_vain() {
+            left.all.push(one);
+            continue;
+        }
+        match settle_one(broker, terms, &one).await {
+            Ok(()) => left.has_done = true,
             // Asked again it would say the same. It is found again once its visibility timeout is over.
-            Err(lost) => tracing::error!(
+            Err(NotFinished::Broker(lost)) if !lost.concerns_all() => tracing::error!(
                 error = lost.in_short(),
                 "a message can go neither to its queue nor to `{}`: what is there is no list",
                 terms.dead_letters
             ),
+            Err(lost) => {
+                left.all.push(one);
+                left.because_of(lost);
+            }
         }
     }
     left
 }
 
-async fn finish(broker: &Broker, terms: &Terms, finished: &[Settled]) -> Result<(), Lost> {
-    let (mut results, mut tags) = (Vec::new(), Vec::with_capacity(finished.len()));
-    for one in finished {
-        if let Settled::Finished { tag, result } = one {
-            tags.push(tag.clone());
-            results.extend(result.clone());
+async fn settle_one(broker: &Broker, terms: &Terms, one: &Settled) -> Result<(), NotFinished> {
+    match one {
+        Settled::Finished(one) => {
+            broker.finish(std::slice::from_ref(one), terms.result_ttl_s).await
+        }
+        Settled::Again { told, message } => {
+            broker.send_again(message, told.as_ref(), terms.result_ttl_s).await
+        }
+        Settled::Buried { tag, message } => {
+            let buried = broker.bury(tag, message, terms.dead_letters_kept()).await;
+            buried.map(drop).map_err(NotFinished::Broker)
         }
     }
-    broker.finish(&results, terms.result_ttl_s, &tags).await
 }
 
-async fn again(
-    broker: &Broker,
-    terms: &Terms,
-    result: &TaskResult,
-    message: &Returned,
-) -> Result<(), Lost> {
-    broker.finish(std::slice::from_ref(result), terms.result_ttl_s, &[]).await?;
-    broker.send_again(message).await
+/// As many as one act writes down: at most [`TAKEN_MAX`], and [`RESULTS_BYTES_MAX`] of their results, or
+/// one that has more.
+fn parts(all: Vec<Finished>) -> Vec<Vec<Finished>> {
+    let (mut parts, mut bytes) = (Vec::<Vec<Finished>>::new(), 0);
+    for one in all {
+        let more = one.told.as_ref().map_or(0, |told| told.text().len());
+        match parts.last_mut() {
+            Some(part) if part.len() < TAKEN_MAX && bytes + more <= RESULTS_BYTES_MAX => {
+                part.push(one);
+                bytes += more;
+            }
+            _ => {
+                parts.push(vec![one]);
+                bytes = more;
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::celery::TaskResult;
+    use kernel::time::Timestamp;
+
+    use super::*;
+
+    /// A message with a result of so many bytes.
+    fn finished(bytes: usize) -> Finished {
+        let written = |text: String| {
+            Written::new(&TaskResult::success("1", text.into(), Timestamp::from_secs(0)))
+        };
+        let around = written(String::new()).text().len();
+        Finished { tag: "1".to_owned(), told: Some(written("x".repeat(bytes - around))) }
+    }
+
+    fn counts(all: Vec<Finished>) -> Vec<usize> {
+        parts(all).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn one_act_writes_down_64_ends_and_four_mebibytes_of_results() {
+        let silent = Finished { tag: "1".to_owned(), told: None };
+        assert_eq!(counts(vec![silent.clone(); TAKEN_MAX]), [TAKEN_MAX]);
+        assert_eq!(counts(vec![silent.clone(); TAKEN_MAX + 1]), [TAKEN_MAX, 1]);
+        let half = RESULTS_BYTES_MAX / 2;
+        assert_eq!(counts(vec![finished(half), finished(half), silent]), [3]);
+        assert_eq!(counts(vec![finished(half), finished(half + 1)]), [1, 1]);
+        assert_eq!(counts(vec![finished(RESULTS_BYTES_MAX); 2]), [1, 1]);
+    }
 }

@@ -4,13 +4,20 @@ use config::Redis;
 use kernel::celery::Names;
 use kernel::secret::Secret;
 use stores::redis::connection::Connection;
+use test_support::redis::RedisServer;
+use test_support::redis::Reply;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::noop::Noop;
 
 /// A desk at a broker that is not there.
 fn desk() -> Desk {
-    let redis = Redis::at(Secret::new("redis://127.0.0.1:1"));
+    desk_at("redis://127.0.0.1:1")
+}
+
+fn desk_at(url: &str) -> Desk {
+    let redis = Redis::at(Secret::new(url));
     let connection = Connection::open(&redis, None).expect("a URL");
     let broker = Broker::new(connection, Names::new(0, ""), &["celery".to_owned()]);
     let terms = Terms {
@@ -27,7 +34,14 @@ fn desk() -> Desk {
     let (done, ended) = mpsc::unbounded_channel();
     let pool = Pool::start(0, &done).expect("no threads are always there");
     let counts = Arc::new(Counts::default());
-    Desk::new(Arc::new(broker), Registry::default(), terms, pool, ended, counts)
+    Desk::new(
+        Arc::new(broker),
+        Registry::default().with("noop", Arc::new(Noop)),
+        terms,
+        pool,
+        ended,
+        counts,
+    )
 }
 
 #[tokio::test]
@@ -38,6 +52,116 @@ async fn a_worker_holds_so_many_tasks_for_later_and_with_one_more_takes_nothing(
     assert_eq!(desk.room(), 8);
     desk.later.insert(at(LATER_MAX));
     assert_eq!(desk.room(), 0);
+}
+
+/// A desk at a Redis, which has taken so many tasks that do nothing.
+async fn desk_with(redis: &RedisServer, count: usize) -> (Desk, Vec<Taken>) {
+    let desk = desk_at(&redis.url());
+    desk.broker.connection().connected().await.expect("Redis is there");
+    for number in 1..=count {
+        let id = number.to_string();
+        let message = Message::new("noop", &id, Vec::new(), "celery", &id);
+        redis.command(&["LPUSH", "celery", &message.write()]).expect("Redis is there");
+    }
+    let taken = desk.broker.take(&desk.broker.ticket(count), now()).await.expect("an answer");
+    (desk, taken)
+}
+
+/// When a message was last said to be had, in seconds.
+fn had_at(redis: &RedisServer, tag: &str) -> f64 {
+    match redis.command(&["ZSCORE", "unacked_index", tag]).expect("Redis is there") {
+        Reply::Bulk(Some(score)) => score.parse().expect("a number"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn count(redis: &RedisServer, words: &[&str]) -> i64 {
+    match redis.command(words).expect("Redis is there") {
+        Reply::Integer(count) => count,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_holds_all_it_can_for_later_begins_what_is_due() {
+    let redis = RedisServer::start();
+    let (mut desk, taken) = desk_with(&redis, 1).await;
+    desk.later.insert((now(), taken[0].tag.clone()));
+    let far = now().plus(Duration::from_secs(3600));
+    desk.later.extend((1..LATER_MAX).map(|number| (far, number.to_string())));
+    desk.look_at_the_clock().await;
+    assert!(desk.held.contains_key(&taken[0].tag), "its time has come");
+    assert_eq!(desk.later.len(), LATER_MAX - 1);
+}
+
+#[tokio::test]
+async fn a_task_that_ended_in_time_is_done_though_that_is_noted_after_its_time() {
+    let redis = RedisServer::start();
+    let (mut desk, taken) = desk_with(&redis, 1).await;
+    desk.terms.time_limit = Duration::ZERO;
+    desk.receive(taken.clone());
+    let course = Arc::clone(&desk.held[&taken[0].tag].call.course);
+    assert!(course.is_done_in_time());
+    course.begin();
+    desk.give_up_overdue();
+    assert_eq!(desk.stuck.len(), 0, "its thread is free");
+    desk.note(Done { tag: taken[0].tag.clone(), end: End::Gave("in time".into()) });
+    desk.settle().await;
+    let result = redis.command(&["GET", "celery-task-meta-1"]).expect("Redis is there");
+    let Reply::Bulk(Some(result)) = result else { panic!("it is kept") };
+    assert!(result.contains("in time"), "{result}");
+}
+
+#[tokio::test]
+async fn with_every_thread_stuck_what_was_not_begun_and_what_waits_goes_back() {
+    let redis = RedisServer::start();
+    let (mut desk, taken) = desk_with(&redis, 4).await;
+    desk.terms.time_limit = Duration::ZERO;
+    desk.receive(taken[..3].to_vec());
+    let far = now().plus(Duration::from_secs(3600));
+    desk.later.insert((far, taken[3].tag.clone()));
+    desk.held[&taken[0].tag].call.course.begin();
+    desk.look_at_the_clock().await;
+    assert_eq!((desk.held.len(), desk.later.len()), (2, 1), "a thread is left");
+    desk.held[&taken[1].tag].call.course.begin();
+    desk.look_at_the_clock().await;
+    assert_eq!((desk.held.len(), desk.later.len(), desk.stuck.len()), (0, 0, 2));
+    assert_eq!(count(&redis, &["LLEN", "celery"]), 2, "others may do them");
+    desk.settle().await;
+    assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
+}
+
+#[tokio::test]
+async fn of_what_is_not_yet_written_down_and_what_may_be_taken_it_is_said_that_it_is_had() {
+    let redis = RedisServer::start();
+    let (mut desk, taken) = desk_with(&redis, 1).await;
+    let message = Message::new("noop", "2", Vec::new(), "celery", "2");
+    redis.command(&["LPUSH", "celery", &message.write()]).expect("Redis is there");
+    let ticket = desk.broker.ticket(1);
+    let unsure = desk.broker.take(&ticket, now()).await.expect("an answer");
+    desk.unsure = Some(ticket);
+    let tag = taken[0].tag.clone();
+    desk.settled.push(Settled::Finished(Finished { tag, told: None }));
+    let tags = [&taken[0].tag, &unsure[0].tag];
+    for tag in tags {
+        redis.command(&["ZADD", "unacked_index", "1.5", tag]).expect("Redis is there");
+    }
+    desk.terms.visibility_timeout = Duration::ZERO;
+    desk.say_what_is_had().await;
+    tags.into_iter().for_each(|tag| assert!(had_at(&redis, tag) > 1.5));
+}
+
+#[tokio::test]
+async fn a_result_back_end_that_is_away_is_no_broker_that_is() {
+    let mut desk = desk();
+    let lost = || Some(Lost::Late(Duration::ZERO));
+    desk.note_left(Left { results: lost(), ..Left::default() });
+    desk.note_left(Left { has_done: true, ..Left::default() });
+    assert!(desk.results_outage.is_lost(), "the broker's answer says nothing of it");
+    assert!(!desk.broker_outage.is_lost());
+    desk.note_left(Left { broker: lost(), ..Left::default() });
+    desk.note_left(Left { has_done: true, has_told: true, ..Left::default() });
+    assert!(!desk.results_outage.is_lost() && !desk.broker_outage.is_lost());
 }
 
 #[tokio::test]

@@ -78,9 +78,9 @@ pub(crate) struct Unlucky(pub(crate) u32);
 
 impl Task for Unlucky {
     fn run(&self, call: &Call) -> Result<Value, Failed> {
-        match call.retries < self.0 {
+        match call.retries() < self.0 {
             true => Err(Failed::ForNow(Failure::builtin("OSError", "not now"))),
-            false => Ok(call.retries.into()),
+            false => Ok(call.retries().into()),
         }
     }
 }
@@ -94,10 +94,27 @@ impl Task for Faulty {
     }
 }
 
+/// A task of which it is noted which calls it was told came to nothing.
+struct Noted {
+    task: Arc<dyn Task>,
+    nothing: Arc<Mutex<Vec<String>>>,
+}
+
+impl Task for Noted {
+    fn run(&self, call: &Call) -> Result<Value, Failed> {
+        self.task.run(call)
+    }
+
+    fn came_to_nothing(&self, call: &Call) {
+        self.nothing.lock().push(call.id().to_owned());
+    }
+}
+
 /// A Redis with a client.
 pub(crate) struct Scene {
     pub(crate) redis: RedisServer,
     pub(crate) gate: Arc<Gate>,
+    nothing: Arc<Mutex<Vec<String>>>,
 }
 
 /// A worker.
@@ -109,7 +126,7 @@ pub(crate) struct Running {
 impl Scene {
     pub(crate) fn new() -> Self {
         let redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
-        Self { redis, gate: Arc::default() }
+        Self { redis, gate: Arc::default(), nothing: Arc::default() }
     }
 
     pub(crate) fn terms() -> Terms {
@@ -134,12 +151,16 @@ impl Scene {
         connection.connected().await.expect("Redis is there");
         let broker = Broker::new(connection, celery.names(), &celery.queues);
         let ear = Ear::open(&celery, None).expect("a URL");
-        let registry = Registry::default()
-            .with("noop", Arc::new(Noop))
-            .with("gate", Arc::clone(&self.gate) as Arc<dyn Task>)
-            .with("unlucky", Arc::new(Unlucky(1)))
-            .with("hopeless", Arc::new(Unlucky(u32::MAX)))
-            .with("faulty", Arc::new(Faulty));
+        let tasks: [(&str, Arc<dyn Task>); 5] = [
+            ("noop", Arc::new(Noop)),
+            ("gate", Arc::clone(&self.gate) as Arc<dyn Task>),
+            ("unlucky", Arc::new(Unlucky(1))),
+            ("hopeless", Arc::new(Unlucky(u32::MAX))),
+            ("faulty", Arc::new(Faulty)),
+        ];
+        let registry = tasks.into_iter().fold(Registry::default(), |registry, (name, task)| {
+            registry.with(name, Arc::new(Noted { task, nothing: Arc::clone(&self.nothing) }))
+        });
         let host = Host::new(broker, ear, registry, terms);
         let (stop, stops) = oneshot::channel();
         let stops = async { _ = stops.await };
@@ -193,6 +214,11 @@ impl Scene {
         let result = self.end_of(id).await;
         assert_eq!(result.traceback, None, "nobody is shown our code");
         Failure::of(&result.result).expect("a failure")
+    }
+
+    /// The ids of calls whose tasks were told that they came to nothing.
+    pub(crate) fn came_to_nothing(&self) -> Vec<String> {
+        self.nothing.lock().clone()
     }
 
     /// Waits, while workers go on in this very runtime.

@@ -67,6 +67,19 @@ async fn what_has_expired_is_not_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_may_take_no_longer_than_the_worker_allows_whatever_its_message_says() {
+    let scene = Scene::new();
+    let mut terms = Scene::terms();
+    terms.time_limit = Duration::from_millis(200);
+    let _worker = scene.worker(terms).await;
+    let mut long = Message::new("gate", "long", Vec::new(), "celery", "long");
+    long.time_limit = TimeLimit { soft: None, hard: Some(Duration::from_secs(3600)) };
+    scene.send_message(&long);
+    assert_eq!(scene.failure_of("long").await.exc_type, "SoftTimeLimitExceeded");
+    scene.gate.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_for_a_late_task_is_told_at_once_and_what_it_gives_is_dropped() {
     let scene = Scene::new();
     let mut terms = Scene::terms();
@@ -78,6 +91,7 @@ async fn whoever_waits_for_a_late_task_is_told_at_once_and_what_it_gives_is_drop
     let failure = scene.failure_of("late").await;
     assert_eq!(failure.exc_type, "SoftTimeLimitExceeded");
     assert_eq!(scene.gate.inside(), 1, "its thread is at it still");
+    assert_eq!(scene.came_to_nothing(), ["late"]);
     // The only thread is not free, and so nothing is taken.
     scene.send("noop", "next");
     scene.until(|| scene.in_hand() == 0).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kernel::celery::pidbox::Request;
 use kernel::celery::result::State;
+use test_support::redis::Reply;
 
 use crate::scene::Scene;
 
@@ -66,6 +67,21 @@ async fn what_a_worker_had_when_it_died_is_done_by_another_and_what_one_has_that
     scene.gate.open();
     assert_eq!(scene.end_of("1").await.state, State::Success);
     scene.until(|| scene.in_hand() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_task_was_given_to_another_says_nothing_over_what_that_one_said() {
+    let scene = Scene::new();
+    let worker = scene.worker(Scene::terms()).await;
+    scene.send("gate", "1");
+    scene.until(|| scene.gate.inside() == 1).await;
+    scene.redis.command(&["DEL", "unacked", "unacked_index"]).expect("Redis is there");
+    let (key, others) = ("celery-task-meta-1", "what another said");
+    scene.redis.command(&["SET", key, others]).expect("Redis is there");
+    scene.gate.open();
+    worker.stop().await;
+    assert_eq!(scene.redis.command(&["GET", key]).expect("Redis is there"), Reply::text(others));
+    assert_eq!((scene.waiting().len(), scene.in_hand()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

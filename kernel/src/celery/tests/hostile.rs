@@ -146,7 +146,7 @@ fn padded(text: &[u8], bytes: usize) -> Vec<u8> {
 
 #[test]
 fn a_message_of_the_longest_is_read_and_one_byte_more_is_not() {
-    for (text, read, at_most) in captured() {
+    for (text, read, at_most) in captured().into_iter().filter(|(.., most)| *most < usize::MAX) {
         assert!(read(&padded(text, at_most)).is_ok());
         let bytes = at_most + 1;
         assert_eq!(read(&padded(text, bytes)), Err(Unreadable::Long { bytes, at_most }));

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use fred::types::Value;
+use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Names;
 use kernel::celery::TaskResult;
 use kernel::celery::names::PRIORITIES;
@@ -19,12 +20,15 @@ use crate::redis::connection::Script;
 /// The most messages that are taken by one act.
 pub const TAKEN_MAX: usize = 64;
 
+/// After so many bytes one act takes no further message.
+pub const TAKEN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
 /// A worker's way to its broker.
 #[derive(Debug)]
 pub struct Broker {
     pub(super) connection: Connection,
     /// Where results are kept, if elsewhere.
-    results: Option<Connection>,
+    pub(super) results: Option<Connection>,
     pub(super) names: Names,
     pub(super) queues: Vec<Queue>,
     unacked: [String; 2],
@@ -39,11 +43,14 @@ pub struct Broker {
 #[derive(Debug)]
 pub(super) struct Scripts {
     take: Script,
-    finish: Script,
+    pub(super) booked: Script,
+    pub(super) finish: Script,
+    pub(super) keep: Script,
     give_back: Script,
     bury: Script,
     pub(super) overdue: Script,
     pub(super) let_go: Script,
+    pub(super) pong: Script,
 }
 
 /// A queue that is served.
@@ -63,7 +70,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    fn tags(&self) -> impl Iterator<Item = String> {
+    /// Whatever it may have taken is called one of these.
+    pub fn tags(&self) -> impl Iterator<Item = String> {
         (1..=self.at_most).map(|at| format!("{}{at}", self.prefix))
     }
 }
@@ -99,11 +107,14 @@ impl Broker {
             |name: &String| Queue { ending: format!(",\"\",{}]", Json(name)), name: name.clone() };
         let scripts = Scripts {
             take: Script::new(include_str!("take.lua")),
+            booked: Script::new(include_str!("booked.lua")),
             finish: Script::new(include_str!("finish.lua")),
+            keep: Script::new(include_str!("keep.lua")),
             give_back: Script::new(include_str!("give_back.lua")),
             bury: Script::new(include_str!("bury.lua")),
             overdue: Script::new(include_str!("overdue.lua")),
             let_go: Script::new(include_str!("let_go.lua")),
+            pong: Script::new(include_str!("pong.lua")),
         };
         Self {
             connection,
@@ -143,8 +154,9 @@ impl Broker {
         let lists = self.lists();
         let mut keys = self.unacked.to_vec();
         keys.extend(lists.iter().map(|(queue, priority)| self.names.queue(&queue.name, *priority)));
+        let (at_most, bytes_max) = (count(ticket.at_most), count(TAKEN_BYTES_MAX));
         let mut words: Vec<Value> =
-            vec![seconds(now).into(), count(ticket.at_most), ticket.prefix.as_str().into()];
+            vec![seconds(now).into(), at_most, bytes_max, ticket.prefix.as_str().into()];
         words.extend(lists.iter().map(|(queue, _)| Value::from(queue.ending.as_str())));
         let answer = self.act(&self.scripts.take, keys, words).await?;
         let taken = answer.chunks_exact(2).zip(ticket.tags()).filter_map(|(pair, tag)| {
@@ -170,28 +182,42 @@ impl Broker {
     /// # Errors
     /// [`Lost`].
     pub async fn find_again(&self, ticket: &Ticket) -> Result<Vec<Taken>, Lost> {
-        self.booked(ticket.tags().collect()).await
+        self.booked(&ticket.tags().collect::<Vec<_>>()).await
     }
 
     /// Those messages, of ours, that are still booked by these tags.
     ///
     /// # Errors
     /// [`Lost`].
-    pub async fn booked(&self, tags: Vec<String>) -> Result<Vec<Taken>, Lost> {
+    pub async fn booked(&self, tags: &[String]) -> Result<Vec<Taken>, Lost> {
+        match self.booked_at_once(tags).await {
+            // They may be too much for one answer; each of them may not.
+            Err(Lost::Late(_)) if tags.len() > 1 => {
+                let mut taken = Vec::with_capacity(tags.len());
+                for tag in tags.chunks(1) {
+                    taken.extend(self.booked_at_once(tag).await?);
+                }
+                Ok(taken)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn booked_at_once(&self, tags: &[String]) -> Result<Vec<Taken>, Lost> {
         if tags.is_empty() {
             return Ok(Vec::new());
         }
         let hash = &self.unacked[0];
-        let words = std::iter::once(hash).chain(&tags).map(|word| Value::from(word.as_str()));
+        let words = std::iter::once(hash).chain(tags).map(|word| Value::from(word.as_str()));
         let found: Vec<Value> = self.connection.ask("HMGET", hash, words.collect()).await?;
-        let taken = tags.into_iter().zip(found).filter_map(|(tag, booked)| {
+        let taken = tags.iter().zip(found).filter_map(|(tag, booked)| {
             let booked = booked.as_bytes()?.strip_prefix(b"[")?;
             let of = |queue: &Queue| {
                 let message = booked.strip_suffix(queue.ending.as_bytes())?.to_vec();
                 Some((queue.name.clone(), message))
             };
             let (queue, message) = self.queues.iter().find_map(of)?;
-            Some(Taken { tag, queue, message })
+            Some(Taken { tag: tag.clone(), queue, message })
         });
         Ok(taken.collect())
     }
@@ -211,46 +237,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Keeps `results` for `kept_s` seconds and publishes them, and then forgets the messages of `tags`.
-    /// To do it twice does no harm.
-    ///
-    /// # Errors
-    /// [`Lost`].
-    pub async fn finish(
-        &self,
-        results: &[TaskResult],
-        kept_s: u64,
-        tags: &[String],
-    ) -> Result<(), Lost> {
-        if let Some(elsewhere) = &self.results {
-            self.finish_on(elsewhere, results, kept_s, &[]).await?;
-            return self.finish_on(&self.connection, &[], kept_s, tags).await;
-        }
-        self.finish_on(&self.connection, results, kept_s, tags).await
-    }
-
-    async fn finish_on(
-        &self,
-        connection: &Connection,
-        results: &[TaskResult],
-        kept_s: u64,
-        tags: &[String],
-    ) -> Result<(), Lost> {
-        if results.is_empty() && tags.is_empty() {
-            return Ok(());
-        }
-        let mut words = Vec::with_capacity(2 + 2 * results.len() + tags.len());
-        words.push(Value::from(i64::try_from(kept_s).unwrap_or(i64::MAX)));
-        words.push(count(results.len()));
-        for result in results {
-            words.push(result::key(&result.task_id).into());
-            words.push(result.write().into());
-        }
-        words.extend(tags.iter().map(|tag| Value::from(tag.as_str())));
-        let keys = self.unacked.each_ref().map(String::as_str);
-        connection.run_on::<Value>(&self.scripts.finish, &keys, words).await.map(drop)
-    }
-
     /// Puts messages back, to be taken next, the first of them first. Says how many were still booked.
     ///
     /// # Errors
@@ -259,39 +245,35 @@ impl Broker {
         let mut all = 0;
         // The last one that is put back is the first to be taken.
         for some in messages.rchunks(TAKEN_MAX) {
-            let (until, end) = ("+inf", "RPUSH");
-            all += self.put_back(until.into(), end, some.iter().rev()).await?;
+            let back = some.iter().rev().map(|message| Back::of(message, &self.names));
+            all += self.put_back("+inf".into(), "RPUSH", None, back).await?;
         }
         Ok(all)
     }
 
-    /// Has `message` wait in its queue behind all others, in place of the one of its tag, if that is
-    /// still booked.
-    ///
-    /// # Errors
-    /// [`Lost`].
-    pub async fn send_again(&self, message: &Returned) -> Result<(), Lost> {
-        self.put_back("+inf".into(), "LPUSH", std::iter::once(message)).await.map(drop)
-    }
-
+    /// Puts messages that were taken until `taken_until`, and are still booked, at this end of their
+    /// lists; what is `told` of the first is kept for so many seconds. Says how many were put back.
     pub(super) async fn put_back<'m>(
         &self,
         taken_until: Value,
         end: &'static str,
-        messages: impl Iterator<Item = &'m Returned>,
+        told: Option<(&Written, u64)>,
+        messages: impl Iterator<Item = Back<'m>>,
     ) -> Result<usize, Lost> {
-        let mut words = vec![taken_until, Value::from_static_str(end)];
-        for message in messages {
-            words.push(message.tag.as_str().into());
-            words.push(self.names.queue(&message.queue, message.priority).into());
-            words.push(message.message.as_str().into());
+        let kept_s = told.map_or(0, |(_, kept_s)| kept_s);
+        let mut told = told.map(|(told, _)| told);
+        let mut words = vec![taken_until, Value::from_static_str(end), seconds_kept(kept_s)];
+        for Back { tag, lists, message } in messages {
+            words.extend([tag.into(), message]);
+            words.extend(Written::words(told.take()));
+            words.push(count(lists.len()));
+            words.extend(lists.into_iter().map(Value::from));
         }
         let answer = self.run(&self.scripts.give_back, self.unacked.to_vec(), words).await?;
         Ok(answer.as_usize().unwrap_or_default())
     }
 
-    /// Moves a message that is none into the list `dead_letters`, which keeps so many of them. Says
-    /// whether it was still booked.
+    /// Moves a message that is none to `dead_letters`. Says whether it was still booked.
     ///
     /// # Errors
     /// [`Lost`].
@@ -299,11 +281,11 @@ impl Broker {
         &self,
         tag: &str,
         message: &[u8],
-        dead_letters: &str,
-        kept_max: usize,
+        dead_letters: DeadLetters<'_>,
     ) -> Result<bool, Lost> {
+        let DeadLetters { list, kept_max } = dead_letters;
         let mut keys = self.unacked.to_vec();
-        keys.push(self.names.key(dead_letters));
+        keys.push(self.names.key(list));
         let words = vec![count(kept_max), tag.into(), Value::Bytes(message.to_vec().into())];
         let answer = self.run(&self.scripts.bury, keys, words).await?;
         Ok(answer.as_usize() == Some(1))
@@ -318,7 +300,7 @@ impl Broker {
         Ok(self.run(script, keys, words).await?.into_array())
     }
 
-    async fn run(
+    pub(super) async fn run(
         &self,
         script: &Script,
         keys: Vec<String>,
@@ -337,9 +319,65 @@ impl Broker {
     }
 }
 
+/// Where what is no message goes.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetters<'n> {
+    /// The list.
+    pub list: &'n str,
+    /// How many are kept in it.
+    pub kept_max: usize,
+}
+
+/// A message on its way into lists.
+pub(super) struct Back<'m> {
+    pub(super) tag: &'m str,
+    pub(super) lists: Vec<String>,
+    pub(super) message: Value,
+}
+
+impl<'m> Back<'m> {
+    pub(super) fn of(message: &'m Returned, names: &Names) -> Self {
+        let Returned { tag, queue, priority, message } = message;
+        Self { tag, lists: vec![names.queue(queue, *priority)], message: message.as_str().into() }
+    }
+}
+
+/// What is told of a task, written once, as it is kept and published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    key: String,
+    text: String,
+}
+
+impl Written {
+    /// It, on paper.
+    pub fn new(result: &TaskResult) -> Self {
+        Self { key: result::key(&result.task_id), text: result.write() }
+    }
+
+    /// What it is kept as.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// As it is kept: JSON.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its key, and itself; empty ones for none.
+    pub(super) fn words(written: Option<&Self>) -> [Value; 2] {
+        written.map_or(["", ""], |of| [&of.key, &of.text]).map(Value::from)
+    }
+}
+
 /// A moment as Celery writes it into scores, in seconds.
 pub(super) fn seconds(at: Timestamp) -> f64 {
     at.as_millis() as f64 / 1000.0
+}
+
+pub(super) fn seconds_kept(seconds: u64) -> Value {
+    Value::from(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 pub(super) fn count(of: usize) -> Value {

@@ -8,10 +8,11 @@
 -- ARGV[3]  the message
 -- Answer   1, or 0 where it is no longer booked
 
-if redis.call('HDEL', KEYS[1], ARGV[2]) == 0 then
+if redis.call('HEXISTS', KEYS[1], ARGV[2]) == 0 then
   return 0
 end
-redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('LPUSH', KEYS[3], ARGV[3])
 redis.call('LTRIM', KEYS[3], 0, ARGV[1] - 1)
+redis.call('HDEL', KEYS[1], ARGV[2])
+redis.call('ZREM', KEYS[2], ARGV[2])
 return 1

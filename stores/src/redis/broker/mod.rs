@@ -8,19 +8,28 @@
 
 mod books;
 
+mod results;
+
 mod overdue;
 
 mod presence;
 
 pub use self::books::Broker;
+pub use self::books::DeadLetters;
 pub use self::books::Returned;
+pub use self::books::TAKEN_BYTES_MAX;
 pub use self::books::TAKEN_MAX;
 pub use self::books::Taken;
 pub use self::books::Ticket;
+pub use self::books::Written;
+pub use self::overdue::PUT_BACK_BYTES_MAX;
 pub use self::overdue::PUT_BACK_MAX;
 pub use self::overdue::PutBack;
 pub use self::presence::Ear;
+pub use self::presence::PONGS_KEPT_S;
 pub use self::presence::REQUESTS_WAITING_MAX;
+pub use self::results::Finished;
+pub use self::results::NotFinished;
 
 #[cfg(test)]
 mod tests;

@@ -6,27 +6,37 @@
 -- KEYS[3]  the lock
 -- ARGV[1]  taken until then, in seconds
 -- ARGV[2]  how many at most
--- ARGV[3]  what the lock is held as
--- ARGV[4]  how long, in milliseconds, should its holder die
--- Answer   of each message its tag and what stands in the hash; nothing where somebody else looks
+-- ARGV[3]  after how many bytes no more are told
+-- ARGV[4]  what the lock is held as
+-- ARGV[5]  how long, in milliseconds, should its holder die
+-- Answer   whether there may be more, 1 or 0, and of each message its tag and what stands in the hash;
+--          nothing where somebody else looks
 
-if not redis.call('SET', KEYS[3], ARGV[3], 'NX', 'PX', ARGV[4]) then
+local MESSAGES_MAX, BYTES_MAX = tonumber(ARGV[2]), tonumber(ARGV[3])
+
+if not redis.call('SET', KEYS[3], ARGV[4], 'NX', 'PX', ARGV[5]) then
   return {}
 end
 
-local answer = {}
-for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+local tags = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, MESSAGES_MAX)
+local answer, bytes = { #tags == MESSAGES_MAX and 1 or 0 }, 0
+for _, tag in ipairs(tags) do
+  if bytes >= BYTES_MAX then
+    answer[1] = 1
+    break
+  end
   local booked = redis.call('HGET', KEYS[1], tag)
   if booked then
     answer[#answer + 1] = tag
     answer[#answer + 1] = booked
+    bytes = bytes + #booked
   else
     redis.call('ZREM', KEYS[2], tag)
   end
 end
 
 -- Nothing is to be done: nobody needs to wait until the lock is let go.
-if #answer == 0 then
+if #answer == 1 then
   redis.call('DEL', KEYS[3])
 end
 return answer

@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
+use fred::types::Value;
+use kernel::celery::Envelope;
+use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::envelope::Unacked;
 use kernel::celery::names::Binding;
 use kernel::time::Timestamp;
 
+use super::books::Back;
 use super::books::Broker;
-use super::books::Returned;
+use super::books::DeadLetters;
 use super::books::count;
 use super::books::seconds;
 use crate::redis::connection::Lost;
 
 /// The most messages that are put back at one go.
 pub const PUT_BACK_MAX: usize = 16;
+
+/// After so many bytes one go puts no further message back.
+pub const PUT_BACK_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 /// How long the lock of whoever puts back outlives its holder; as long as Celery's.
 const LOCK_FOR: Duration = Duration::from_secs(300);
@@ -23,15 +30,19 @@ const LOCK_FOR: Duration = Duration::from_secs(300);
 pub struct PutBack {
     /// How many messages are in their queues again.
     pub messages: usize,
-    /// How many could not be read, and are buried.
+    /// How many are none, and are buried.
     pub buried: usize,
+    /// How many can go nowhere: no queue is bound for them, or what is there is no list. They stay
+    /// booked, and it is looked again after the visibility timeout.
+    pub stay: usize,
     /// Whether there may be more.
     pub more: bool,
 }
 
 impl Broker {
     /// Puts back what was taken more than `timeout` before `now`, at most [`PUT_BACK_MAX`] of it, unless
-    /// somebody else is at it; what cannot be read is moved to `dead_letters`.
+    /// somebody else is at it: as it came, and where it can be read, it says that it was taken before.
+    /// What is no message is moved to `dead_letters`.
     ///
     /// # Errors
     /// [`Lost`].
@@ -39,62 +50,109 @@ impl Broker {
         &self,
         timeout: Duration,
         now: Timestamp,
-        dead_letters: &str,
-        kept_max: usize,
+        dead_letters: DeadLetters<'_>,
     ) -> Result<PutBack, Lost> {
         let until = seconds(now.minus(timeout));
         let mutex = self.names.unacked_mutex();
         let mut keys = self.unacked();
         keys.push(mutex.clone());
         let lock_ms = i64::try_from(LOCK_FOR.as_millis()).unwrap_or(i64::MAX);
-        let words =
-            vec![until.into(), count(PUT_BACK_MAX), self.own.as_str().into(), lock_ms.into()];
+        let (at_most, bytes_max) = (count(PUT_BACK_MAX), count(PUT_BACK_BYTES_MAX));
+        let own = Value::from(self.own.as_str());
+        let words = vec![until.into(), at_most, bytes_max, own.clone(), lock_ms.into()];
         let found = self.act(&self.scripts().overdue, keys, words).await?;
+        let Some((more, found)) = found.split_first() else { return Ok(PutBack::default()) };
+        let mut done = PutBack { more: more.as_usize() == Some(1), ..PutBack::default() };
         if found.is_empty() {
-            return Ok(PutBack::default());
+            return Ok(done);
         }
-        let more = found.len() / 2 >= PUT_BACK_MAX;
-        let mut done = PutBack { more, ..PutBack::default() };
-        let mut whole = Vec::new();
+        let all = self.put_all_back(found, until, now, dead_letters, &mut done).await;
+        // However it went: nobody is to wait until the lock ends by itself.
+        let let_go = self.act(&self.scripts().let_go, vec![mutex], vec![own]).await;
+        all.and(let_go.map(|_| done))
+    }
+
+    async fn put_all_back(
+        &self,
+        found: &[Value],
+        until: f64,
+        now: Timestamp,
+        dead_letters: DeadLetters<'_>,
+        done: &mut PutBack,
+    ) -> Result<(), Lost> {
         for pair in found.chunks_exact(2) {
             let (Some(tag), Some(booked)) = (pair[0].as_str(), pair[1].as_bytes()) else {
                 continue;
             };
-            match Unacked::read(booked) {
-                Ok(unacked) => {
-                    let queue = self.queue_of(&unacked).await?;
-                    whole.push(returned(&tag, queue, unacked));
-                }
+            let went = match Unacked::read(booked) {
+                Ok(unacked) => self.put_one_back(&tag, &unacked, now, until, done).await,
                 Err(_) => {
-                    let buried = self.bury(&tag, booked, dead_letters, kept_max).await?;
-                    done.buried += usize::from(buried);
+                    let buried = self.bury(&tag, booked, dead_letters).await;
+                    buried.map(|buried| done.buried += usize::from(buried))
                 }
+            };
+            match went {
+                Ok(()) => {}
+                // It alone cannot go: those behind it can.
+                Err(Lost::Answer(_)) => self.leave(&tag, now, done).await?,
+                Err(lost) => return Err(lost),
             }
         }
-        done.messages = self.put_back(until.into(), "RPUSH", whole.iter()).await?;
-        let words = vec![self.own.as_str().into()];
-        self.act(&self.scripts().let_go, vec![mutex], words).await?;
-        Ok(done)
+        Ok(())
     }
 
-    /// The queue that a message was in: it is called as its routing key, unless an exchange has bound
-    /// that to another one.
-    async fn queue_of(&self, unacked: &Unacked) -> Result<String, Lost> {
+    async fn put_one_back(
+        &self,
+        tag: &str,
+        unacked: &Unacked,
+        now: Timestamp,
+        until: f64,
+        done: &mut PutBack,
+    ) -> Result<(), Lost> {
+        let queues = self.queues_of(unacked).await?;
+        if queues.is_empty() {
+            return self.leave(tag, now, done).await;
+        }
+        let (priority, message) = again(&unacked.message);
+        let lists = queues.iter().map(|queue| self.names.queue(queue, priority)).collect();
+        let back = std::iter::once(Back { tag, lists, message });
+        done.messages += self.put_back(until.into(), "RPUSH", None, back).await?;
+        Ok(())
+    }
+
+    /// Leaves a message booked, and has the others come before it.
+    async fn leave(&self, tag: &str, now: Timestamp, done: &mut PutBack) -> Result<(), Lost> {
+        done.stay += 1;
+        self.still_have(&[tag.to_owned()], now).await
+    }
+
+    /// The queues that a message goes to: it is called as its routing key, where no exchange is named;
+    /// else those that the exchange has bound for it, as kombu looks them up.
+    async fn queues_of(&self, unacked: &Unacked) -> Result<Vec<String>, Lost> {
         let (exchange, key) = (&unacked.exchange, &unacked.routing_key);
         if exchange.is_empty() {
-            return Ok(key.clone());
+            return Ok(Some(key.clone()).filter(|key| !key.is_empty()).into_iter().collect());
         }
         let set = self.names.bindings(exchange);
         let members: Vec<String> =
             self.connection.ask("SMEMBERS", &set, vec![set.as_str().into()]).await?;
         let bound = members.iter().filter_map(|member| Binding::read(member));
-        let mut bound = bound.filter(|binding| binding.routing_key == *key);
-        Ok(bound.next().map_or_else(|| key.clone(), |binding| binding.queue))
+        let bound = bound.filter(|binding| binding.is_for(key) && !binding.queue.is_empty());
+        let mut queues: Vec<_> = bound.map(|binding| binding.queue).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        Ok(queues)
     }
 }
 
-fn returned(tag: &str, queue: String, unacked: Unacked) -> Returned {
-    let Unacked { mut message, .. } = unacked;
-    message.redelivered = true;
-    Returned { tag: tag.to_owned(), queue, priority: message.priority, message: message.write() }
+/// How urgent a message is, and how it is to lie in its list: where it cannot be read, among the most
+/// urgent, and to the byte as it came.
+fn again(message: &[u8]) -> (u8, Value) {
+    match Envelope::read(message) {
+        Ok(mut envelope) => {
+            envelope.redelivered = true;
+            (envelope.priority, envelope.write().into())
+        }
+        Err(_) => (0, Value::Bytes(message.to_vec().into())),
+    }
 }

@@ -21,6 +21,9 @@ use crate::redis::connection::Lost;
 /// The most requests that wait to be read; the oldest are dropped, and whoever asked asks again.
 pub const REQUESTS_WAITING_MAX: usize = 1_024;
 
+/// How long answers wait for whoever asked, in seconds; as long as Celery's own.
+pub const PONGS_KEPT_S: i64 = 10;
+
 /// Hears what all workers of an installation are asked.
 #[derive(Debug)]
 pub struct Ear {
@@ -95,7 +98,7 @@ impl Broker {
     pub async fn answer(&self, to: &ReplyTo, reply: &Reply) -> Result<(), Lost> {
         let list = self.names.queue(&to.queue(), 0);
         let text = reply.write(to, &Uuid::new_v4().to_string());
-        let words = vec![list.as_str().into(), text.into()];
-        self.connection.ask::<Value>("LPUSH", &list, words).await.map(drop)
+        let words = vec![text.into(), PONGS_KEPT_S.into()];
+        self.connection.run::<Value>(&self.scripts().pong, &list, words).await.map(drop)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use config::Celery;
+use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Task;
 use kernel::celery::TaskResult;
 use kernel::celery::envelope::Envelope;
@@ -12,6 +13,7 @@ use kernel::celery::names::REPLIES;
 use kernel::celery::pidbox::Reply as Pong;
 use kernel::celery::pidbox::Request;
 use kernel::celery::result;
+use kernel::celery::result::Failure;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use serde_json::json;
@@ -24,6 +26,8 @@ use crate::redis::connection::Connection;
 const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+const DEAD: DeadLetters<'_> = DeadLetters { list: "dead", kept_max: 10 };
 
 fn celery(redis: &RedisServer) -> Celery {
     Celery {
@@ -105,7 +109,7 @@ async fn what_is_taken_is_booked_in_the_same_act_and_as_kombu_books_it() {
     let unacked = Unacked::read(value.as_bytes()).expect("it is read");
     assert_eq!((unacked.exchange.as_str(), unacked.routing_key.as_str()), ("", odd));
     let message = Envelope::read(&taken[0].message).expect("it is read");
-    assert_eq!(unacked.message, message);
+    assert_eq!(Envelope::read(&unacked.message), Ok(message));
     assert_eq!(broker.find_again(&ticket).await.expect("an answer"), taken);
 }
 
@@ -160,6 +164,39 @@ async fn a_queue_that_is_no_list_loses_nothing_of_the_others() {
 }
 
 #[tokio::test]
+async fn what_is_taken_stays_in_its_list_where_it_cannot_be_booked() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    for broken in ["app:unacked", "app:unacked_index"] {
+        send(&redis, &broker, "celery", &[task("1", 0)]);
+        redis.command(&["SET", broken, "?"]).expect("Redis is there");
+        broker.take(&broker.ticket(1), NOW).await.expect_err("there are no books");
+        assert_eq!(waiting(&redis), ["1"], "{broken}");
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
+    }
+}
+
+#[tokio::test]
+async fn once_four_mebibytes_are_taken_the_next_message_is_left() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let half = "x".repeat(TAKEN_BYTES_MAX / 2);
+    for (first, count) in [(half.as_str(), 2), (&half[1..], 3)] {
+        for text in [first, &half, "next"] {
+            redis.command(&["LPUSH", "app:celery", text]).expect("Redis is there");
+        }
+        let taken = broker.take(&broker.ticket(3), NOW).await.expect("an answer");
+        assert_eq!(taken.len(), count, "{} bytes at first", first.len());
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
+    }
+}
+
+/// What is told of a task that gave null.
+fn told(id: &str) -> Written {
+    Written::new(&TaskResult::success(id, json!(null), NOW))
+}
+
+#[tokio::test]
 async fn a_result_is_kept_and_published_before_its_message_is_forgotten() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;
@@ -171,12 +208,13 @@ async fn a_result_is_kept_and_published_before_its_message_is_forgotten() {
     let mut published = ear.published();
     ear.listen_to(&key).await.expect("it listens");
     let result = TaskResult::success("1", json!(["ä", 0.5]), NOW);
-    let done = [taken[0].tag.clone()];
-    for _ in 0..2 {
-        broker.finish(std::slice::from_ref(&result), 60, &done).await.expect("an answer");
-        let heard = published.recv().await.expect("it is published");
-        assert_eq!(heard.value.as_str().as_deref(), Some(result.write().as_str()));
-    }
+    let finished = |told| [Finished { tag: taken[0].tag.clone(), told: Some(told) }];
+    broker.finish(&finished(Written::new(&result)), 60).await.expect("an answer");
+    let heard = published.recv().await.expect("it is published");
+    assert_eq!(heard.value.as_str().as_deref(), Some(result.write().as_str()));
+    let late = TaskResult::failure("1", &Failure::builtin("E", "late"), None, NOW);
+    broker.finish(&finished(Written::new(&late)), 60).await.expect("an answer");
+    assert!(published.is_empty(), "it is somebody else's by then");
     assert_eq!(redis.command(&["GET", &key]).expect("an answer"), Reply::text(&result.write()));
     assert!((1..=60).contains(&integer(&redis, &["TTL", &key])));
     assert_eq!(booked(&redis), (1, 1), "the other one is still had");
@@ -195,11 +233,70 @@ async fn results_go_to_a_database_of_their_own_where_there_is_one() {
     let broker = broker(&redis).await.with_results_in(elsewhere.clone());
     send(&redis, &broker, "celery", &[task("1", 0)]);
     let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
-    let result = TaskResult::success("1", json!(null), NOW);
-    broker.finish(&[result], 60, &[taken[0].tag.clone()]).await.expect("an answer");
+    let of = |tag: &str, id| Finished { tag: tag.to_owned(), told: Some(told(id)) };
+    let all = [of(&taken[0].tag, "1"), of("nobody's", "2")];
+    broker.finish(&all, 60).await.expect("an answer");
     assert_eq!(booked(&redis), (0, 0));
     assert_eq!(integer(&redis, &["EXISTS", &result::key("1")]), 0);
     assert!(elsewhere.has(&result::key("1")).await.expect("an answer"));
+    assert!(!elsewhere.has(&result::key("2")).await.expect("an answer"), "it is not booked");
+
+    send(&redis, &broker, "celery", &[task("3", 0)]);
+    let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    for _ in 0..2 {
+        broker.send_again(&returned(&taken[0]), Some(&told("3")), 60).await.expect("an answer");
+        assert!(elsewhere.has(&result::key("3")).await.expect("an answer"));
+        assert_eq!(waiting(&redis), ["3"]);
+    }
+}
+
+#[tokio::test]
+async fn of_what_cannot_be_answered_it_is_said_which_redis_gave_no_answer() {
+    let mut redis = RedisServer::start();
+    let mut other = RedisServer::start();
+    let url = |redis: &RedisServer| config::Redis::at(Secret::new(redis.url()));
+    let elsewhere = Connection::open(&url(&other), None).expect("a URL");
+    elsewhere.connected().await.expect("Redis is there");
+    let broker = broker(&redis).await.with_results_in(elsewhere);
+    send(&redis, &broker, "celery", &[task("1", 0)]);
+    let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    let all = [Finished { tag: taken[0].tag.clone(), told: Some(told("1")) }];
+    other.stop();
+    let lost = broker.finish(&all, 60).await.expect_err("it is away");
+    assert!(matches!(lost, NotFinished::Results(_)), "{lost:?}");
+    assert_eq!(booked(&redis), (1, 1), "its result is not kept");
+    redis.stop();
+    let lost = broker.finish(&all, 60).await.expect_err("both are away");
+    assert!(matches!(lost, NotFinished::Broker(_)), "{lost:?}");
+}
+
+/// A message as it came, on its way back.
+fn returned(taken: &Taken) -> Returned {
+    Returned {
+        tag: taken.tag.clone(),
+        queue: taken.queue.clone(),
+        priority: 0,
+        message: String::from_utf8(taken.message.clone()).expect("a text"),
+    }
+}
+
+#[tokio::test]
+async fn what_can_go_nowhere_is_not_lost_but_stays_booked() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    send(&redis, &broker, "celery", &[task("1", 0)]);
+    let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    for list in ["app:celery", "app:dead"] {
+        redis.command(&["SET", list, "?"]).expect("Redis is there");
+    }
+    let back = returned(&taken[0]);
+    broker.give_back(std::slice::from_ref(&back)).await.expect_err("a text is no list");
+    broker.send_again(&back, Some(&told("1")), 60).await.expect_err("a text is no list");
+    let message = &taken[0].message;
+    broker.bury(&back.tag, message, DEAD).await.expect_err("a text is no list");
+    assert_eq!(broker.booked(std::slice::from_ref(&back.tag)).await.expect("an answer"), taken);
+    assert_eq!(booked(&redis), (1, 1));
+    assert_eq!(integer(&redis, &["EXISTS", &result::key("1")]), 0, "it is not tried again");
 }
 
 #[tokio::test]
@@ -208,29 +305,49 @@ async fn what_is_given_back_is_next_in_the_same_order_and_goes_back_once() {
     let broker = broker(&redis).await;
     send(&redis, &broker, "celery", &[task("1", 0), task("2", 0), task("3", 0)]);
     let taken = broker.take(&broker.ticket(2), NOW).await.expect("an answer");
-    let returned = |taken: &Taken| Returned {
-        tag: taken.tag.clone(),
-        queue: taken.queue.clone(),
-        priority: 0,
-        message: String::from_utf8(taken.message.clone()).expect("a text"),
-    };
-    let returned: Vec<_> = taken.iter().map(returned).collect();
-    assert_eq!(broker.give_back(&returned).await.expect("an answer"), 2);
-    assert_eq!(broker.give_back(&returned).await.expect("an answer"), 0);
+    let back: Vec<_> = taken.iter().map(returned).collect();
+    assert_eq!(broker.give_back(&back).await.expect("an answer"), 2);
+    assert_eq!(broker.give_back(&back).await.expect("an answer"), 0);
     assert_eq!(waiting(&redis), ["1", "2", "3"]);
     assert_eq!(booked(&redis), (0, 0));
 
     let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
-    let again = Returned { tag: taken[0].tag.clone(), ..returned[0].clone() };
+    let again = returned(&taken[0]);
+    let mut first = true;
     for _ in 0..2 {
-        broker.send_again(&again).await.expect("an answer");
+        broker.send_again(&again, Some(&told("1")), 60).await.expect("an answer");
         assert_eq!(waiting(&redis), ["2", "3", "1"], "it waits behind the others, and once");
+        assert_eq!(
+            integer(&redis, &["DEL", &result::key("1")]),
+            i64::from(first),
+            "and is told once"
+        );
+        first = false;
     }
 }
 
 /// Looks at `at` for what was taken an hour before.
 async fn put_back(broker: &Broker, at: Timestamp) -> PutBack {
-    broker.put_back_overdue(HOUR, at, "dead", 10).await.expect("an answer")
+    broker.put_back_overdue(HOUR, at, DEAD).await.expect("an answer")
+}
+
+/// Books what a worker of Celery took and dropped.
+fn drop_at(redis: &RedisServer, tag: &str, exchange: &str, routing_key: &str, message: &[u8]) {
+    let dropped = Unacked {
+        message: message.to_vec(),
+        exchange: exchange.to_owned(),
+        routing_key: routing_key.to_owned(),
+    };
+    let dropped = String::from_utf8(dropped.write()).expect("a text");
+    redis.command(&["HSET", "app:unacked", tag, &dropped]).expect("an answer");
+    redis.command(&["ZADD", "app:unacked_index", "1.5", tag]).expect("an answer");
+}
+
+/// Binds a queue to the exchange `shop`.
+fn bind(redis: &RedisServer, routing_key: &str, pattern: &str, queue: &str) {
+    let (routing_key, pattern) = (routing_key.to_owned(), pattern.to_owned());
+    let binding = Binding { routing_key, pattern, queue: queue.to_owned() };
+    redis.command(&["SADD", "app:_kombu.binding.shop", &binding.write()]).expect("an answer");
 }
 
 #[tokio::test]
@@ -273,7 +390,7 @@ async fn of_16_all_are_put_back_at_one_go_and_of_more_it_is_said_that_there_are(
     send(&redis, &broker, "celery", &tasks);
     broker.take(&broker.ticket(TAKEN_MAX), NOW).await.expect("an answer");
     let late = NOW.plus(HOUR);
-    let full = PutBack { messages: PUT_BACK_MAX, buried: 0, more: true };
+    let full = PutBack { messages: PUT_BACK_MAX, more: true, ..PutBack::default() };
     assert_eq!(put_back(&broker, late).await, full);
     assert_eq!(put_back(&broker, late).await, PutBack { messages: 1, ..PutBack::default() });
     assert_eq!(waiting(&redis).len(), PUT_BACK_MAX + 1);
@@ -283,23 +400,102 @@ async fn of_16_all_are_put_back_at_one_go_and_of_more_it_is_said_that_there_are(
 async fn what_a_worker_of_celery_dropped_goes_where_its_exchange_is_bound_to() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;
-    let binding = Binding {
-        routing_key: "orders".to_owned(),
-        pattern: String::new(),
-        queue: "celery".to_owned(),
-    };
-    redis.command(&["SADD", "app:_kombu.binding.shop", &binding.write()]).expect("an answer");
-    let message = task("1", 0).to_envelope();
-    let dropped =
-        Unacked { message, exchange: "shop".to_owned(), routing_key: "orders".to_owned() };
-    redis.command(&["HSET", "app:unacked", "t", &dropped.write()]).expect("an answer");
-    redis.command(&["ZADD", "app:unacked_index", "1.5", "t"]).expect("an answer");
+    bind(&redis, "orders", "", "celery");
+    drop_at(&redis, "t", "shop", "orders", task("1", 0).write().as_bytes());
     assert_eq!(put_back(&broker, NOW).await.messages, 1);
     assert_eq!(waiting(&redis), ["1"]);
 }
 
 #[tokio::test]
-async fn what_was_dropped_and_cannot_be_read_is_buried() {
+async fn what_several_queues_are_bound_for_goes_to_all_of_them_and_patterns_are_looked_at() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    for (key, pattern, queue) in [
+        ("orders.*", r"^orders\.[^\.]+$", "one"),
+        ("orders.#", r"^orders\..*?$", "all"),
+        ("#", r"^.*?$", "all"),
+        ("orders.new", "", "exact"),
+        ("orders.*", "", "none"),
+        ("orders.*.late", r"^orders\.[^\.]+\.late$", "none"),
+    ] {
+        bind(&redis, key, pattern, queue);
+    }
+    drop_at(&redis, "t", "shop", "orders.new", task("1", 6).write().as_bytes());
+    assert_eq!(put_back(&broker, NOW).await, PutBack { messages: 1, ..PutBack::default() });
+    for queue in ["one", "all", "exact"] {
+        assert_eq!(integer(&redis, &["LLEN", &broker.names.queue(queue, 6)]), 1, "{queue}");
+    }
+    assert_eq!(integer(&redis, &["EXISTS", &broker.names.queue("none", 6), "app:orders.new"]), 0);
+    assert_eq!(booked(&redis), (0, 0));
+}
+
+#[tokio::test]
+async fn what_no_queue_is_bound_for_stays_booked_and_holds_nobody_up() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    redis.command(&["SET", "app:broken", "?"]).expect("Redis is there");
+    for number in 0..PUT_BACK_MAX {
+        let (exchange, key) = if number == 0 { ("", "broken") } else { ("shop", "celery") };
+        drop_at(&redis, &number.to_string(), exchange, key, task("1", 0).write().as_bytes());
+    }
+    drop_at(&redis, "z", "", "celery", task("2", 0).write().as_bytes());
+    let all_stay = PutBack { stay: PUT_BACK_MAX, more: true, ..PutBack::default() };
+    assert_eq!(put_back(&broker, NOW).await, all_stay);
+    assert_eq!(put_back(&broker, NOW).await, PutBack { messages: 1, ..PutBack::default() });
+    assert_eq!(waiting(&redis), ["2"]);
+    let at = broker.names.unacked_index();
+    let again = integer(&redis, &["ZCOUNT", &at, "1000000", "1000000"]);
+    assert_eq!(again, PUT_BACK_MAX as i64, "it is looked at again after the timeout");
+    assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 0, "the lock is let go");
+}
+
+#[tokio::test]
+async fn what_a_worker_of_celery_dropped_and_we_cannot_read_goes_back_to_the_byte() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let long = "x".repeat(MESSAGE_BYTES_MAX);
+    let pickled = r#"{ "body": "gAM=", "content-type": "application/x-python-serialize" }"#;
+    let long = format!("{{\"body\":\"{long}\"}}");
+    for message in [pickled, &long] {
+        drop_at(&redis, "t", "", "celery", message.as_bytes());
+        assert_eq!(put_back(&broker, NOW).await, PutBack { messages: 1, ..PutBack::default() });
+        let back = redis.command(&["RPOP", "app:celery"]).expect("an answer");
+        assert!(back == Reply::text(message), "{} bytes", message.len());
+    }
+}
+
+#[tokio::test]
+async fn a_task_of_just_four_mebibytes_that_was_dropped_says_that_it_was() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let mut task = task("1", 3).write();
+    task.extend(std::iter::repeat_n(' ', MESSAGE_BYTES_MAX - task.len()));
+    redis.command(&["LPUSH", "app:celery", &task]).expect("Redis is there");
+    broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    assert_eq!(put_back(&broker, NOW.plus(HOUR)).await.messages, 1);
+    let again = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+    assert!(Task::read(&again[0].message).expect("a task").redelivered);
+}
+
+#[tokio::test]
+async fn once_four_mebibytes_are_put_back_the_next_message_is_for_the_next_go() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let way = r#",["","celery"]"#.len();
+    let half = PUT_BACK_BYTES_MAX / 2 - way;
+    for (bytes, first) in [(half, 2), (half - 1, 3)] {
+        let text = format!("\"{}\"", "x".repeat(bytes - 2));
+        for tag in ["1", "2", "3"] {
+            drop_at(&redis, tag, "", "celery", text.as_bytes());
+        }
+        let done = put_back(&broker, NOW).await;
+        assert_eq!((done.messages, done.more), (first, first < 3), "{bytes} bytes each");
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
+    }
+}
+
+#[tokio::test]
+async fn what_was_dropped_and_is_no_message_is_buried() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;
     redis.command(&["HSET", "app:unacked", "t", "[{bad"]).expect("an answer");
@@ -313,11 +509,12 @@ async fn what_was_dropped_and_cannot_be_read_is_buried() {
 async fn so_many_dead_letters_are_kept_and_the_oldest_of_one_more_is_dropped() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;
+    let two = DeadLetters { kept_max: 2, ..DEAD };
     for text in ["1", "2", "3"] {
         redis.command(&["LPUSH", "app:celery", text]).expect("an answer");
         let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
         for is_booked in [true, false] {
-            let buried = broker.bury(&taken[0].tag, &taken[0].message, "dead", 2).await;
+            let buried = broker.bury(&taken[0].tag, &taken[0].message, two).await;
             assert_eq!(buried.expect("an answer"), is_booked);
         }
     }
@@ -345,4 +542,6 @@ async fn what_all_are_asked_is_heard_and_answered() {
     let list = broker.names.queue(&format!("me.{REPLIES}"), 0);
     let replies = texts(&redis, &["LRANGE", &list, "0", "-1"]);
     assert_eq!(Pong::read(replies[0].as_bytes()), Ok(pong));
+    let left = integer(&redis, &["TTL", &list]);
+    assert!((1..=PONGS_KEPT_S).contains(&left), "it goes if nobody reads it");
 }

@@ -134,6 +134,11 @@ impl Lost {
         }
     }
 
+    /// Whether there was no answer at all.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Late(_) | Self::Unreachable(_))
+    }
+
     /// Whether the next call would fare no better, whatever it asks.
     pub fn concerns_all(&self) -> bool {
         match self {
@@ -431,6 +436,7 @@ mod tests {
 
     use super::*;
     use crate::redis::broker::REQUESTS_WAITING_MAX;
+    use crate::redis::celery::EVENTS_WAITING_MAX;
 
     /// How long what was published may be on its way.
     const HEARD_WITHIN: Duration = Duration::from_secs(30);
@@ -472,7 +478,7 @@ mod tests {
     async fn as_many_messages_wait_as_whoever_listens_has_asked_for() {
         let redis = RedisServer::start();
         let at = Redis::at(Secret::new(redis.url()));
-        for waiting_max in [4, REQUESTS_WAITING_MAX] {
+        for waiting_max in [4, REQUESTS_WAITING_MAX, EVENTS_WAITING_MAX] {
             let ear = Connection::open_to_listen(&at, None, waiting_max).expect("a URL");
             ear.connected().await.expect("Redis is there");
             let published = ear.published();

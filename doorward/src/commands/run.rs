@@ -121,11 +121,10 @@ async fn serve_at(
         async move {
             let admin = AdminEnd::Here(&socket);
             let means = Means { keys, revocations, admin, redis, old_service };
-            let edge = Edge::prepare(&config, log, means).await;
-            edge.map_err(|error| warm::of_routes(&error))
+            Edge::prepare(&config, log, means).map_err(|error| warm::of_routes(&error))
         }
     });
-    resources.push(routes.after(&[warm::KEYS]));
+    resources.push(routes.after(&[warm::KEYS]).within(warm::ROUTES_TIMEOUT));
     resources.extend(preload::resources(&config.upstreams)?);
     let plan = warm::plan(resources)?;
 
@@ -159,7 +158,7 @@ async fn serve_at(
         );
     }
     // Last: whatever a client asks for, there is somebody at work for it.
-    let edge = edge.open(&config.listen, public, workers)?;
+    let edge = edge.open(&config.listen, public, workers).await?;
     readiness.started();
     if let Some(first) = edge.addresses.first() {
         let password = password.get()?;

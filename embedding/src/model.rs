@@ -8,6 +8,7 @@
 //! A text's vector is the mean of its tokens' vectors, each times its weight; tokens that the tokenizer
 //! does not know are left out, and so are special ones.
 
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read;
@@ -25,11 +26,16 @@ use crate::unit::to_unit;
 /// How many tokens of a text count; those after them do not, as in `model2vec`.
 pub(crate) const TOKENS_MAX: usize = 512;
 
-/// The largest `model.safetensors`, in bytes: it is in memory twice while it is read.
-const MODEL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The greatest number of a vector times the greatest weight: half of what could be added up for
+/// [`TOKENS_MAX`] tokens, as sums are rounded.
+pub(crate) const PRODUCT_MAX: f32 = f32::MAX / (2 * TOKENS_MAX) as f32;
+
+/// The largest `model.safetensors`, in bytes. While it is read it is in memory beside its tables, which
+/// are as large as F32, half as large as F64, and twice as large as F16 and BF16.
+pub(crate) const MODEL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// The largest `tokenizer.json`, in bytes.
-const TOKENIZER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) const TOKENIZER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The largest `config.json`, in bytes.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -44,6 +50,12 @@ pub enum ModelError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Something else than a file, such as a pipe, which might never end.
+    #[error("`{}` is no regular file", path.display())]
+    NoFile {
+        /// Which.
+        path: PathBuf,
     },
     /// A file that is too large.
     #[error("`{}` has more than {bytes_max} bytes", path.display())]
@@ -77,6 +89,17 @@ pub enum ModelError {
         /// Why.
         fault: TensorError,
     },
+    /// Numbers so great that not every text would have a vector of finite ones.
+    #[error(
+        "`{}`: the greatest number times the greatest weight is {product:e}; at most {PRODUCT_MAX:e}",
+        path.display()
+    )]
+    TooGreat {
+        /// Where they are.
+        path: PathBuf,
+        /// What it is.
+        product: f64,
+    },
     /// Tokens without a vector.
     #[error(
         "the tokenizer in `{}` knows a token {token}, and the model has vectors of {tokens}: they are \
@@ -96,6 +119,25 @@ pub enum ModelError {
     FirstText(String),
 }
 
+impl ModelError {
+    /// Whether it may be gone the next time: a directory into which files are still being copied has
+    /// none of some, a piece of others, and one of another model.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::File { .. }
+            | Self::Tokenizer { .. }
+            | Self::Config { .. }
+            | Self::Tensors { fault: TensorError::Format(_), .. }
+            | Self::Tokens { .. } => true,
+            Self::NoFile { .. }
+            | Self::TooLarge { .. }
+            | Self::Tensors { .. }
+            | Self::TooGreat { .. }
+            | Self::FirstText(_) => false,
+        }
+    }
+}
+
 /// A tokenizer, and a vector for each of its tokens.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -111,8 +153,14 @@ impl Model {
         let (tokenizer, unknown) = tokenizer(&directory.join("tokenizer.json"))?;
         let normalizes = normalizes(&directory.join("config.json"))?;
         let path = directory.join("model.safetensors");
-        let tables = Tables::read(&bytes(&path, MODEL_BYTES_MAX)?)
-            .map_err(|fault| ModelError::Tensors { path, fault })?;
+        let tables = match Tables::read(&bytes(&path, MODEL_BYTES_MAX)?) {
+            Ok(tables) => tables,
+            Err(fault) => return Err(ModelError::Tensors { path, fault }),
+        };
+        let product = tables.greatest_product();
+        if product > PRODUCT_MAX.into() {
+            return Err(ModelError::TooGreat { path, product });
+        }
         let tokens = tables.tokens();
         let last = tokenizer.get_vocab(true).into_values().max();
         if let Some(token) = last.filter(|token| *token as usize >= tokens) {
@@ -196,13 +244,26 @@ fn normalizes(path: &Path) -> Result<bool, ModelError> {
 
 /// The file at `path`, whole.
 fn bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ModelError> {
-    let fault = |source| ModelError::File { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
-        .map_err(fault)?;
+    let size = size(path, bytes_max)?;
+    // All at once: a vector that grows takes half as much again, and is copied.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+    read.map_err(|source| ModelError::File { path: path.to_owned(), source })?;
+    // It may have grown since.
     match bytes.len() as u64 > bytes_max {
         true => Err(ModelError::TooLarge { path: path.to_owned(), bytes_max }),
         false => Ok(bytes),
+    }
+}
+
+/// How many bytes the file at `path` has, at most `bytes_max`.
+pub(crate) fn size(path: &Path, bytes_max: u64) -> Result<u64, ModelError> {
+    let named = || path.to_owned();
+    // Before it is opened: who opens a pipe waits for somebody who writes to it.
+    let about = fs::metadata(path).map_err(|source| ModelError::File { path: named(), source })?;
+    match about.len() {
+        _ if !about.is_file() => Err(ModelError::NoFile { path: named() }),
+        size if size > bytes_max => Err(ModelError::TooLarge { path: named(), bytes_max }),
+        size => Ok(size),
     }
 }

@@ -139,6 +139,13 @@ impl Tables {
         size_of_val(self.embeddings.as_slice()) + weights + mapping
     }
 
+    /// The greatest number of a vector times the greatest weight, whatever their signs.
+    pub(crate) fn greatest_product(&self) -> f64 {
+        let greatest = |of: &[f32]| of.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+        let weight = self.weights.as_deref().map_or(1.0, greatest);
+        f64::from(greatest(&self.embeddings)) * f64::from(weight)
+    }
+
     /// The vector of a token, and how much it counts; `None` for a token that there is not.
     pub(crate) fn row(&self, token: usize) -> Option<(&[f32], f32)> {
         let row = match &self.mapping {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kernel::warm_up::Fault;
 use kernel::warm_up::Resource;
 use kernel::warm_up::Warm;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::hashing::Dimensions;
@@ -21,22 +22,34 @@ pub const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The embedder of the model in `directory`, or of hashed words, as a resource that is required.
 ///
-/// A file that is not there or cannot be read may be there the next time, as where a volume is still
-/// being filled; one that holds no model will not hold one later.
+/// Where the directory is still being filled it is tried again; what is there as a whole and is no
+/// model ends it at once.
 pub fn resource(
     directory: Option<PathBuf>,
     dimensions: Dimensions,
 ) -> (Resource, Warm<Arc<EmbeddingService>>) {
+    loaded_by(move || EmbeddingService::load(directory.as_deref(), dimensions))
+}
+
+/// The embedder that `load`, which may block, gives.
+pub(crate) fn loaded_by(
+    load: impl Fn() -> Result<EmbeddingService, ModelError> + Send + Sync + 'static,
+) -> (Resource, Warm<Arc<EmbeddingService>>) {
+    let (load, turn) = (Arc::new(load), Arc::new(Mutex::new(())));
     let (resource, warm) = Resource::required(RESOURCE, move || {
-        let directory = directory.clone();
+        let (load, turn) = (Arc::clone(&load), Arc::clone(&turn));
         async move {
+            // A thread that blocks goes on though its attempt was given up: it keeps its turn until then.
+            let turn = turn.lock_owned().await;
             let began = Instant::now();
-            let load = move || EmbeddingService::load(directory.as_deref(), dimensions);
-            // Reading and computing block.
-            let loaded = tokio::task::spawn_blocking(load).await.map_err(Fault::passing)?;
-            let service = loaded.map_err(|error| match error {
-                ModelError::File { .. } => Fault::passing(error),
-                _ => Fault::lasting(error),
+            let loading = move || {
+                let _turn = turn;
+                load()
+            };
+            let loaded = tokio::task::spawn_blocking(loading).await.map_err(Fault::passing)?;
+            let service = loaded.map_err(|error| match error.may_pass() {
+                true => Fault::passing(error),
+                false => Fault::lasting(error),
             })?;
             tracing::info!(
                 dimensions = service.dimensions(),

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use http::header::CONTENT_TYPE;
 use kernel::problem::MEDIA_TYPE;
+use parking_lot::Mutex;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
@@ -51,6 +52,9 @@ const LINGER_MAX: Duration = Duration::from_secs(1);
 /// After a connection that could not be accepted; most often there are too many open files.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// How long connections must have been accepted without a failure for the next one to be news.
+const OUTAGE_OVER_AFTER: Duration = Duration::from_secs(60);
+
 /// What a connection is held to.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -82,6 +86,19 @@ pub struct Door {
     bounds: Bounds,
     closing: watch::Receiver<bool>,
     roster: Arc<Roster>,
+    outage: Outage,
+}
+
+/// Connections that could not be accepted: when that was the last time, at any listener.
+#[derive(Default)]
+struct Outage(Mutex<Option<Instant>>);
+
+impl Outage {
+    /// Notes a failure at `now`; whether it is the first of an outage.
+    fn begins(&self, now: Instant) -> bool {
+        let before = self.0.lock().replace(now);
+        before.is_none_or(|last| now.saturating_duration_since(last) >= OUTAGE_OVER_AFTER)
+    }
 }
 
 impl Door {
@@ -95,7 +112,8 @@ impl Door {
         let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&snapshot)), Arc::new(conf));
         proxy.handle_init_modules();
         let roster = Arc::new(Roster::default());
-        Self { proxy: Arc::new(proxy), snapshot, bounds, closing, roster }
+        let outage = Outage::default();
+        Self { proxy: Arc::new(proxy), snapshot, bounds, closing, roster, outage }
     }
 
     /// Lets clients in from `listener` until the door closes.
@@ -110,7 +128,13 @@ impl Door {
             match accepted {
                 Ok((socket, peer)) => self.let_in(socket, peer),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if self.outage.begins(Instant::now()) {
+                        tracing::warn!(
+                            %error,
+                            "a connection could not be accepted; it goes on being tried, and is not \
+                             said again while it fails"
+                        );
+                    }
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                 }
             }
@@ -290,4 +314,22 @@ async fn linger(mut wire: Box<Wire>) {
         }
     };
     let _ = timeout(LINGER_MAX, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_said_once_however_often_it_fails_and_again_when_it_was_over() {
+        let (outage, mut now) = (Outage::default(), Instant::now());
+        assert!(outage.begins(now));
+        for _ in 0..1_000 {
+            now += OUTAGE_OVER_AFTER - Duration::from_nanos(1);
+            assert!(!outage.begins(now));
+        }
+        now += OUTAGE_OVER_AFTER;
+        assert!(outage.begins(now));
+        assert!(!outage.begins(now));
+    }
 }

@@ -181,7 +181,6 @@ mod tests {
     use std::time::Duration;
 
     use kernel::warm_up::Fault;
-    use kernel::warm_up::Weight;
 
     use super::*;
 
@@ -210,7 +209,6 @@ mod tests {
         ] {
             let standing = Standing {
                 name: "upstream orders".into(),
-                weight: Weight::Optional,
                 needs: Vec::new(),
                 state,
                 attempts,

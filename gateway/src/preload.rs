@@ -32,12 +32,22 @@ enum PreloadError {
 /// Where the TLS library has no use for its settings.
 pub fn resources(upstreams: &[Upstream]) -> Result<Vec<Resource>, reqwest::Error> {
     let asked = upstreams.iter().filter_map(|one| Some((one, one.warm_up.as_ref()?)));
-    asked.map(|(upstream, warm_up)| resource(upstream, warm_up)).collect()
+    let asked: Vec<_> = asked.collect();
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    // One for all: each would read the certificates of the system for itself.
+    let client = outbound::client()?;
+    asked.into_iter().map(|(upstream, warm_up)| resource(upstream, warm_up, &client)).collect()
 }
 
-fn resource(upstream: &Upstream, warm_up: &UpstreamWarmUp) -> Result<Resource, reqwest::Error> {
-    let calls = upstream.endpoints.iter().map(|endpoint| Call::new(endpoint, &warm_up.target));
-    let calls: Vec<Call> = calls.collect::<Result<_, _>>()?;
+fn resource(
+    upstream: &Upstream,
+    warm_up: &UpstreamWarmUp,
+    client: &Client,
+) -> Result<Resource, reqwest::Error> {
+    let call = |endpoint| Call::new(endpoint, &warm_up.target, client);
+    let calls: Vec<Call> = upstream.endpoints.iter().map(call).collect::<Result<_, _>>()?;
     let weight = if warm_up.required { Weight::Required } else { Weight::Optional };
     let answer_timeout = warm_up.timeout.min(ANSWER_TIMEOUT);
     let name = format!("upstream {}", upstream.name);
@@ -64,7 +74,7 @@ struct Call {
 }
 
 impl Call {
-    fn new(endpoint: &Endpoint, target: &str) -> Result<Self, reqwest::Error> {
+    fn new(endpoint: &Endpoint, target: &str, client: &Client) -> Result<Self, reqwest::Error> {
         let bracketed = |host: &str| match host.contains(':') {
             true => format!("[{host}]"),
             false => host.to_owned(),
@@ -72,11 +82,11 @@ impl Call {
         let (origin, endpoint, client) = match endpoint {
             Endpoint::Http { host, port } => {
                 let origin = format!("http://{}:{port}", bracketed(host));
-                (origin.clone(), origin, outbound::client()?)
+                (origin.clone(), origin, client.clone())
             }
             Endpoint::Https { host, port } => {
                 let origin = format!("https://{}:{port}", bracketed(host));
-                (origin.clone(), origin, outbound::client()?)
+                (origin.clone(), origin, client.clone())
             }
             Endpoint::Unix(path) => {
                 let endpoint = format!("unix:{}", path.display());
@@ -88,8 +98,8 @@ impl Call {
 
     async fn make(&self, timeout: Duration) -> Result<(), PreloadError> {
         let endpoint = || self.endpoint.clone();
-        let answer = outbound::call(self.client.get(&self.url).timeout(timeout)).await;
-        match answer.map_err(|source| PreloadError::Call { endpoint: endpoint(), source })?.status {
+        let answered = outbound::status(self.client.get(&self.url).timeout(timeout)).await;
+        match answered.map_err(|source| PreloadError::Call { endpoint: endpoint(), source })? {
             status if status.is_success() => Ok(()),
             status => Err(PreloadError::Status { endpoint: endpoint(), status }),
         }
@@ -103,7 +113,8 @@ mod tests {
     use super::*;
 
     fn url(endpoint: &Endpoint) -> (String, String) {
-        let call = Call::new(endpoint, "/warm?all").expect("a client");
+        let client = outbound::client().expect("a client");
+        let call = Call::new(endpoint, "/warm?all", &client).expect("a client");
         (call.url, call.endpoint)
     }
 

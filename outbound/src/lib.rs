@@ -85,6 +85,15 @@ pub async fn call(request: RequestBuilder) -> Result<Answer, CallError> {
     Ok(Answer { status: response.status(), headers, body })
 }
 
+/// Sends `request`, which was made by a [`client`], and reads no more than how it is answered.
+///
+/// # Errors
+/// [`CallError::Unreachable`].
+pub async fn status(request: RequestBuilder) -> Result<StatusCode, CallError> {
+    let response = request.send().await.map_err(CallError::unreachable)?;
+    Ok(response.status())
+}
+
 /// What makes connections; cheap to clone. It trusts whom the system does.
 ///
 /// # Errors
@@ -182,6 +191,11 @@ mod tests {
 
     /// What comes of a call that is answered with `answer`.
     async fn called(answer: String) -> Result<Answer, CallError> {
+        call(request(answer).await).await
+    }
+
+    /// A request that is answered with `answer`.
+    async fn request(answer: String) -> RequestBuilder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/jwks?secret=hunter2", listener.local_addr().expect("bound"));
         tokio::spawn(async move {
@@ -190,7 +204,7 @@ mod tests {
             let _ = stream.read(&mut head).await;
             let _ = stream.write_all(answer.as_bytes()).await;
         });
-        call(client().expect("a client").get(url)).await
+        client().expect("a client").get(url)
     }
 
     fn answer(status: &str, bytes: usize) -> String {
@@ -204,6 +218,16 @@ mod tests {
         assert_eq!(fits.body.len(), ANSWER_BYTES_MAX);
         let larger = called(answer("200 OK", ANSWER_BYTES_MAX + 1)).await;
         assert!(matches!(larger, Err(CallError::TooLarge)), "{larger:?}");
+    }
+
+    #[tokio::test]
+    async fn a_status_is_heard_whatever_comes_after_it() {
+        // More than is read, and than ever comes.
+        let endless = format!("HTTP/1.1 503 Busy\r\nContent-Length: {}\r\n\r\n", u32::MAX);
+        for answer in [endless, answer("503 Busy", ANSWER_BYTES_MAX + 1)] {
+            let answered = status(request(answer).await).await.expect("answered");
+            assert_eq!(answered, StatusCode::SERVICE_UNAVAILABLE);
+        }
     }
 
     #[tokio::test]

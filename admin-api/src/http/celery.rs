@@ -79,7 +79,8 @@ pub(crate) struct WorkersOverview {
     /// When the broker was last asked; `null`: not yet, or there is none.
     #[schema(format = DateTime)]
     looked_at: Option<String>,
-    /// How many workers listened when they were last asked, known by name or not.
+    /// How many workers listened when they were last asked, known by name or not; 0 while the broker gives
+    /// no answer.
     connected: u64,
     /// Those that are known by name, by name.
     workers: Vec<KnownWorker>,
@@ -89,7 +90,8 @@ pub(crate) struct WorkersOverview {
     /// How many tasks workers are at, as those that are alive last said.
     active: u64,
     /// How many tasks workers have taken and not acknowledged: with Celery's defaults, not yet begun.
-    in_flight: u64,
+    /// `null` where the broker does not say.
+    in_flight: Option<u64>,
     /// How many seconds ago the first of these was taken.
     oldest_in_flight_s: Option<f64>,
 }
@@ -134,8 +136,8 @@ enum WorkerVerdict {
 #[derive(Serialize, ToSchema)]
 struct WatchedQueue {
     name: String,
-    /// How many tasks wait there.
-    depth: u64,
+    /// How many tasks wait there; `null` where the broker does not say.
+    depth: Option<u64>,
     /// How many seconds the next of them has been waiting, at the least.
     waiting_s: Option<f64>,
 }
@@ -203,7 +205,7 @@ pub(crate) async fn workers(
         left_out: seen.map_or(0, |seen| seen.left_out),
         queues: seen.iter().flat_map(|seen| &seen.queues).map(WatchedQueue::from).collect(),
         active: seen.map_or(0, Workers::active),
-        in_flight: seen.map_or(0, |seen| seen.in_flight),
+        in_flight: seen.and_then(|seen| seen.in_flight),
         oldest_in_flight_s: seen.and_then(|seen| seen.oldest_in_flight).map(in_seconds),
     }))
 }
@@ -231,7 +233,7 @@ mod tests {
             workers: verdicts.iter().map(worker).collect(),
             left_out: 0,
             queues: Vec::new(),
-            in_flight: 0,
+            in_flight: None,
             oldest_in_flight: None,
         }
     }

@@ -1,5 +1,6 @@
 //! `doorward admin`: the admin API alone; gateways are elsewhere, and come to `fleet.listen`.
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use config::Config;
 use gateway::metrics::ProcessMetrics;
 use gateway::ops;
 use gateway::ops::Readiness;
+use kernel::keys::LiveKeys;
 use stores::redis::stream::publisher::StreamPublisher;
 use tokio::sync::watch;
 
@@ -48,18 +50,32 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let door = make_room(FleetDoor::of(half)?);
     // All that can fail for want of a place comes first.
     let listener = tokio::net::TcpListener::from_std(listeners::tcp(half.listen)?)?;
-    let address = listener.local_addr()?;
     let ops_listener = listeners::tcp(config.listen.ops)?;
-    let redis = house::redis::connect(&config)?;
-    let old_service = house::redis::old_service(&config, redis.as_ref());
-    let (stop_looking, looks) = watch::channel(false);
-    let celery = house::celery::watch(&config, looks)?;
+    let celery = house::celery::watch(&config)?;
+    let gate = FleetGate { door, token: half.token.clone(), listener };
+    let served = serve_at(gate, ops_listener, &config, &data_dir, &keys, celery.as_ref()).await;
+    house::celery::end(celery).await;
+    served
+}
+
+async fn serve_at(
+    gate: FleetGate,
+    ops: TcpListener,
+    config: &Arc<Config>,
+    data_dir: &Arc<DataDir>,
+    keys: &Arc<LiveKeys>,
+    celery: Option<&Lookout>,
+) -> anyhow::Result<ExitCode> {
+    let half = settings::admin_half(config)?;
+    let address = gate.listener.local_addr()?;
+    let redis = house::redis::connect(config)?;
+    let old_service = house::redis::old_service(config, redis.as_ref());
     let mut signals = Signals::listen()?;
 
-    let seen = celery.as_ref().map(Lookout::watch);
-    let (database, api) = warm::database(&config, &keys, redis.clone(), old_service, seen);
-    let (administrator, password) = warm::first_administrator(&api, &data_dir);
-    let mut resources = vec![database, warm::keys(&keys), administrator];
+    let seen = celery.map(Lookout::watch);
+    let (database, api) = warm::database(config, keys, redis.clone(), old_service, seen);
+    let (administrator, password) = warm::first_administrator(&api, data_dir);
+    let mut resources = vec![database, warm::keys(keys), administrator];
     resources.extend(warm::redis(redis.as_ref()));
     let plan = warm::plan(resources)?;
 
@@ -69,25 +85,23 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let readiness = Readiness::new(vec![("admin api", Box::new(move || at_work.are_fulfilled()))]);
     let readiness = Arc::new(readiness.with_resources(plan.progress()));
     let metrics = ProcessMetrics::new()?;
-    let figures = house::celery::Figures::of(celery.as_ref())?;
+    let figures = house::celery::Figures::of(celery);
     let statuses = api.clone();
     let meter =
         Arc::new(move || metrics.render() + &warm::status_metrics(&statuses) + &figures.render());
-    let ops = house::ops::serve(ops_listener, ops::routes(Arc::clone(&readiness), meter))?;
+    let ops = house::ops::serve(ops, ops::routes(Arc::clone(&readiness), meter))?;
     data_dir.publish(&[], Some(address), ops.address)?;
     if !warm::load(&plan, &mut signals).await? {
-        house::celery::end(stop_looking, celery).await;
         return Ok(ExitCode::SUCCESS);
     }
 
     let api = Arc::clone(api.get()?);
     ops.add(api.management());
     let office = Office { api: Arc::clone(&api), duties };
-    let gate = FleetGate { door, token: half.token.clone(), listener };
     let stream = config.redis.as_ref().zip(redis.as_ref());
     let stream = stream.map(|(of, redis)| StreamPublisher::new(redis, &of.namespace));
     let office = tokio::spawn(office.work_for_the_fleet(gate, stream));
-    stage::announce(&config);
+    stage::announce(config);
     readiness.started();
     let password = password.get()?;
     greeting::tell(&greeting::note(password), password);
@@ -105,7 +119,6 @@ async fn serve(mut config: Config, data_dir: DataDir) -> anyhow::Result<ExitCode
     let left = || "requests".to_owned();
     let code = signals.wait_for_the_end(office, config.listen.drain_timeout, left).await;
     house::redis::tell_what_waits(&api).await;
-    house::celery::end(stop_looking, celery).await;
     Ok(code)
 }
 

@@ -81,11 +81,10 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
             let half = settings::gateway_half(&config).map_err(|error| warm::lasting(&error))?;
             let admin = AdminEnd::Apart(half);
             let means = Means { keys, revocations, admin, redis, old_service };
-            let edge = Edge::prepare(&config, log, means).await;
-            edge.map_err(|error| warm::of_routes(&error))
+            Edge::prepare(&config, log, means).map_err(|error| warm::of_routes(&error))
         }
     });
-    resources.push(routes);
+    resources.push(routes.within(warm::ROUTES_TIMEOUT));
     resources.extend(preload::resources(&config.upstreams)?);
     let plan = warm::plan(resources)?;
 
@@ -135,7 +134,7 @@ async fn serve(mut config: Config, data_dir: DataDir, workers: usize) -> anyhow:
 
     stage::announce(&config);
     // Last: whatever a client asks for, there is somebody at work for it.
-    let edge = edge.open(&config.listen, public, workers)?;
+    let edge = edge.open(&config.listen, public, workers).await?;
     readiness.started();
     tracing::info!(
         "a gateway at {}, of the admin API at {}; probes and metrics at {ops_address}",

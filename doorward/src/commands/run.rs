@@ -1,6 +1,8 @@
 //! `doorward run`: gateway and admin API in one process.
 
 use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,8 +16,10 @@ use gateway::ops;
 use gateway::ops::Readiness;
 use gateway::preload;
 use gateway::snapshot::AdminEnd;
+use kernel::keys::LiveKeys;
 use kernel::revocation::RevocationSet;
 use kernel::warm_up::Resource;
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::echo;
@@ -48,6 +52,14 @@ pub(crate) fn run(place: &Place, run: &Run) -> anyhow::Result<ExitCode> {
     stage::play(place, prepare, |config, data_dir| serve(config, data_dir, echoes, workers))
 }
 
+/// Where it listens.
+struct Places {
+    public: Vec<TcpListener>,
+    ops: TcpListener,
+    admin: UnixListener,
+    admin_socket: PathBuf,
+}
+
 async fn serve(
     mut config: Config,
     data_dir: DataDir,
@@ -58,10 +70,13 @@ async fn serve(
     keys::provide_seal(&mut config, &data_dir)?;
     let keys = keys::ring(&config, &data_dir)?;
     // All that can fail for want of a place comes first.
-    let public = edge::listen(&config)?;
-    let ops_listener = listeners::tcp(config.listen.ops)?;
     let admin_socket = data_dir.join("admin.sock");
-    let admin_listener = listeners::unix(&admin_socket)?;
+    let places = Places {
+        public: edge::listen(&config)?,
+        ops: listeners::tcp(config.listen.ops)?,
+        admin: listeners::unix(&admin_socket)?,
+        admin_socket,
+    };
     if echoes {
         let socket = data_dir.join("echo.sock");
         let listener = listeners::unix(&socket)?;
@@ -70,15 +85,29 @@ async fn serve(
             upstream.endpoints = vec![Endpoint::Unix(socket.clone())];
         }
     }
+    let celery = house::celery::watch(&config)?;
+    let served = serve_at(places, config, data_dir, keys, celery.as_ref(), echoes, workers).await;
+    house::celery::end(celery).await;
+    served
+}
+
+async fn serve_at(
+    places: Places,
+    config: Config,
+    data_dir: DataDir,
+    keys: Arc<LiveKeys>,
+    celery: Option<&Lookout>,
+    echoes: bool,
+    workers: usize,
+) -> anyhow::Result<ExitCode> {
+    let Places { public, ops, admin, admin_socket } = places;
     let redis = house::redis::connect(&config)?;
     let old_service = house::redis::old_service(&config, redis.as_ref());
-    let (stop_looking, looks) = watch::channel(false);
-    let celery = house::celery::watch(&config, looks)?;
     let (config, data_dir) = (Arc::new(config), Arc::new(data_dir));
     let mut signals = Signals::listen()?;
 
     let revocations = Arc::new(RevocationSet::default());
-    let seen = celery.as_ref().map(Lookout::watch);
+    let seen = celery.map(Lookout::watch);
     let (database, api) = warm::database(&config, &keys, redis.clone(), old_service.clone(), seen);
     let (administrator, password) = warm::first_administrator(&api, &data_dir);
     let mut resources = vec![database, warm::keys(&keys), administrator];
@@ -92,11 +121,10 @@ async fn serve(
         async move {
             let admin = AdminEnd::Here(&socket);
             let means = Means { keys, revocations, admin, redis, old_service };
-            let edge = Edge::prepare(&config, log, means).await;
-            edge.map_err(|error| warm::of_routes(&error))
+            Edge::prepare(&config, log, means).map_err(|error| warm::of_routes(&error))
         }
     });
-    resources.push(routes.after(&[warm::KEYS]));
+    resources.push(routes.after(&[warm::KEYS]).within(warm::ROUTES_TIMEOUT));
     resources.extend(preload::resources(&config.upstreams)?);
     let plan = warm::plan(resources)?;
 
@@ -110,20 +138,19 @@ async fn serve(
     let readiness = readiness.with_remark(edge::remark(edge.clone()));
     let readiness = Arc::new(readiness.with_resources(plan.progress()));
     let (requests, statuses) = (edge::meter(edge.clone()), api.clone());
-    let figures = house::celery::Figures::of(celery.as_ref())?;
+    let figures = house::celery::Figures::of(celery);
     let meter = Arc::new(move || requests() + &warm::status_metrics(&statuses) + &figures.render());
     let probes = ops::routes(Arc::clone(&readiness), meter);
-    let ops = house::ops::serve(ops_listener, probes)?;
+    let ops = house::ops::serve(ops, probes)?;
     data_dir.publish(&edge::addresses(&public)?, None, ops.address)?;
     if !warm::load(&plan, &mut signals).await? {
-        house::celery::end(stop_looking, celery).await;
         return Ok(ExitCode::SUCCESS);
     }
 
     let (api, edge) = (Arc::clone(api.get()?), edge.get()?.clone());
     ops.add(api.management());
     let office = Office { api: Arc::clone(&api), duties };
-    let office = tokio::spawn(office.work_within(admin_listener, edge.follower()));
+    let office = tokio::spawn(office.work_within(admin, edge.follower()));
     stage::announce(&config);
     if config.fleet.is_some() {
         tracing::warn!(
@@ -131,7 +158,7 @@ async fn serve(
         );
     }
     // Last: whatever a client asks for, there is somebody at work for it.
-    let edge = edge.open(&config.listen, public, workers)?;
+    let edge = edge.open(&config.listen, public, workers).await?;
     readiness.started();
     if let Some(first) = edge.addresses.first() {
         let password = password.get()?;
@@ -152,7 +179,6 @@ async fn serve(
     close_office.send_replace(true);
     let _ = office.await;
     house::redis::tell_what_waits(&api).await;
-    house::celery::end(stop_looking, celery).await;
     Ok(code)
 }
 

@@ -196,3 +196,35 @@ fn the_files_we_ship_are_good() {
         assert!(output.status.success(), "{}: {said}", file.display());
     }
 }
+
+/// The TOML in a document of `docs/`, piece by piece.
+fn shown_in(document: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
+    let text = fs::read_to_string(path).unwrap();
+    let blocks = text.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| Some(block.strip_prefix("toml\n")?.to_owned())).collect()
+}
+
+#[test]
+fn what_the_documents_on_warm_up_and_workers_show_is_good() {
+    let builder = Doorward::builder().env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/3");
+    for (document, pieces) in [("warm-up.md", 1), ("workers.md", 2)] {
+        let shown = shown_in(document);
+        assert_eq!(shown.len(), pieces, "{document}");
+        for text in shown {
+            let file = written(&builder, &text);
+            let output = check(&builder, &file);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{document}: {text}\n{said}");
+            // What stands behind `#` is meant to be taken, too.
+            let all = text.replace("\n#", "\n");
+            let file = written(&builder, &all);
+            let output = check(
+                &builder.clone().env("CELERY_RESULT_BACKEND", "redis://127.0.0.1:6379/4"),
+                &file,
+            );
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{document}: {all}\n{said}");
+        }
+    }
+}

@@ -1,17 +1,21 @@
 //! What is loaded before anybody is let in, as probes show it: back ends that are given time.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
+use serde_json::json;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 use test_support::http1::Connection;
 use test_support::http1::Request;
 use test_support::place::free_port;
 use test_support::redis::RedisServer;
+use test_support::redis::Reply;
 use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
+use test_support::worker::DoorwardWorker;
 
 use crate::scene::token;
 
@@ -145,4 +149,76 @@ fn a_redis_that_is_away_is_done_without_and_shown_until_it_is_there() {
     assert!(text.contains("routes do as their on_store_loss says\n"), "{text}");
     server.restart();
     wait_until(START_MAX, || shown().contains("\nwarm redis: "));
+}
+
+#[test]
+fn a_gateway_whose_routes_fail_and_are_tried_again_is_no_ghost_in_its_fleet() {
+    let server = RedisServer::start();
+    // No name of this domain ever has an address (RFC 6761 §6.4).
+    let builder = before("http://models.invalid:8000", "");
+    let redis = format!("environment = \"dev\"\n[redis]\nurl = \"{}\"\n", server.url());
+    let mut doorward =
+        builder.clone().config(format!("{redis}{}", builder.config_text())).start_unready();
+    let shown = || doorward.ask_ops("/startupz").text();
+    wait_until(START_MAX, || shown().contains("retrying routes: 3 attempts"));
+    assert!(shown().contains("\nwarm redis: "), "{}", shown());
+    let announced = server.command(&["EXISTS", "{doorward:#gateways}"]).unwrap();
+    assert_eq!(announced, Reply::Integer(0), "three attempts, and no gateway yet");
+    assert_eq!(doorward.sigterm_and_wait().0.code(), Some(0));
+
+    // One that lets clients in is known, until it goes.
+    let upstream = Upstream::start();
+    let builder = before(&upstream.url(), "");
+    let mut doorward = builder.clone().config(format!("{redis}{}", builder.config_text())).start();
+    let gateways = || server.command(&["ZCARD", "{doorward:#gateways}"]).unwrap();
+    wait_until(START_MAX, || gateways() == Reply::Integer(1));
+    assert_eq!(doorward.sigterm_and_wait().0.code(), Some(0));
+    assert_eq!(gateways(), Reply::Integer(0));
+}
+
+/// A model of two tokens, as `model2vec` lays it out, in `directory`.
+fn write_model(directory: &Path) {
+    let tokenizer = json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": { "type": "Whitespace" },
+        "model": {
+            "type": "WordLevel",
+            "vocab": { "[UNK]": 0, "harbour": 1 },
+            "unk_token": "[UNK]",
+        },
+    });
+    fs::write(directory.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let head = json!({
+        "embeddings": { "dtype": "F32", "shape": [2, 8], "data_offsets": [0, 64] },
+    });
+    let head = head.to_string();
+    let length = u64::try_from(head.len()).unwrap().to_le_bytes();
+    let file = [&length[..], head.as_bytes(), &[0; 64]].concat();
+    fs::write(directory.join("model.safetensors"), file).unwrap();
+}
+
+#[test]
+fn a_worker_says_what_its_model_is_and_what_it_costs() {
+    let broker = RedisServer::start();
+    let model = tempfile::tempdir().unwrap();
+    write_model(model.path());
+    let worker = DoorwardWorker::start(&format!(
+        "[celery]\nbroker_url = \"{}\"\n[worker]\nmodel = \"{}\"",
+        broker.url(),
+        model.path().display()
+    ));
+    let log = worker.log();
+    let said = |words: &str| {
+        let line = log.lines().find(|line| line.contains(words));
+        let line: Value = serde_json::from_str(line.unwrap_or_else(|| panic!("{log}"))).unwrap();
+        if line["fields"].is_object() { line["fields"].clone() } else { line }
+    };
+    let ready = said("embeddings are ready: a model of 2 tokens, 8 dimensions");
+    assert_eq!((&ready["dimensions"], &ready["table_bytes"]), (&json!(8), &json!(64)));
+    assert!(ready["duration_ms"].is_u64(), "{ready}");
+    let step = said("warm-up: `embeddings` is there");
+    for memory in ["resident_before_bytes", "resident_after_bytes"] {
+        assert!(step[memory].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{step}");
+    }
 }

@@ -1,6 +1,9 @@
 //! The health of Celery's workers: real ones, in every state that they can be in.
 
 use std::fs;
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -107,6 +110,19 @@ fn in_database(redis: &RedisServer, words: &[&str]) -> Reply {
     redis.command(&all).expect("it answers")
 }
 
+/// Somebody who listens for what workers are asked, and never says a word.
+struct Silent(#[expect(dead_code, reason = "it listens until it is dropped")] TcpStream);
+
+impl Silent {
+    fn at(server: &RedisServer) -> Self {
+        let mut stream = TcpStream::connect(server.addr()).unwrap();
+        stream.write_all(b"SUBSCRIBE /3.celery.pidbox\r\n").unwrap();
+        // Once that is answered, it listens.
+        stream.read_exact(&mut [0; 16]).unwrap();
+        Self(stream)
+    }
+}
+
 fn calls(server: &RedisServer, command: &str) -> u64 {
     let Ok(Reply::Bulk(Some(stats))) = server.command(&["INFO", "commandstats"]) else {
         panic!("no statistics");
@@ -184,11 +200,16 @@ fn workers_that_are_idle_busy_deaf_stopped_killed_and_sent_away_are_told_from_on
     operator.sees("idle@here", "gone");
     assert_eq!(operator.verdict("deaf@here"), "alive");
     assert_eq!(health(&scene.doorward)["components"]["celery"]["worker_count"], 1);
-    // Whoever says that it goes is gone at once.
+    // Whoever says that it goes is gone by that alone: as long as somebody silent is connected, one that
+    // had said nothing would be taken for that one.
     let mut polite = setup.start("polite@here");
     operator.sees("polite@here", "alive");
+    let silent = Silent::at(&server);
     polite.ask_to_go();
     operator.sees("polite@here", "gone");
+    wait_until(SEEN_WITHIN, || operator.workers()["connected"] == 1);
+    assert_eq!(operator.verdict("polite@here"), "gone");
+    drop(silent);
     drop(deaf);
     operator.sees("deaf@here", "gone");
     wait_until(SEEN_WITHIN, || health(&scene.doorward)["message"] == DEGRADED);
@@ -328,6 +349,8 @@ fn a_broker_that_is_away_or_hangs_degrades_and_one_that_is_back_is_seen_without_
     assert_eq!(scene.doorward.ask_ops("/readyz").status, 200);
     let metrics = scene.doorward.metrics();
     assert!(metrics.contains("doorward_celery_broker_up 0"), "{metrics}");
+    assert!(!metrics.contains("doorward_celery_in_flight"), "of another time: {metrics}");
+    assert_eq!(operator.workers()["in_flight"], Value::Null);
     server.restart();
     wait_until(SEEN_WITHIN, || status() == "healthy");
     server.pause();
@@ -386,6 +409,27 @@ fn with_a_password_and_a_prefix_of_names_celery_is_found_and_left_as_it_was() {
     let members = in_database(&server, &["SMEMBERS", "app:_kombu.binding.reply.celery.pidbox"]);
     assert_eq!(members, Reply::Array(Vec::new()), "nothing is left behind");
     let Reply::Array(keys) = in_database(&server, &["KEYS", "*.reply.celery.pidbox*"]) else {
+        panic!("keys are a list");
+    };
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind_at_the_broker() {
+    let (server, url) = broker();
+    // A question is out when the start fails: nobody answers it.
+    let _silent = Silent::at(&server);
+    let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let builder = Doorward::builder().config(format!(
+        "[celery]\nbroker_url = \"{url}\"\n\
+         [upstreams.models]\nendpoints = [\"{nowhere}\"]\n\
+         warm_up = \"/\"\nwarm_up_timeout = \"1s\"\nwarm_up_required = true\n\
+         [[routes]]\nname = \"api\"\npath = \"/api\"\nupstream = \"models\"\n"
+    ));
+    let (status, log) = builder.try_start().expect_err("it cannot start");
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{log}");
+    assert!(calls(&server, "publish") > 0, "it had asked: {log}");
+    let Reply::Array(keys) = in_database(&server, &["KEYS", "*"]) else {
         panic!("keys are a list");
     };
     assert!(keys.is_empty(), "{keys:?}");

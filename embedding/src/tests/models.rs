@@ -1,6 +1,12 @@
+use std::process::Command;
+
 use super::*;
 use crate::model::CONFIG_BYTES_MAX;
+use crate::model::MODEL_BYTES_MAX;
+use crate::model::PRODUCT_MAX;
+use crate::model::TOKENIZER_BYTES_MAX;
 use crate::model::TOKENS_MAX;
+use crate::model::size;
 
 /// Says what is wrong with a model of `of`.
 fn fault(of: &[Tensor<'_>]) -> String {
@@ -122,6 +128,31 @@ fn tensors_that_are_no_embeddings_are_named() {
 }
 
 #[test]
+fn numbers_whose_sums_would_not_be_finite_are_refused() {
+    let all = |number: f32| {
+        let numbers = f32s(&[number; 4 * DIMENSIONS_MIN]);
+        ("embeddings", Dtype::F32, vec![4, DIMENSIONS_MIN], numbers)
+    };
+    let service = load(directory(&[all(-PRODUCT_MAX)]).path()).expect("as great as may be");
+    let longest = vector(&service, &"quay ".repeat(TOKENS_MAX));
+    assert!(longest.iter().all(|number| number.is_finite()), "{longest:?}");
+
+    let weights = |weight: f32| ("weights", Dtype::F32, vec![4], f32s(&[0.0, 0.0, weight, 0.0]));
+    for tensors in [
+        vec![all(PRODUCT_MAX.next_up())],
+        vec![all(3e38)],
+        vec![all(1e20), weights(-1e20)],
+        vec![all(2.0), weights(PRODUCT_MAX)],
+    ] {
+        let fault = fault(&tensors);
+        let begin = "`model.safetensors`: the greatest number times the greatest weight is ";
+        let end = format!("; at most {PRODUCT_MAX:e}");
+        assert!(fault.starts_with(begin) && fault.ends_with(&end), "{fault}");
+    }
+    load(directory(&[all(1e20), weights(1e-20)]).path()).expect("it is their product that counts");
+}
+
+#[test]
 fn a_tokenizer_of_another_model_is_found_out() {
     let three = ("embeddings", Dtype::F32, vec![3, 8], vec![0; 3 * 8 * 4]);
     assert_eq!(
@@ -161,4 +192,50 @@ fn a_file_of_the_largest_size_is_read_and_one_byte_more_is_not() {
         load(place.path()).expect_err("too large"),
         "`config.json` has more than 1048576 bytes"
     );
+}
+
+#[test]
+fn files_of_the_largest_size_are_taken_and_those_of_one_byte_more_are_not() {
+    for (name, bytes_max) in
+        [("model.safetensors", MODEL_BYTES_MAX), ("tokenizer.json", TOKENIZER_BYTES_MAX)]
+    {
+        let place = directory(&[embeddings()]);
+        let path = place.path().join(name);
+        // Of holes: nothing is written.
+        let file = fs::File::options().write(true).open(&path).expect("it is there");
+        file.set_len(bytes_max).expect("there is room");
+        assert_eq!(size(&path, bytes_max).expect("as large as may be"), bytes_max);
+        file.set_len(bytes_max + 1).expect("there is room");
+        assert_eq!(
+            load(place.path()).expect_err("too large"),
+            format!("`{name}` has more than {bytes_max} bytes")
+        );
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_before_anybody_waits_for_it() {
+    for name in ["model.safetensors", "tokenizer.json", "config.json"] {
+        let place = directory(&[embeddings()]);
+        let path = place.path().join(name);
+        fs::remove_file(&path).expect("it was there");
+        // Nobody ever writes to it.
+        let made = Command::new("mkfifo").arg(&path).status().expect("it can be run");
+        assert!(made.success(), "{made}");
+        assert_eq!(
+            load(place.path()).expect_err("no file"),
+            format!("`{name}` is no regular file")
+        );
+    }
+}
+
+#[test]
+fn a_tokenizer_that_fails_is_found_out_by_a_first_text() {
+    let place = directory(&[embeddings()]);
+    let tokenizer = fs::read_to_string(place.path().join("tokenizer.json")).expect("it is there");
+    let tokenizer = tokenizer.replace(r#""unk_token":"[UNK]""#, r#""unk_token":"[GONE]""#);
+    write(&place, "tokenizer.json", tokenizer);
+    let error = load(place.path()).expect_err("no token for unknown words");
+    let begin = "a first text cannot be embedded: text 0 cannot be cut into tokens: ";
+    assert!(error.starts_with(begin), "{error}");
 }

@@ -30,8 +30,6 @@ pub trait Witness: Send + Sync + 'static {
 pub struct Step<'a> {
     /// What the resource is called.
     pub name: &'a str,
-    /// Whether the process can do without it.
-    pub weight: Weight,
     /// Which attempt it was, from 1.
     pub attempt: u32,
     /// How long it took.
@@ -99,7 +97,6 @@ impl Course {
             };
             self.witness.saw(&Step {
                 name: &self.resource.name,
-                weight: self.resource.weight,
                 attempt,
                 took,
                 resident_before,

@@ -154,7 +154,6 @@ impl Standing {
     pub(super) fn of(resource: &Resource) -> Self {
         Self {
             name: Arc::clone(&resource.name),
-            weight: resource.weight,
             needs: resource.needs.clone(),
             state: State::Waiting,
             attempts: 0,

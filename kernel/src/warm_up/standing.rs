@@ -38,8 +38,6 @@ pub enum State {
 pub struct Standing {
     /// What it is called.
     pub name: Arc<str>,
-    /// Whether the process can do without.
-    pub weight: Weight,
     /// What must be loaded before.
     pub needs: Vec<Arc<str>>,
     /// How far it is.
@@ -63,12 +61,6 @@ impl Progress {
     /// All resources as they are now, in the order they were planned in.
     pub fn standings(&self) -> Vec<Standing> {
         self.0.borrow().clone()
-    }
-
-    /// Whether all that was waited for is there.
-    pub fn is_warm(&self) -> bool {
-        let board = self.0.borrow();
-        is_settled(&board) && failed(&board).is_none()
     }
 }
 

@@ -36,8 +36,12 @@ const RECONNECT_MS_MAX: u32 = 1_000;
 /// The most calls that wait for their turn on the connection.
 pub const CALLS_WAITING_MAX: usize = 16_384;
 
-/// The most messages that wait until they are heard; past it the oldest are lost, and that is told.
+/// The most messages that wait until they are heard, of those [for messages](Connection::for_messages);
+/// past it the oldest are lost, and that is told.
 pub const MESSAGES_WAITING_MAX: usize = 4_096;
+
+/// The same for connections on which nobody listens: room is taken in advance.
+const UNHEARD_MAX: usize = 32;
 
 /// How long a connection may owe an answer before it is given up for another: far beyond any budget,
 /// but no network forgets a connection as slowly as a peer that has vanished.
@@ -130,6 +134,11 @@ impl Lost {
         }
     }
 
+    /// Whether there was no answer at all.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Late(_) | Self::Unreachable(_))
+    }
+
     /// Whether the next call would fare no better, whatever it asks.
     pub fn concerns_all(&self) -> bool {
         match self {
@@ -161,22 +170,25 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`]: only what no waiting would mend. A server that is not there is none.
     pub fn open(redis: &Redis, tls: Option<ClientConfig>) -> Result<Self, ConnectionError> {
-        Self::open_with(redis, tls, |_| ())
+        Self::open_to_listen(redis, tls, UNHEARD_MAX)
     }
 
-    fn open_with(
+    /// The same, with room for so many published messages that nobody has taken yet; the oldest are
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub(crate) fn open_to_listen(
         redis: &Redis,
         tls: Option<ClientConfig>,
-        more: impl FnOnce(&mut Builder),
+        waiting_max: usize,
     ) -> Result<Self, ConnectionError> {
         // Not the client's own idea of TLS, which reads all certificates of the system for itself.
         let url = redis.url.expose().replacen("rediss", "redis", 1);
         let mut config = Config::from_url(&url).map_err(ConnectionError::Url)?;
         config.fail_fast = false;
         config.tls = tls.map(|tls| TlsConnector::from(tls).into());
-        let mut builder = Builder::from_config(config);
-        more(&mut builder);
-        let client = builder
+        let client = Builder::from_config(config)
             .with_connection_config(|connection| {
                 connection.connection_timeout = CONNECT_TIMEOUT;
                 connection.internal_command_timeout = CONNECT_TIMEOUT;
@@ -191,9 +203,9 @@ impl Connection {
                 };
             })
             .with_performance_config(|performance| {
-                performance.broadcast_channel_capacity = MESSAGES_WAITING_MAX;
+                performance.broadcast_channel_capacity = waiting_max;
             })
-            .set_policy(ReconnectPolicy::new_exponential(0, 20, RECONNECT_MS_MAX, 2))
+            .set_policy(reconnecting())
             .build()
             .map_err(ConnectionError::Url)?;
         drop(client.connect());
@@ -214,23 +226,6 @@ impl Connection {
             ..Options::default()
         };
         Self { bounded: client.with_options(&options), client, budget }
-    }
-
-    /// The same as [`Connection::open`], with room for so many published messages that nobody has taken
-    /// yet; the oldest are dropped.
-    ///
-    /// # Errors
-    /// [`ConnectionError`].
-    pub(crate) fn open_to_listen(
-        redis: &Redis,
-        tls: Option<ClientConfig>,
-        waiting_max: usize,
-    ) -> Result<Self, ConnectionError> {
-        Self::open_with(redis, tls, |builder| {
-            builder.with_performance_config(|performance| {
-                performance.broadcast_channel_capacity = waiting_max;
-            });
-        })
     }
 
     /// What is published from now on, where it [listens](Self::listen).
@@ -255,9 +250,17 @@ impl Connection {
         self.bounded.subscribe(channel).await.map_err(|error| self.lost(error))
     }
 
-    /// Another connection to the same server, for messages; nobody connects it yet.
+    /// Another connection to the same server, with room for [`MESSAGES_WAITING_MAX`] messages; nobody
+    /// connects it yet.
     pub(crate) fn for_messages(&self) -> Client {
-        self.client.clone_new()
+        let mut performance = self.client.perf_config();
+        performance.broadcast_channel_capacity = MESSAGES_WAITING_MAX;
+        Client::new(
+            self.client.client_config(),
+            Some(performance),
+            Some(self.client.connection_config().clone()),
+            Some(reconnecting()),
+        )
     }
 
     /// Waits until it is connected for the first time.
@@ -401,6 +404,11 @@ impl Connection {
     }
 }
 
+/// Again and again, after longer and longer pauses, for ever.
+fn reconnecting() -> ReconnectPolicy {
+    ReconnectPolicy::new_exponential(0, 20, RECONNECT_MS_MAX, 2)
+}
+
 /// The word of capitals that an error of Redis' own begins with, such as `WRONGTYPE`; what the client
 /// says of itself begins otherwise.
 fn own_word(error: &Error) -> Option<&str> {
@@ -413,5 +421,81 @@ impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The client would show where it is connected to, and as whom.
         f.debug_struct("Connection").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use kernel::secret::Secret;
+    use test_support::redis::RedisServer;
+    use tokio::sync::broadcast::error::TryRecvError;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::redis::broker::REQUESTS_WAITING_MAX;
+    use crate::redis::celery::EVENTS_WAITING_MAX;
+
+    /// How long what was published may be on its way.
+    const HEARD_WITHIN: Duration = Duration::from_secs(30);
+
+    /// Waits until `count` messages wait for whoever has `published`.
+    async fn wait_for(published: &Receiver<Message>, count: usize) {
+        let all = poll_fn(|context| match published.len() >= count {
+            true => Poll::Ready(()),
+            false => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        });
+        timeout(HEARD_WITHIN, all).await.expect("all of them arrive");
+    }
+
+    /// Publishes that many, each its number from 1.
+    fn publish(redis: &RedisServer, count: usize) {
+        let script = "for n = 1, tonumber(ARGV[1]) do redis.call('PUBLISH', 'news', n) end";
+        redis.command(&["EVAL", script, "0", &count.to_string()]).expect("it answers");
+    }
+
+    /// Sees to it that `waiting_max` messages wait for a listener, and of one more the oldest is lost.
+    async fn check(redis: &RedisServer, mut published: Receiver<Message>, waiting_max: usize) {
+        publish(redis, waiting_max);
+        wait_for(&published, waiting_max).await;
+        for number in 1..=waiting_max {
+            let message = published.try_recv().expect("none is lost");
+            assert_eq!(message.value.as_usize(), Some(number));
+        }
+        publish(redis, waiting_max + 1);
+        wait_for(&published, waiting_max + 1).await;
+        assert_eq!(published.try_recv().expect_err("one too many"), TryRecvError::Lagged(1));
+        let first = published.try_recv().expect("the others are there");
+        assert_eq!(first.value.as_usize(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn as_many_messages_wait_as_whoever_listens_has_asked_for() {
+        let redis = RedisServer::start();
+        let at = Redis::at(Secret::new(redis.url()));
+        for waiting_max in [4, REQUESTS_WAITING_MAX, EVENTS_WAITING_MAX] {
+            let ear = Connection::open_to_listen(&at, None, waiting_max).expect("a URL");
+            ear.connected().await.expect("Redis is there");
+            let published = ear.published();
+            ear.within(HEARD_WITHIN).listen_to("news").await.expect("it listens");
+            check(&redis, published, waiting_max).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_for_messages_has_room_for_many_though_the_one_that_it_is_made_of_has_not() {
+        let redis = RedisServer::start();
+        let connection = Connection::open(&Redis::at(Secret::new(redis.url())), None);
+        let client = connection.expect("a URL").for_messages();
+        let published = client.message_rx();
+        drop(client.connect());
+        client.wait_for_connect().await.expect("Redis is there");
+        client.subscribe("news").await.expect("it listens");
+        check(&redis, published, MESSAGES_WAITING_MAX).await;
     }
 }

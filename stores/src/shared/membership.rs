@@ -23,6 +23,12 @@ impl SharedQuotas {
     /// Looks after the store, says that this gateway is there, and settles debts, for as long as this
     /// runs.
     pub async fn keep(&self, now: impl Fn() -> Timestamp) {
+        self.keep_until(now, std::future::pending()).await;
+    }
+
+    /// The same until `stop`; what is being settled then is settled first, for whoever drops this
+    /// meanwhile loses it.
+    pub async fn keep_until(&self, now: impl Fn() -> Timestamp, stop: impl Future<Output = ()>) {
         let announce = async {
             loop {
                 match self.store.announce(&self.holder).await {
@@ -35,15 +41,24 @@ impl SharedQuotas {
             }
         };
         let settle = async {
+            let mut stop = std::pin::pin!(stop);
             loop {
-                let _ = timeout(SETTLED_EVERY, self.recovered.notified()).await;
+                tokio::select! {
+                    biased;
+                    () = &mut stop => return,
+                    _ = timeout(SETTLED_EVERY, self.recovered.notified()) => {}
+                }
                 if self.debts.any() && !self.store.rests() {
                     self.settle(now()).await;
                 }
             }
         };
         let recovered = || self.recovered.notify_one();
-        tokio::join!(self.store.keep(recovered), announce, settle);
+        let others = async { tokio::join!(self.store.keep(recovered), announce) };
+        tokio::select! {
+            () = settle => {}
+            ((), ()) = others => {}
+        }
     }
 
     /// Gives all tokens back that are not spent, as a gateway does that ends; what cannot be given
@@ -69,5 +84,70 @@ impl SharedQuotas {
         }
         // Otherwise it is forgotten within a minute.
         let _ = self.store.leave(&self.holder).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::num::NonZeroU32;
+    use std::num::NonZeroUsize;
+    use std::sync::Arc;
+    use std::task::Poll;
+
+    use config::Redis;
+    use kernel::limit::Quota;
+    use kernel::limit::Subject;
+    use kernel::limit::SubjectKind;
+    use kernel::secret::Secret;
+    use kernel::time::now;
+    use kernel::time::uptime;
+    use test_support::redis::RedisServer;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::redis::connection::Connection;
+    use crate::redis::gateways::NAME_BYTES;
+    use crate::redis::quotas::Clock;
+    use crate::redis::quotas::RedisQuotas;
+
+    const ADA: Subject<'static> = Subject { policy: "tier", kind: SubjectKind::User, id: "ada" };
+
+    #[tokio::test]
+    async fn what_is_being_settled_when_a_gateway_is_told_to_stop_is_not_lost() {
+        let server = RedisServer::start();
+        let budget = Duration::from_secs(30);
+        let redis = Redis { call_timeout: budget, ..Redis::at(Secret::new(server.url())) };
+        let connection = Connection::open(&redis, None).expect("a URL");
+        connection.connected().await.expect("Redis is there");
+        let store = RedisQuotas::new(connection, "doorward", Clock::OfTheServer);
+        let keys_max = NonZeroUsize::new(100).expect("not zero");
+        let shared = SharedQuotas::new(store, keys_max, [1; NAME_BYTES], uptime);
+        let hour = Duration::from_secs(3_600);
+        let quotas: Arc<[Quota]> = [Quota::new("hour", 100, hour).expect("within bounds")].into();
+        let three = NonZeroU32::new(3).expect("not zero");
+        shared.let_in(ADA, &quotas, three, now());
+
+        server.command(&["CLIENT", "PAUSE", "600000", "WRITE"]).expect("it answers");
+        let (stop, stops) = oneshot::channel();
+        let kept = shared.keep_until(now, async {
+            let _ = stops.await;
+        });
+        let story = async {
+            let taken = poll_fn(|context| match shared.debts.any() {
+                false => Poll::Ready(()),
+                true => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            });
+            timeout(budget, taken).await.expect("it begins to settle");
+            stop.send(()).expect("it is kept");
+            tokio::task::yield_now().await;
+            server.command(&["CLIENT", "UNPAUSE"]).expect("it answers");
+        };
+        tokio::join!(kept, story);
+        let outcome = shared.peek(ADA, &quotas, now()).await.expect("Redis answers");
+        assert_eq!(outcome.windows()[0].remaining, 97);
     }
 }

@@ -28,8 +28,10 @@ use kernel::warm_up::Warm;
 use stores::redis::connection::Connection;
 use stores::redis::old_service::OldService;
 use tokio::sync::watch;
+use tokio::task::block_in_place;
 
 use super::counters;
+use super::counters::KeptShare;
 use super::counters::Share;
 use super::signals::Signals;
 use super::workers;
@@ -66,7 +68,7 @@ pub(crate) struct OpenEdge {
     pub(crate) addresses: Vec<SocketAddr>,
     door: Arc<Door>,
     workers: Vec<JoinHandle<()>>,
-    share: Option<Share>,
+    share: Option<KeptShare>,
     access_log: AccessLog,
     close_door: watch::Sender<bool>,
     all_left: watch::Sender<bool>,
@@ -107,12 +109,12 @@ pub(crate) fn addresses(public: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 }
 
 impl Edge {
-    /// Makes ready all that a request needs of this process; other issuers' keys are looked after from
-    /// now on.
+    /// Makes ready all that a request needs of this process, and puts nothing to work: it may fail, or
+    /// come too late, and then it is as if it had not been. Blocks, as names are looked up.
     ///
     /// # Errors
     /// One clear text for what keeps it from being done.
-    pub(crate) async fn prepare(
+    pub(crate) fn prepare(
         config: &Config,
         access_log: AccessLog,
         means: Means<'_>,
@@ -121,21 +123,19 @@ impl Edge {
         let (counters, share) = counters::open(config, redis)?;
         let line = old_service.map(|service| Line::new(service, kernel::time::uptime));
         let log = access_log.clone();
-        let snapshot = Snapshot::new(config, keys, revocations, admin, log, counters, line)?;
-        let snapshot = Arc::new(snapshot);
-        Arc::clone(&snapshot)
-            .keep_issuers()
-            .await
-            .context("other issuers cannot be reached from here")?;
-        tokio::spawn(Arc::clone(&snapshot).keep_fresh());
-        Ok(Self { snapshot, share, access_log })
+        // The system's resolver blocks, and probes share the threads here.
+        let snapshot = block_in_place(|| {
+            Snapshot::new(config, keys, revocations, admin, log, counters, line)
+        })?;
+        Ok(Self { snapshot: Arc::new(snapshot), share, access_log })
     }
 
-    /// Lets clients in from `public`, on `workers` threads.
+    /// Lets clients in from `public`, on `workers` threads; names, other issuers' keys and counters are
+    /// looked after from now on.
     ///
     /// # Errors
     /// One clear text for what keeps it from being done.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         self,
         listen: &Listen,
         public: Vec<TcpListener>,
@@ -144,11 +144,15 @@ impl Edge {
         let Self { snapshot, share, access_log } = self;
         let (close_door, door_closes) = watch::channel(false);
         let (all_left, everybody_left) = watch::channel(false);
-        let door = Arc::new(Door::new(snapshot, Bounds::from(listen), door_closes));
         let addresses = addresses(&public)?;
+        let issuers = Arc::clone(&snapshot).keep_issuers();
+        issuers.await.context("other issuers cannot be reached from here")?;
+        tokio::spawn(Arc::clone(&snapshot).keep_fresh());
+        let door = Arc::new(Door::new(snapshot, Bounds::from(listen), door_closes));
         let workers = workers::start(&door, public, workers, &everybody_left)?;
         let keeper = Arc::clone(&door);
         tokio::spawn(async move { keeper.keep_moving().await });
+        let share = share.map(Share::keep);
         Ok(OpenEdge { addresses, door, workers, share, access_log, close_door, all_left })
     }
 

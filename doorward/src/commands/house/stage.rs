@@ -1,6 +1,7 @@
 //! What comes before anything is served: a configuration that holds, a place on disk, threads.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use config::Config;
@@ -14,6 +15,10 @@ use crate::settings;
 
 /// How many threads the admin API, feeds and the ops listener share.
 const CONTROL_THREADS: usize = 2;
+
+/// How long an ending process waits for threads that block, such as on a disk that hangs: nothing can end
+/// them.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads the configuration of `place`, has `prepare` put above it what the command line says, moves
 /// into the data directory and serves there with `serve`.
@@ -34,7 +39,7 @@ where
     let data_dir = DataDir::open(&config.data_dir)?;
     config.move_data_dir(&data_dir.join(""));
     let tenancy = data_dir.move_in()?;
-    let served = control()?.block_on(serve(config, data_dir));
+    let served = carry(serve(config, data_dir));
     drop(tenancy);
     served
 }
@@ -52,12 +57,20 @@ where
 {
     let Some(config) = read(place) else { return Ok(ExitCode::FAILURE) };
     log::start();
-    control()?.block_on(serve(config))
+    carry(serve(config))
 }
 
 /// The configuration, or its faults to whoever looks on, as `check` shows them.
 fn read(place: &Place) -> Option<Config> {
     settings::load(place).inspect_err(|faults| eprintln!("{faults}")).ok()
+}
+
+/// Carries `served` to its end, and what it has begun no further.
+fn carry(served: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let control = control()?;
+    let ended = control.block_on(served);
+    control.shutdown_timeout(END_WITHIN);
+    ended
 }
 
 fn control() -> anyhow::Result<Runtime> {
@@ -79,5 +92,29 @@ pub(crate) fn announce(config: &Config) {
     }
     for note in settings::notes(config) {
         tracing::warn!("{note}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_blocks_for_ever_keeps_no_process_from_ending() {
+        let (hangs, hung) = mpsc::channel::<()>();
+        let ended = carry(async {
+            let (begins, begun) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                let _ = begins.send(());
+                hung.recv()
+            });
+            begun.await?;
+            Ok(ExitCode::SUCCESS)
+        });
+        // It hangs still: whoever would let it go on is here.
+        drop(hangs);
+        assert_eq!(ended.expect("it served"), ExitCode::SUCCESS);
     }
 }

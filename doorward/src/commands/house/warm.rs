@@ -35,6 +35,9 @@ pub(crate) const KEYS: &str = "keys";
 /// schema that somebody else is at, which has half an hour.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(3_600);
 
+/// How long making the routes may take: the system's resolver has seconds for each name.
+pub(crate) const ROUTES_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// How long a start waits for Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 

@@ -7,11 +7,9 @@ async fn a_value_is_not_initialized_until_its_resource_is_loaded() {
     let error = value.get().expect_err("nothing is loaded");
     assert_eq!(error, NotInitialized(Arc::from("model")));
     assert_eq!(error.to_string(), "`model` is not initialized");
-    assert!(!all.progress().is_warm());
 
     all.load().await.expect("all can be loaded");
     assert_eq!(value.get(), Ok(&"model"));
-    assert!(all.progress().is_warm());
     let standing = standing_of("model", &all.progress());
     assert_eq!((standing.state, standing.attempts), (State::Warm, 1));
     assert_eq!(standing.took, Duration::from_secs(3));
@@ -113,6 +111,33 @@ async fn loading_goes_on_when_a_caller_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asked_first_and_left_is_missed_by_nobody_who_waits() {
+    let tally = Tally::default();
+    let loads = tally.clone();
+    let (resource, value) = Resource::required("model", move || {
+        loads.next();
+        async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            Ok(7)
+        }
+    });
+    let all = warm_up(vec![resource]);
+    let load = |all: &WarmUp| {
+        let all = all.clone();
+        tokio::spawn(async move { all.load().await })
+    };
+    let first = load(&all);
+    until(&all.progress(), "model", |state| *state == State::Loading).await;
+    let others = [load(&all), load(&all), load(&all)];
+    first.abort();
+    assert!(first.await.expect_err("it was sent away").is_cancelled());
+    for other in others {
+        assert_eq!(other.await.expect("no panic"), Ok(()));
+    }
+    assert_eq!((value.get(), tally.count()), (Ok(&7), 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_step_is_told_with_its_attempt_its_time_and_memory() {
     type Memory = (Option<u64>, Option<u64>);
     #[derive(Clone, Default)]
@@ -143,8 +168,8 @@ async fn each_step_is_told_with_its_attempt_its_time_and_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_to_load_is_warm_at_once() {
+async fn nothing_to_load_is_loaded_at_once() {
     let none = warm_up(Vec::new());
-    assert!(none.progress().is_warm());
+    assert_eq!(none.progress().standings(), Vec::new());
     none.load().await.expect("nothing can fail");
 }

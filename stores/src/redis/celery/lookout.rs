@@ -21,7 +21,6 @@ use tokio::time::timeout;
 use super::ping::Asker;
 use super::queues::InFlight;
 use super::queues::Queues;
-use super::queues::in_flight;
 use super::roster::Roster;
 use super::workers::Queue;
 use super::workers::Verdict;
@@ -35,7 +34,7 @@ use crate::redis::connection::Lost;
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How soon a broker that gave no answer is asked again.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How often what is known is shown anew, and Redis told again what is listened for: after another
 /// connection was made, that is how it knows.
@@ -45,10 +44,10 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 const BUDGET: Duration = Duration::from_secs(2);
 
 /// The most events that wait to be read; the oldest are dropped, and a worker is alive by the next.
-const EVENTS_WAITING_MAX: usize = 1_024;
+pub const EVENTS_WAITING_MAX: usize = 1_024;
 
 /// What was seen longer ago is not shown: nobody looks any more.
-const SHOWN_FOR: Duration = Duration::from_secs(60);
+pub(super) const SHOWN_FOR: Duration = Duration::from_secs(60);
 
 /// Watches a Celery installation.
 #[derive(Debug)]
@@ -73,7 +72,7 @@ struct Look {
     lost: Option<Arc<Lost>>,
     connected: u64,
     queues: Vec<Queue>,
-    in_flight: InFlight,
+    in_flight: Option<InFlight>,
 }
 
 impl CeleryWatch {
@@ -86,13 +85,14 @@ impl CeleryWatch {
         let broker = celery.broker(BUDGET);
         let names = celery.names();
         let connection = Connection::open(&broker, tls.clone())?;
+        let queues = celery.queues.iter().map(|name| Queue::unknown(name)).collect();
         Ok(Self {
             asker: Asker::new(connection, names.clone()),
             ear: Connection::open_to_listen(&broker, tls, EVENTS_WAITING_MAX)?,
             queues: tokio::sync::Mutex::new(Queues::new(names.clone(), celery.queues.clone())),
             names,
             roster: Mutex::default(),
-            last: Mutex::default(),
+            last: Mutex::new(Look { queues, ..Look::default() }),
             worried: Notify::new(),
             shown: watch::Sender::new(None),
         })
@@ -108,8 +108,13 @@ impl CeleryWatch {
 
     /// The same, without waiting.
     pub fn latest(&self) -> Option<Arc<Workers>> {
+        self.shown_at(uptime())
+    }
+
+    /// The same, where the machine has been up for `now`.
+    pub(super) fn shown_at(&self, now: Duration) -> Option<Arc<Workers>> {
         let (at, workers) = self.shown.borrow().clone()?;
-        (uptime().saturating_sub(at) < SHOWN_FOR).then_some(workers)
+        (now.saturating_sub(at) < SHOWN_FOR).then_some(workers)
     }
 
     /// Looks until `shutdown`, and then leaves nothing behind in Redis.
@@ -126,16 +131,7 @@ impl CeleryWatch {
         // It is there at once, and connected a little later.
         let _ = timeout(CONNECT_TIMEOUT, self.asker.connection().connected()).await;
         loop {
-            let pause = match self.look().await {
-                Ok(()) => LOOK_EVERY,
-                Err(lost) => {
-                    self.note_lost(lost);
-                    AGAIN_AFTER
-                }
-            };
-            self.show();
-            // Also after a failure: the question may have come through.
-            let _ = self.asker.clear().await;
+            let pause = self.round().await;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.worried.notified() => {}
@@ -143,14 +139,31 @@ impl CeleryWatch {
         }
     }
 
+    /// Looks, and shows what was seen; says how long to wait before the next time. A broker that gives an
+    /// answer, whatever it is, is not asked the sooner for it: workers would be.
+    pub(super) async fn round(&self) -> Duration {
+        let mut pause = LOOK_EVERY;
+        if let Err(lost) = self.look().await {
+            if lost.is_silence() {
+                pause = AGAIN_AFTER;
+            }
+            self.note_lost(lost);
+        }
+        self.show();
+        // Also after a failure: the question may have come through.
+        let _ = self.asker.clear().await;
+        pause
+    }
+
     async fn look(&self) -> Result<(), Lost> {
         let asked = self.asker.ask().await?;
         let at = uptime();
-        let connection = self.asker.connection();
-        let queues = self.queues.lock().await.look(connection, at).await?;
-        let in_flight = in_flight(connection, &self.names, now()).await?;
         let names = asked.answered.iter().map(String::as_str);
+        // First: what workers have answered holds, whatever comes of the rest.
         self.roster.lock().asked(names, asked.connected, at);
+        let (connection, mut watched) = (self.asker.connection(), self.queues.lock().await);
+        let queues = watched.look(connection, at).await?;
+        let in_flight = watched.in_flight(connection, now()).await?;
         let look = Look {
             at: Some((at, now())),
             lost: None,
@@ -175,6 +188,8 @@ impl CeleryWatch {
         }
         last.lost = Some(Arc::new(lost));
         last.at = Some((uptime(), now()));
+        (last.connected, last.in_flight) = (0, None);
+        last.queues.iter_mut().for_each(|queue| *queue = Queue::unknown(&queue.name));
     }
 
     /// Hears what workers say of themselves, for as long as this runs.
@@ -220,7 +235,7 @@ impl CeleryWatch {
             "heartbeats of Celery workers are not heard: until they are, workers are judged by their \
              answers alone"
         );
-        if matches!(lost, Lost::Late(_) | Lost::Unreachable(_)) {
+        if lost.is_silence() {
             self.note_lost(lost);
         }
         self.worried.notify_one();
@@ -230,16 +245,6 @@ impl CeleryWatch {
     #[cfg(test)]
     pub(super) async fn connected(&self) {
         self.asker.connection().connected().await.expect("the broker is there");
-    }
-
-    /// One look, as [`CeleryWatch::keep`] does them again and again.
-    #[cfg(test)]
-    pub(super) async fn look_once(&self) -> Result<Arc<Workers>, Lost> {
-        let looked = self.look().await;
-        let _ = self.asker.clear().await;
-        looked?;
-        self.show();
-        Ok(self.latest().expect("it was looked just now"))
     }
 
     /// Shows what is known now, once there was a look.
@@ -260,8 +265,8 @@ impl CeleryWatch {
             workers,
             left_out: roster.left_out(),
             queues: last.queues.clone(),
-            in_flight: last.in_flight.count,
-            oldest_in_flight: last.in_flight.oldest,
+            in_flight: last.in_flight.map(|in_flight| in_flight.count),
+            oldest_in_flight: last.in_flight.and_then(|in_flight| in_flight.oldest),
         };
         self.shown.send_replace(Some((at, Arc::new(workers))));
     }

@@ -16,6 +16,7 @@ mod queues;
 mod lookout;
 
 pub use self::lookout::CeleryWatch;
+pub use self::lookout::EVENTS_WAITING_MAX;
 pub use self::lookout::LOOK_EVERY;
 pub use self::ping::PONG_WITHIN;
 pub use self::workers::Queue;

@@ -70,12 +70,12 @@ impl Asker {
         let words = vec![channel.as_str().into(), request.into()];
         let connected: i64 = self.connection.ask("PUBLISH", &channel, words).await?;
         let mut asked = Asked { connected: connected.unsigned_abs(), ..Asked::default() };
-        self.gather(&ticket, &mut asked).await?;
+        self.gather(&ticket, &mut asked, PONG_WITHIN).await?;
         Ok(asked)
     }
 
-    async fn gather(&self, ticket: &str, asked: &mut Asked) -> Result<(), Lost> {
-        let until = Instant::now() + PONG_WITHIN;
+    async fn gather(&self, ticket: &str, asked: &mut Asked, within: Duration) -> Result<(), Lost> {
+        let until = Instant::now() + within;
         let mut read = 0;
         while (asked.answered.len() as u64) < asked.connected && read < REPLIES_READ_MAX {
             let left = until.saturating_duration_since(Instant::now());
@@ -122,5 +122,76 @@ impl Asker {
         let words = lists.iter().map(|list| list.as_str().into()).collect();
         let _: i64 = self.connection.ask("DEL", &lists[0], words).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Redis;
+    use kernel::celery::CONTROL_BYTES_MAX;
+    use kernel::celery::pidbox::ReplyTo;
+    use kernel::secret::Secret;
+    use test_support::redis::RedisServer;
+    use test_support::redis::Reply as Answer;
+
+    use super::*;
+
+    const TICKET: &str = "nine-lanterns";
+
+    /// Somebody who waits for the answer of one worker, with all the time that a busy machine takes.
+    struct Waiting {
+        redis: RedisServer,
+        asker: Asker,
+    }
+
+    impl Waiting {
+        async fn begin() -> Self {
+            let redis = RedisServer::start();
+            let connection = Connection::open(&Redis::at(Secret::new(redis.url())), None);
+            let connection = connection.expect("a URL").within(Duration::from_secs(5));
+            connection.connected().await.expect("Redis is there");
+            Self { redis, asker: Asker::new(connection, Names::new(0, "")) }
+        }
+
+        /// Has `text`, as Lua writes it, arrive that many times.
+        fn arrives(&self, text: &str, times: usize) {
+            let list = &self.asker.names.replies(&self.asker.name)[0];
+            let script = format!("for _ = 1, {times} do redis.call('LPUSH', KEYS[1], {text}) end");
+            let answer = self.redis.command(&["EVAL", &script, "1", list]).expect("it answers");
+            assert!(!matches!(answer, Answer::Error(_)), "{answer:?}");
+        }
+
+        /// Has the answer arrive; says whether it is heard.
+        async fn hears_the_answer(&self) -> bool {
+            let to = ReplyTo { exchange: REPLIES.to_owned(), routing_key: self.asker.name.clone() };
+            let pong = Reply::pong("w1@a", Some(TICKET.to_owned()), 1).write(&to, "tag");
+            self.arrives(&format!("[==[{pong}]==]"), 1);
+            let mut asked = Asked { connected: 1, ..Asked::default() };
+            let gathered = self.asker.gather(TICKET, &mut asked, Duration::from_secs(60)).await;
+            gathered.expect("Redis answers");
+            asked.answered.contains("w1@a")
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_answers_are_read_and_one_more_is_deleted_unread() {
+        for (others, is_heard) in [(REPLIES_READ_MAX - 1, true), (REPLIES_READ_MAX, false)] {
+            let waiting = Waiting::begin().await;
+            waiting.arrives("'junk'", others);
+            assert_eq!(waiting.hears_the_answer().await, is_heard, "after {others} others");
+            waiting.asker.clear().await.expect("Redis answers");
+            let keys = waiting.redis.command(&["KEYS", "*"]).expect("it answers");
+            assert_eq!(keys, Answer::Array(Vec::new()));
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_that_nobody_can_read_hide_none_that_can_be_read() {
+        let waiting = Waiting::begin().await;
+        let huge = format!("string.rep('x', {})", CONTROL_BYTES_MAX + 1);
+        for junk in [r"'\255\254\0'", "''", "'{}'", "'[[[['", &huge] {
+            waiting.arrives(junk, 1);
+        }
+        assert!(waiting.hears_the_answer().await);
     }
 }

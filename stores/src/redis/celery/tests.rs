@@ -1,9 +1,14 @@
 //! The lookout against a real Redis, with workers that speak Celery's protocol. Those of Celery itself
 //! stand in the tests of the whole product.
 
+use std::future::poll_fn;
+use std::future::ready;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use config::Celery;
+use kernel::celery::CONTROL_BYTES_MAX;
 use kernel::celery::Names;
 use kernel::celery::event::FREQ;
 use kernel::celery::event::Kind;
@@ -13,6 +18,7 @@ use kernel::celery::names::REPLIES;
 use kernel::celery::pidbox::Request;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
+use kernel::time::uptime;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
@@ -23,10 +29,28 @@ use test_support::redis::RedisServer;
 use test_support::redis::RedisSetup;
 use test_support::redis::Reply;
 use tokio::sync::broadcast::Receiver;
+use tokio::time::timeout;
 
+use super::lookout::AGAIN_AFTER;
+use super::lookout::SHOWN_FOR;
 use super::*;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
+
+/// How long it may take, on a busy machine, until what is waited for is so.
+const SEEN_WITHIN: Duration = Duration::from_secs(60);
+
+/// Waits until it `holds`, and lets the others work meanwhile.
+async fn until(mut holds: impl FnMut() -> bool) {
+    let so = poll_fn(|context| match holds() {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    timeout(SEEN_WITHIN, so).await.expect("it comes to be so");
+}
 
 fn celery(url: &str) -> Celery {
     Celery {
@@ -99,57 +123,23 @@ async fn watching(celery: &Celery) -> CeleryWatch {
     watch
 }
 
-fn verdicts(workers: &Workers) -> Vec<(&str, Verdict)> {
-    workers.workers.iter().map(|worker| (worker.name.as_str(), worker.verdict)).collect()
+/// One look at a broker that answers.
+async fn look(watch: &CeleryWatch) -> Arc<Workers> {
+    assert_eq!(watch.round().await, LOOK_EVERY);
+    let workers = watch.latest().expect("it was looked just now");
+    assert!(workers.lost.is_none(), "{:?}", workers.lost);
+    workers
 }
 
-#[tokio::test]
-async fn whoever_answers_is_alive_and_nothing_stays_behind_in_redis() {
-    let redis = RedisServer::start();
-    let celery = celery(&redis.url());
-    let watch = watching(&celery).await;
-    let worker = Listening::at(&celery).await;
-    let (_, looked) = tokio::join!(worker.answers(&celery, &["w1@a"]), watch.look_once());
-    let workers = looked.expect("the broker answers");
-    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Alive)]);
-    assert_eq!(workers.connected, 1);
-    assert_eq!(keys(&redis), Reply::Array(Vec::new()), "all is cleared away");
+/// One look at a broker that gives no answer; why not.
+async fn look_in_vain(watch: &CeleryWatch) -> Arc<Lost> {
+    assert_eq!(watch.round().await, AGAIN_AFTER);
+    let workers = watch.latest().expect("it was looked just now");
+    workers.lost.clone().expect("it is away")
 }
 
-#[tokio::test]
-async fn without_workers_nobody_is_waited_for() {
-    let redis = RedisServer::start();
-    let watch = watching(&celery(&redis.url())).await;
-    let workers = watch.look_once().await.expect("the broker answers");
-    assert_eq!((workers.connected, workers.workers.len()), (0, 0));
-    assert_eq!(redis.info("cmdstat_brpop"), None, "no answer was waited for");
-    assert_eq!(keys(&redis), Reply::Array(Vec::new()));
-}
-
-#[tokio::test]
-async fn whoever_is_connected_and_silent_is_unresponsive_and_gone_without_its_connection() {
-    let redis = RedisServer::start();
-    let celery = celery(&redis.url());
-    let watch = watching(&celery).await;
-    let worker = Listening::at(&celery).await;
-    let (_, looked) = tokio::join!(worker.answers(&celery, &["w1@a"]), watch.look_once());
-    looked.expect("the broker answers");
-    let _silent = Listening::at(&celery).await;
-    let workers = watch.look_once().await.expect("the broker answers");
-    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Unresponsive)]);
-    // As if it were killed: it connects again, and no longer listens.
-    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).expect("it answers");
-    let workers = watch.look_once().await.expect("the broker answers");
-    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Gone)]);
-    assert_eq!(keys(&redis), Reply::Array(Vec::new()));
-}
-
-#[tokio::test]
-async fn heartbeats_are_heard_all_the_time_also_by_another_connection_after_a_restart() {
-    let mut redis = RedisServer::start();
-    let celery = celery(&redis.url());
-    let watch = watching(&celery).await;
-    let beat = WorkerEvent {
+fn beat() -> WorkerEvent {
+    WorkerEvent {
         kind: Kind::Heartbeat,
         hostname: "w1@a".to_owned(),
         pid: 7,
@@ -161,29 +151,82 @@ async fn heartbeats_are_heard_all_the_time_also_by_another_connection_after_a_re
         software: "py-celery".to_owned(),
         version: "5.7.0".to_owned(),
         at: Timestamp::default(),
-    };
-    let alive = |watch: &CeleryWatch| {
+    }
+}
+
+fn verdicts(workers: &Workers) -> Vec<(&str, Verdict)> {
+    workers.workers.iter().map(|worker| (worker.name.as_str(), worker.verdict)).collect()
+}
+
+#[tokio::test]
+async fn whoever_answers_is_alive_and_nothing_stays_behind_in_redis() {
+    let redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    let worker = Listening::at(&celery).await;
+    let (_, workers) = tokio::join!(worker.answers(&celery, &["w1@a"]), look(&watch));
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Alive)]);
+    assert_eq!(workers.connected, 1);
+    assert_eq!(keys(&redis), Reply::Array(Vec::new()), "all is cleared away");
+}
+
+#[tokio::test]
+async fn without_workers_nobody_is_waited_for() {
+    let redis = RedisServer::start();
+    let watch = watching(&celery(&redis.url())).await;
+    let workers = look(&watch).await;
+    assert_eq!((workers.connected, workers.workers.len()), (0, 0));
+    assert_eq!(redis.info("cmdstat_brpop"), None, "no answer was waited for");
+    assert_eq!(keys(&redis), Reply::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn whoever_is_connected_and_silent_is_unresponsive_and_gone_without_its_connection() {
+    let redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    let worker = Listening::at(&celery).await;
+    tokio::join!(worker.answers(&celery, &["w1@a"]), look(&watch));
+    let _silent = Listening::at(&celery).await;
+    let workers = look(&watch).await;
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Unresponsive)]);
+    // As if it were killed: it connects again, and no longer listens.
+    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).expect("it answers");
+    let workers = look(&watch).await;
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Gone)]);
+    assert_eq!(keys(&redis), Reply::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn heartbeats_are_heard_all_the_time_also_by_another_connection_after_a_restart() {
+    let mut redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    let channel = celery.names().events("worker.heartbeat");
+    let is_alive = |watch: &CeleryWatch| {
         let all = watch.latest().map(|workers| workers.workers.clone()).unwrap_or_default();
         all.first().is_some_and(|worker| worker.verdict == Verdict::Alive)
     };
-    let channel = celery.names().events("worker.heartbeat");
     let story = async {
         for round in 0..2 {
-            loop {
-                let _ = redis.command(&["PUBLISH", &channel, &beat.write("tag")]);
-                if alive(&watch) {
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // A heartbeat holds for some seconds only: it is to find somebody who hears and sees it.
+            until(|| watch.latest().is_some_and(|workers| workers.lost.is_none())).await;
+            until(|| redis.info("pubsub_patterns").as_deref() == Some("1")).await;
+            // What is no heartbeat says nothing, and keeps nobody from hearing the next.
+            let huge = format!("string.rep('x', {})", CONTROL_BYTES_MAX + 1);
+            for junk in [r"'\255\254\0'", "''", "'{}'", &huge] {
+                let script = format!("return redis.call('PUBLISH', ARGV[1], {junk})");
+                let heard = redis.command(&["EVAL", &script, "0", &channel]);
+                assert_eq!(heard.expect("it answers"), Reply::Integer(1));
             }
+            redis.command(&["PUBLISH", &channel, &beat().write("tag")]).expect("it answers");
+            until(|| is_alive(&watch)).await;
             let known = watch.latest().expect("it was looked");
             let said = known.workers[0].said.clone().expect("it said something");
             assert_eq!((said.pid, said.active, said.processed), (7, 2, 3));
             if round == 0 {
                 redis.stop();
-                while watch.latest().is_none_or(|workers| workers.lost.is_none()) {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
+                until(|| watch.latest().is_some_and(|workers| workers.lost.is_some())).await;
                 let known = watch.latest().expect("it was looked");
                 assert_eq!(verdicts(&known), [("w1@a", Verdict::Unknown)]);
                 redis.restart();
@@ -206,31 +249,31 @@ async fn a_queue_is_as_deep_as_its_lists_together_and_what_is_next_has_waited_si
     push("celery", "a");
     push("celery", "b");
     push("celery\u{6}\u{16}9", "c");
-    let first = watch.look_once().await.expect("the broker answers");
-    assert_eq!(first.queues[0].depth, 3);
-    assert_eq!((first.queues[1].name.as_str(), first.queues[1].depth), ("mail", 0));
+    let first = look(&watch).await;
+    assert_eq!(first.queues[0].depth, Some(3));
+    assert_eq!((first.queues[1].name.as_str(), first.queues[1].depth), ("mail", Some(0)));
     assert_eq!(first.queues[1].waiting, None);
     let waited = first.queues[0].waiting.expect("something is next");
-    let second = watch.look_once().await.expect("the broker answers");
+    let second = look(&watch).await;
     assert!(second.queues[0].waiting.expect("the same") >= waited);
     redis.command(&["RPOP", "celery"]).expect("it is taken");
     redis.command(&["DEL", "celery\u{6}\u{16}9"]).expect("it is taken");
-    let third = watch.look_once().await.expect("the broker answers");
-    assert_eq!(third.queues[0].depth, 1);
-    assert_eq!(third.queues[0].waiting, Some(std::time::Duration::ZERO), "another is next");
+    let third = look(&watch).await;
+    assert_eq!(third.queues[0].depth, Some(1));
+    assert_eq!(third.queues[0].waiting, Some(Duration::ZERO), "another is next");
 }
 
 #[tokio::test]
 async fn what_workers_have_taken_is_counted_and_the_oldest_dated() {
     let redis = RedisServer::start();
     let watch = watching(&celery(&redis.url())).await;
-    let taken = kernel::time::now().minus(std::time::Duration::from_secs(90));
+    let taken = kernel::time::now().minus(Duration::from_secs(90));
     for (tag, at) in [("new", taken.as_secs() + 60), ("old", taken.as_secs())] {
         redis.command(&["HSET", "unacked", tag, "[]"]).expect("it is taken");
         redis.command(&["ZADD", "unacked_index", &at.to_string(), tag]).expect("it is taken");
     }
-    let workers = watch.look_once().await.expect("the broker answers");
-    assert_eq!(workers.in_flight, 2);
+    let workers = look(&watch).await;
+    assert_eq!(workers.in_flight, Some(2));
     let oldest = workers.oldest_in_flight.expect("there is one").as_secs();
     assert!((89..=120).contains(&oldest), "{oldest} s");
 }
@@ -259,7 +302,7 @@ async fn a_broker_of_its_own_with_tls_password_number_and_prefix_is_spoken_to_as
     let watch = CeleryWatch::open(&celery, Some(tls)).expect("a URL");
     watch.connected().await;
     redis.command(&["CONFIG", "SET", "slowlog-log-slower-than", "0"]).expect("it is set");
-    watch.look_once().await.expect("the broker answers");
+    look(&watch).await;
     let Reply::Array(log) = redis.command(&["SLOWLOG", "GET", "100"]).expect("it answers") else {
         panic!("a log is a list");
     };
@@ -274,17 +317,107 @@ async fn a_broker_of_its_own_with_tls_password_number_and_prefix_is_spoken_to_as
     }
 }
 
+/// What cannot be known of queues is not known, and nothing else.
+#[track_caller]
+fn nothing_is_known_of_queues(workers: &Workers) {
+    let names: Vec<_> = workers.queues.iter().map(|queue| queue.name.as_str()).collect();
+    assert_eq!(names, ["celery", "mail"]);
+    assert!(workers.queues.iter().all(|queue| queue.depth.is_none() && queue.waiting.is_none()));
+    assert_eq!((workers.in_flight, workers.oldest_in_flight), (None, None));
+}
+
 #[tokio::test]
-async fn a_broker_that_is_away_or_hangs_is_said_to_be_and_nobody_waits_for_it_twice() {
+async fn a_queue_that_holds_something_else_takes_nothing_from_what_workers_answer() {
+    let redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    for name in ["celery", "unacked"] {
+        redis.command(&["SET", name, "no list and no hash"]).expect("it is taken");
+    }
+    redis.command(&["LPUSH", "mail", "a"]).expect("it is taken");
+    let worker = Listening::at(&celery).await;
+    let (_, workers) = tokio::join!(worker.answers(&celery, &["w1@a"]), look(&watch));
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Alive)]);
+    assert_eq!((workers.queues[0].depth, workers.in_flight), (None, None));
+    assert_eq!(workers.queues[1].depth, Some(1), "the others are looked at");
+    for name in ["celery", "unacked"] {
+        redis.command(&["DEL", name]).expect("it is taken");
+    }
+    let workers = look(&watch).await;
+    assert_eq!((workers.queues[0].depth, workers.in_flight), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn who_may_not_look_at_queues_hears_of_workers_all_the_same_and_asks_no_sooner() {
+    let redis = RedisServer::start();
+    let rights = "~* &* -@all +@connection +sadd +srem +publish +brpop +del +psubscribe +info";
+    let user: Vec<_> = ["ACL", "SETUSER", "ears", "on", ">secret-of-ears"]
+        .into_iter()
+        .chain(rights.split(' '))
+        .collect();
+    assert_eq!(redis.command(&user).expect("it answers"), Reply::text("OK"));
+    let everybody = celery(&redis.url());
+    let watch =
+        watching(&celery(&redis.url().replace("redis://", "redis://ears:secret-of-ears@"))).await;
+    let worker = Listening::at(&everybody).await;
+    // `look` says how long until the next.
+    let (_, workers) = tokio::join!(worker.answers(&everybody, &["w1@a"]), look(&watch));
+    assert_eq!(verdicts(&workers), [("w1@a", Verdict::Alive)]);
+    nothing_is_known_of_queues(&workers);
+}
+
+#[tokio::test]
+async fn of_a_broker_that_is_lost_no_figure_is_shown_as_if_it_were_of_now() {
+    let mut redis = RedisServer::start();
+    let celery = celery(&redis.url());
+    let watch = watching(&celery).await;
+    redis.command(&["LPUSH", "celery", "a"]).expect("it is taken");
+    redis.command(&["HSET", "unacked", "tag", "[]"]).expect("it is taken");
+    let _silent = Listening::at(&celery).await;
+    let workers = look(&watch).await;
+    assert_eq!(
+        (workers.queues[0].depth, workers.in_flight, workers.connected),
+        (Some(1), Some(1), 1)
+    );
+    redis.stop();
+    look_in_vain(&watch).await;
+    let workers = watch.latest().expect("it was looked");
+    nothing_is_known_of_queues(&workers);
+    assert_eq!(workers.connected, 0);
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_is_asked_one_thing_and_nobody_waits_for_what_was_seen() {
     let mut redis = RedisServer::start();
     let watch = watching(&celery(&redis.url())).await;
     redis.pause();
-    let lost = watch.look_once().await.expect_err("it hangs");
-    assert!(matches!(lost, Lost::Late(_) | Lost::Unreachable(_)), "{lost:?}");
+    let lost = look_in_vain(&watch).await;
+    assert!(lost.is_silence(), "{lost:?}");
+    tokio::select! {
+        biased;
+        workers = watch.workers() => assert!(workers.expect("it was looked").lost.is_some()),
+        () = ready(()) => panic!("whoever asks waits"),
+    }
     redis.resume();
+    // What was on its way to it comes after all.
+    until(|| redis.info("cmdstat_sadd").is_some()).await;
+    for command in ["publish", "brpop", "evalsha", "hlen", "zrange"] {
+        assert_eq!(redis.info(&format!("cmdstat_{command}")), None, "{command} was asked, too");
+    }
     redis.stop();
-    let lost = watch.look_once().await.expect_err("it is away");
-    assert!(matches!(lost, Lost::Unreachable(_) | Lost::Late(_)), "{lost:?}");
+    let lost = look_in_vain(&watch).await;
+    assert!(lost.is_silence(), "{lost:?}");
     let none = CeleryWatch::open(&celery(&redis.url()), None).expect("a URL");
     assert!(none.latest().is_none(), "nothing was seen yet");
+}
+
+#[tokio::test]
+async fn what_was_seen_is_shown_for_a_while_and_no_longer() {
+    let redis = RedisServer::start();
+    let watch = watching(&celery(&redis.url())).await;
+    let before = uptime();
+    look(&watch).await;
+    let after = uptime();
+    assert!(watch.shown_at(before + SHOWN_FOR - Duration::from_nanos(1)).is_some());
+    assert!(watch.shown_at(after + SHOWN_FOR).is_none());
 }

@@ -77,10 +77,17 @@ pub struct Said {
 pub struct Queue {
     /// Its name.
     pub name: String,
-    /// How many tasks wait there, of all priorities.
-    pub depth: u64,
+    /// How many tasks wait there, of all priorities; none where the broker does not say.
+    pub depth: Option<u64>,
     /// How long the one that is next has waited, at the least: since it was first seen there.
     pub waiting: Option<Duration>,
+}
+
+impl Queue {
+    /// Nothing is known of it.
+    pub(super) fn unknown(name: &str) -> Self {
+        Self { name: name.to_owned(), depth: None, waiting: None }
+    }
 }
 
 /// What is known of all.
@@ -90,7 +97,8 @@ pub struct Workers {
     pub looked_at: Timestamp,
     /// Why nothing is known, where the broker gives no answer.
     pub lost: Option<Arc<Lost>>,
-    /// How many workers were connected to be asked, known by name or not.
+    /// How many workers were connected to be asked, known by name or not; 0 where the broker gave no
+    /// answer.
     pub connected: u64,
     /// All that are known by name, by name; at most [`WORKERS_MAX`].
     pub workers: Vec<Worker>,
@@ -99,7 +107,8 @@ pub struct Workers {
     /// The queues that are watched.
     pub queues: Vec<Queue>,
     /// How many tasks workers have taken and not yet acknowledged: with Celery's defaults, not yet begun.
-    pub in_flight: u64,
+    /// None where the broker does not say.
+    pub in_flight: Option<u64>,
     /// How long ago the first of these was taken.
     pub oldest_in_flight: Option<Duration>,
 }

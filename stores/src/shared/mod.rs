@@ -300,7 +300,7 @@ impl SharedQuotas {
     fn heard(
         &self,
         subject: &Subject<'_>,
-        quotas: &[Quota],
+        quotas: &Arc<[Quota]>,
         outcome: &Outcome,
         cost: u32,
         now: Timestamp,
@@ -311,7 +311,7 @@ impl SharedQuotas {
         };
         let up = (self.uptime)();
         let balance = self.ledger.with(subject, up, |account| {
-            account.heard(outcome, &here, cost, up);
+            account.heard(quotas, (outcome, &here), cost, up);
             account.spendable(up)
         });
         with_tokens(*outcome, balance)

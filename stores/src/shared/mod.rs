@@ -133,26 +133,8 @@ impl SharedQuotas {
         }
     }
 
-    /// Counts `cost` requests of `subject`, if all `quotas` have room for them.
-    ///
-    /// # Errors
-    /// [`StoreLost`] where the store had to be asked, and gave no answer.
-    pub async fn acquire(
-        self: &Arc<Self>,
-        subject: Subject<'_>,
-        quotas: &Arc<[Quota]>,
-        cost: NonZeroU32,
-        leasing: Leasing,
-        now: Timestamp,
-    ) -> Result<Outcome, StoreLost> {
-        match self.acquire_at_hand(subject, quotas, cost, leasing, now) {
-            AtHand::Counted(outcome) => Ok(outcome),
-            AtHand::Ask(question) => self.ask(question, quotas, cost, now).await,
-        }
-    }
-
-    /// The same, as far as it can be done without waiting: out of tokens that are here, or because it is
-    /// known to be refused.
+    /// Counts `cost` requests of `subject`, if all `quotas` have room for them, as far as that can be done
+    /// without waiting: out of tokens that are here, or because it is known to be refused.
     pub fn acquire_at_hand<'a>(
         self: &'a Arc<Self>,
         subject: Subject<'a>,
@@ -189,25 +171,8 @@ impl SharedQuotas {
         }
     }
 
-    /// Takes back a call that was admitted a moment ago and then not made.
-    ///
-    /// # Errors
-    /// [`StoreLost`].
-    pub async fn refund(
-        &self,
-        subject: Subject<'_>,
-        quotas: &[Quota],
-        cost: NonZeroU32,
-        leasing: Leasing,
-        now: Timestamp,
-    ) -> Result<(), StoreLost> {
-        if self.refund_at_hand(subject, quotas, cost, leasing, now) {
-            return Ok(());
-        }
-        self.counted(self.store.refund(subject, quotas, cost, now).await)
-    }
-
-    /// The same, and nobody waits for the store to hear of it.
+    /// Takes back a call that was admitted a moment ago and then not made; nobody waits for the store to
+    /// hear of it.
     pub fn refund_beside(
         self: &Arc<Self>,
         subject: Subject<'_>,

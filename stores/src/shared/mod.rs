@@ -282,6 +282,12 @@ impl SharedQuotas {
         with_tokens(*outcome, balance)
     }
 
+    /// Of a question that is not put, since there was no answer to one a moment ago: it counts as lost.
+    pub fn unasked(&self) -> StoreLost {
+        self.figures.lost.fetch_add(1, Ordering::Relaxed);
+        StoreLost::Resting
+    }
+
     /// Counts a question, and whether it was answered.
     fn counted<T>(&self, answer: Result<T, StoreLost>) -> Result<T, StoreLost> {
         if !matches!(answer, Err(StoreLost::Resting)) {

@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::Config;
+use config::LimitBy;
 use config::Mode;
 use config::OnStoreLoss;
 use foldhash::fast::RandomState;
@@ -60,6 +61,14 @@ impl Policy {
         };
         Self { name: name.into(), allowance, advertised }
     }
+}
+
+/// What a route itself allows.
+struct OwnLimit {
+    policy: Arc<Policy>,
+    by: LimitBy,
+    /// What the route is called as a subject; routes that share a counter share this name.
+    name: Box<str>,
 }
 
 /// A policy that a request falls under, and whose requests it is counted with.
@@ -124,7 +133,7 @@ pub enum LimitError {
 /// A spent quota, and when to come again.
 #[derive(Debug)]
 pub struct OverQuota {
-    /// Whose quota it is: a user's id, or an address.
+    /// Whose quota it is: a user's id, an address, or a route's name.
     pub subject: String,
     /// What the headers say.
     pub standing: Standing,
@@ -144,7 +153,7 @@ pub struct Limiter {
     anonymous: Arc<Policy>,
     auth: Arc<Policy>,
     login: Arc<Policy>,
-    routes: Vec<Option<Arc<Policy>>>,
+    routes: Vec<Option<OwnLimit>>,
 }
 
 impl Limiter {
@@ -162,8 +171,12 @@ impl Limiter {
         };
         let of_route = |route: &config::Route| {
             let name = route.policy.as_ref().unwrap_or(&route.name);
-            let allowance = route.limits.clone()?;
-            Some(Arc::new(Policy::new(&format!("route:{name}"), allowance)))
+            let policy = Policy::new(&format!("route:{name}"), route.limits.clone()?);
+            Some(OwnLimit {
+                policy: Arc::new(policy),
+                by: route.limit_by,
+                name: name.as_str().into(),
+            })
         };
         Self {
             counters,
@@ -202,14 +215,22 @@ impl Limiter {
         patience: &mut Patience,
         now: Timestamp,
     ) -> Result<Grant, LimitError> {
+        let own = self.routes.get(route.index).and_then(Option::as_ref);
         let mut buffer = AddressText::default();
+        let is_by_address = own.is_some_and(|own| own.by == LimitBy::Address);
         let address = match visitor {
-            Visitor::Anonymous => buffer.write(limit_key(client)),
-            Visitor::Caller(..) => "",
+            Visitor::Caller(..) if !is_by_address => "",
+            Visitor::Anonymous | Visitor::Caller(..) => buffer.write(limit_key(client)),
         };
         let of_tier = self.claim(visitor, address);
-        let own = self.routes.get(route.index).and_then(Option::as_ref);
-        let of_route = own.map(|policy| Claim { policy, ..of_tier });
+        let of_route = own.map(|own| {
+            let policy = &own.policy;
+            match own.by {
+                LimitBy::Caller => Claim { policy, ..of_tier },
+                LimitBy::Address => Claim { policy, kind: SubjectKind::Address, id: address },
+                LimitBy::Route => Claim { policy, kind: SubjectKind::Route, id: &own.name },
+            }
+        });
         let terms = Terms::of(self.mode, route.strict, route.on_store_loss);
         match self.take_all([Some(of_tier), of_route], route.cost, terms, patience, now).await {
             Err(LimitError::OverQuota(over)) if route.shadow => {

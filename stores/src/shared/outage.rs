@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use kernel::limit::Outcome;
 use kernel::limit::Quota;
 use kernel::limit::Subject;
+use kernel::limit::TICKS;
 use kernel::limit::WindowState;
 use kernel::time::Timestamp;
 
@@ -18,6 +19,9 @@ use super::debts::Debt;
 use crate::digest::Digest;
 use crate::key::Key;
 use crate::redis::quotas::LeaseRequest;
+
+/// How many ticks of a window, as of when what it holds is settled, lie ahead.
+pub(super) const SETTLED_AHEAD: u32 = 2;
 
 /// Of how many subjects the store is told at one time, after an outage and at the end.
 pub(super) const TOLD_AT_ONCE_MAX: usize = 64;
@@ -120,13 +124,20 @@ impl SharedQuotas {
 
     /// How much of a debt still counts in each of its windows: no more than this gateway has counted
     /// there, since it has counted all that it let in.
+    ///
+    /// As it will be [`SETTLED_AHEAD`] from now. A window here holds up to a tick more than its length, and
+    /// what is settled stays up to a tick longer: else who keeps to half of a limit would be refused.
     fn due(&self, debt: &Debt, now: Timestamp) -> Vec<u32> {
         if debt.is_over((self.uptime)()) {
             return Vec::new();
         }
-        let here = self.here.peek_key(&debt.of.key(), &debt.quotas, now);
-        let used = |window: &WindowState| window.limit.saturating_sub(window.remaining);
-        here.windows().iter().map(|window| used(window).min(debt.units.get())).collect()
+        let due = |quota: &Quota| {
+            let then = now.plus(SETTLED_AHEAD * quota.per() / TICKS as u32);
+            let here = self.here.peek_key(&debt.of.key(), slice::from_ref(quota), then);
+            let used = |window: &WindowState| window.limit.saturating_sub(window.remaining);
+            here.windows().iter().map(used).sum::<u32>().min(debt.units.get())
+        };
+        debt.quotas.iter().map(due).collect()
     }
 
     fn put_back(&self, name: String, debt: Debt) {

@@ -177,6 +177,27 @@ fn tokens_taken_ahead_are_there_again_once_a_gateway_has_ended() {
 }
 
 #[test]
+fn a_gateway_that_ends_while_redis_is_away_says_what_it_could_not_tell() {
+    let mut server = RedisServer::start();
+    let mut scene = gateway(&server.url(), "100ms", "mode = \"leased\"", HOURLY);
+    assert_eq!(left(&scene.call(&kim_of("hourly"))), 99);
+    server.stop();
+    // Somebody else's, of whom no tokens are here.
+    let token = Forged::new("u-8", "lee").tier("hourly").sign();
+    wait_until(START_MAX, || {
+        assert_eq!(scene.call(&token).status, 200);
+        scene.metric("doorward_limit_store_up") == 0
+    });
+    let let_in = 100 - left(&scene.call(&token));
+    let (status, _) = scene.doorward.sigterm_and_wait();
+    assert!(status.success(), "{status}");
+    scene.doorward.wait_for_log(&format!(
+        "9 tokens taken ahead stay counted until they expire, and {let_in} requests that were let in \
+         are not counted"
+    ));
+}
+
+#[test]
 fn a_caller_at_half_of_a_thousand_a_minute_costs_few_questions() {
     let server = RedisServer::start();
     let scene = gateway(&server.url(), PATIENT, "", "");

@@ -20,6 +20,7 @@ use crate::types::Access;
 use crate::types::Authorization;
 use crate::types::Endpoint;
 use crate::types::Environment;
+use crate::types::LimitBy;
 use crate::types::Mode;
 use crate::types::OnStaleRevocations;
 use crate::types::OnStoreLoss;
@@ -459,8 +460,10 @@ section! {
         upstream: Name = Fault,
         /// `"public"`, `"token"` or `{ scopes = ["…"] }`.
         access: Access = Means(r#""token""#),
-        /// A limit of its own, per user, beside the tier's: one to four quotas, or `"unlimited"`.
+        /// A limit of its own, beside the tier's: one to four quotas, or `"unlimited"`.
         limits: Limit = Fine,
+        /// Whose requests that limit counts together: each `caller`'s, each `address`'s, or all of the `route`.
+        limit_by: LimitBy = Means(r#""caller""#),
         /// The name of that limit's counter; routes with the same name and limits share one.
         policy: Name = Fine,
         /// How many requests a request here counts as.

@@ -25,6 +25,7 @@ use crate::limit::Grant;
 use crate::limit::Limiter;
 use crate::old_service::Heard;
 use crate::old_service::Line;
+use crate::patience::Patience;
 use crate::refusal::Refusal;
 use crate::revocation;
 use crate::revocation::Stale;
@@ -117,10 +118,11 @@ impl Gatekeeper {
                 self.authenticator.identify(needs, request.headers, now).await?
             }
         };
-        let (visitor, heard) = self.unrevoked(identity, request.headers).await?;
+        let mut patience = Patience::default();
+        let (visitor, heard) = self.unrevoked(identity, request.headers, &mut patience).await?;
         let route = open_to(place, &visitor)?;
         self.check_age(route, &visitor, heard, now)?;
-        let grant = self.limiter.take(route, &visitor, request.client, now).await?;
+        let grant = self.limiter.take(route, &visitor, request.client, &mut patience, now).await?;
         Ok(Admission::Route { route, visitor, grant })
     }
 
@@ -130,13 +132,15 @@ impl Gatekeeper {
         request: &Request<'_>,
         now: Timestamp,
     ) -> Result<Admission<'_>, Refusal> {
-        let grant = self.limiter.take_for_mount(mount, request.client, now).await?;
+        let mut patience = Patience::default();
+        let taken = self.limiter.take_for_mount(mount, request.client, &mut patience, now);
+        let grant = taken.await?;
         if mount != Mount::RateLimit {
             return Ok(Admission::Mount { grant });
         }
         let identity = self.authenticator.identify(Needs::Token, request.headers, now).await?;
-        let (visitor, _) = self.unrevoked(identity, request.headers).await?;
-        let peeked = self.limiter.peek(&visitor, request.client, now).await;
+        let (visitor, _) = self.unrevoked(identity, request.headers, &mut patience).await?;
+        let peeked = self.limiter.peek(&visitor, request.client, &mut patience, now).await;
         let grant = peeked.map_err(crate::limit::LimitError::from)?;
         Ok(Admission::Quota { visitor, grant })
     }
@@ -147,10 +151,13 @@ impl Gatekeeper {
         &self,
         identity: Identity,
         headers: &HeaderMap,
+        patience: &mut Patience,
     ) -> Result<(Visitor, Heard), RevocationError> {
         let visitor = revocation::check(&self.revocations, identity)?;
         let heard = match (&self.old_service, &visitor) {
-            (Some(line), Visitor::Caller(_, known)) => line.hear(&known.word, headers).await?,
+            (Some(line), Visitor::Caller(_, known)) => {
+                line.hear(&known.word, headers, patience).await?
+            }
             (None, _) | (_, Visitor::Anonymous) => Heard::Lately,
         };
         Ok((visitor, heard))

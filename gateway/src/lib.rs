@@ -26,6 +26,8 @@ pub mod fleet;
 
 pub mod issuers;
 
+pub mod patience;
+
 pub mod old_service;
 
 pub mod auth;

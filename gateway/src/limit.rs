@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::Config;
+use config::LimitBy;
 use config::Mode;
 use config::OnStoreLoss;
 use foldhash::fast::RandomState;
@@ -35,6 +36,7 @@ use self::counters::Terms;
 use self::standing::Standing;
 use self::standing::advertise;
 use crate::client::limit_key;
+use crate::patience::Patience;
 use crate::revocation::Visitor;
 use crate::routing::Mount;
 use crate::routing::Route;
@@ -60,6 +62,31 @@ impl Policy {
         Self { name: name.into(), allowance, advertised }
     }
 }
+
+/// What a route itself allows.
+struct OwnLimit {
+    policy: Arc<Policy>,
+    by: LimitBy,
+    /// What the route is called as a subject; routes that share a counter share this name.
+    name: Box<str>,
+}
+
+/// A policy that a request falls under, and whose requests it is counted with.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    policy: &'a Arc<Policy>,
+    kind: SubjectKind,
+    id: &'a str,
+}
+
+impl<'a> Claim<'a> {
+    fn subject(&self) -> Subject<'a> {
+        Subject { policy: &self.policy.name, kind: self.kind, id: self.id }
+    }
+}
+
+/// The claims of one request, in the order in which they are told.
+type Claims<'a> = [Option<Claim<'a>>; POLICIES_MAX];
 
 /// A tier, ready for use.
 #[derive(Debug)]
@@ -106,7 +133,7 @@ pub enum LimitError {
 /// A spent quota, and when to come again.
 #[derive(Debug)]
 pub struct OverQuota {
-    /// Whose quota it is: a user's id, or an address.
+    /// Whose quota it is: a user's id, an address, or a route's name.
     pub subject: String,
     /// What the headers say.
     pub standing: Standing,
@@ -126,7 +153,7 @@ pub struct Limiter {
     anonymous: Arc<Policy>,
     auth: Arc<Policy>,
     login: Arc<Policy>,
-    routes: Vec<Option<Arc<Policy>>>,
+    routes: Vec<Option<OwnLimit>>,
 }
 
 impl Limiter {
@@ -144,8 +171,12 @@ impl Limiter {
         };
         let of_route = |route: &config::Route| {
             let name = route.policy.as_ref().unwrap_or(&route.name);
-            let allowance = route.limits.clone()?;
-            Some(Arc::new(Policy::new(&format!("route:{name}"), allowance)))
+            let policy = Policy::new(&format!("route:{name}"), route.limits.clone()?);
+            Some(OwnLimit {
+                policy: Arc::new(policy),
+                by: route.limit_by,
+                name: name.as_str().into(),
+            })
         };
         Self {
             counters,
@@ -181,18 +212,27 @@ impl Limiter {
         route: &Route,
         visitor: &Visitor,
         client: IpAddr,
+        patience: &mut Patience,
         now: Timestamp,
     ) -> Result<Grant, LimitError> {
-        let tier_policy = match visitor {
-            Visitor::Anonymous => &self.anonymous,
-            Visitor::Caller(caller, _) => &self.plan_of(caller.tier()).policy,
-        };
-        let route_policy = self.routes.get(route.index).and_then(Option::as_ref);
+        let own = self.routes.get(route.index).and_then(Option::as_ref);
         let mut buffer = AddressText::default();
-        let (kind, id) = subject_of(visitor, client, &mut buffer);
+        let is_by_address = own.is_some_and(|own| own.by == LimitBy::Address);
+        let address = match visitor {
+            Visitor::Caller(..) if !is_by_address => "",
+            Visitor::Anonymous | Visitor::Caller(..) => buffer.write(limit_key(client)),
+        };
+        let of_tier = self.claim(visitor, address);
+        let of_route = own.map(|own| {
+            let policy = &own.policy;
+            match own.by {
+                LimitBy::Caller => Claim { policy, ..of_tier },
+                LimitBy::Address => Claim { policy, kind: SubjectKind::Address, id: address },
+                LimitBy::Route => Claim { policy, kind: SubjectKind::Route, id: &own.name },
+            }
+        });
         let terms = Terms::of(self.mode, route.strict, route.on_store_loss);
-        let policies = [Some(tier_policy), route_policy];
-        match self.take_all(policies, kind, id, route.cost, terms, now).await {
+        match self.take_all([Some(of_tier), of_route], route.cost, terms, patience, now).await {
             Err(LimitError::OverQuota(over)) if route.shadow => {
                 Ok(Grant { shadowed: Some(over), ..Grant::default() })
             }
@@ -209,6 +249,7 @@ impl Limiter {
         &self,
         mount: Mount,
         client: IpAddr,
+        patience: &mut Patience,
         now: Timestamp,
     ) -> Result<Grant, LimitError> {
         let policies = match mount {
@@ -218,8 +259,10 @@ impl Limiter {
         };
         let mut buffer = AddressText::default();
         let id = buffer.write(limit_key(client));
+        let by_address = |policy| Claim { policy, kind: SubjectKind::Address, id };
+        let claims = policies.map(|policy| policy.map(by_address));
         let terms = Terms::of(self.mode, mount == Mount::Login, self.on_store_loss);
-        self.take_all(policies, SubjectKind::Address, id, NonZeroU32::MIN, terms, now).await
+        self.take_all(claims, NonZeroU32::MIN, terms, patience, now).await
     }
 
     /// How a visitor stands with its tier, without taking anything.
@@ -230,20 +273,17 @@ impl Limiter {
         &self,
         visitor: &Visitor,
         client: IpAddr,
+        patience: &mut Patience,
         now: Timestamp,
     ) -> Result<Grant, StoreLost> {
-        let policy = match visitor {
-            Visitor::Anonymous => &self.anonymous,
-            Visitor::Caller(caller, _) => &self.plan_of(caller.tier()).policy,
-        };
-        let Allowance::Limited(quotas) = &policy.allowance else {
+        let mut buffer = AddressText::default();
+        let claim = self.claim(visitor, buffer.write(limit_key(client)));
+        let Allowance::Limited(quotas) = &claim.policy.allowance else {
             return Ok(Grant { unlimited: true, ..Grant::default() });
         };
-        let mut buffer = AddressText::default();
-        let (kind, id) = subject_of(visitor, client, &mut buffer);
-        let subject = Subject { policy: &policy.name, kind, id };
-        let outcome = self.counters.peek(subject, quotas, self.on_store_loss, now).await?;
-        let taken = Taken { policy: Arc::clone(policy), outcome };
+        let peeked =
+            self.counters.peek(claim.subject(), quotas, self.on_store_loss, patience, now).await;
+        let taken = Taken { policy: Arc::clone(claim.policy), outcome: peeked? };
         Ok(Grant { taken: [Some(taken), None], ..Grant::default() })
     }
 
@@ -267,89 +307,84 @@ impl Limiter {
         tier.and_then(|tier| self.tier(tier)).unwrap_or_else(|| self.default_tier())
     }
 
+    /// What a visitor falls under, wherever it goes.
+    fn claim<'a>(&'a self, visitor: &'a Visitor, address: &'a str) -> Claim<'a> {
+        match visitor {
+            Visitor::Anonymous => {
+                Claim { policy: &self.anonymous, kind: SubjectKind::Address, id: address }
+            }
+            Visitor::Caller(caller, _) => Claim {
+                policy: &self.plan_of(caller.tier()).policy,
+                kind: SubjectKind::User,
+                id: caller.user_id(),
+            },
+        }
+    }
+
     async fn take_all(
         &self,
-        policies: [Option<&Arc<Policy>>; POLICIES_MAX],
-        kind: SubjectKind,
-        id: &str,
+        claims: Claims<'_>,
         cost: NonZeroU32,
         terms: Terms,
+        patience: &mut Patience,
         now: Timestamp,
     ) -> Result<Grant, LimitError> {
         let mut grant = Grant::default();
         // What is given back is the oldest, so a quota that gives and takes back at every refusal
         // of the other would never recover: one without room is asked first.
-        let order = match policies {
-            [Some(_), Some(last)] if !self.has_room(last, kind, id, cost, now) => [1, 0],
+        let order = match claims {
+            [Some(_), Some(last)] if !self.has_room(&last, cost, now) => [1, 0],
             _ => [0, 1],
         };
         for at in order {
-            let Some(policy) = policies[at] else { continue };
-            let Allowance::Limited(quotas) = &policy.allowance else {
+            let Some(claim) = claims[at] else { continue };
+            let Allowance::Limited(quotas) = &claim.policy.allowance else {
                 grant.unlimited = true;
                 continue;
             };
-            let subject = Subject { policy: &policy.name, kind, id };
-            let outcome = match self.counters.acquire(subject, quotas, cost, terms, now).await {
+            let acquired =
+                self.counters.acquire(claim.subject(), quotas, cost, terms, patience, now).await;
+            let outcome = match acquired {
                 Ok(outcome) => outcome,
                 Err(lost) => {
-                    self.give_back(&grant.taken, kind, id, cost, terms, now);
+                    self.give_back(&grant.taken, &claims, cost, terms, now);
                     return Err(lost.into());
                 }
             };
             if !outcome.admitted {
-                self.give_back(&mem::take(&mut grant.taken), kind, id, cost, terms, now);
+                self.give_back(&mem::take(&mut grant.taken), &claims, cost, terms, now);
             }
-            grant.taken[at] = Some(Taken { policy: Arc::clone(policy), outcome });
+            grant.taken[at] = Some(Taken { policy: Arc::clone(claim.policy), outcome });
             if !outcome.admitted {
-                return Err(LimitError::OverQuota(Box::new(grant.over_quota(id, now))));
+                return Err(LimitError::OverQuota(Box::new(grant.over_quota(claim.id, now))));
             }
         }
         Ok(grant)
     }
 
-    fn has_room(
-        &self,
-        policy: &Policy,
-        kind: SubjectKind,
-        id: &str,
-        cost: NonZeroU32,
-        now: Timestamp,
-    ) -> bool {
-        let Allowance::Limited(quotas) = &policy.allowance else {
+    fn has_room(&self, claim: &Claim<'_>, cost: NonZeroU32, now: Timestamp) -> bool {
+        let Allowance::Limited(quotas) = &claim.policy.allowance else {
             return true;
         };
-        let subject = Subject { policy: &policy.name, kind, id };
-        self.counters.has_room(subject, quotas, cost, now)
+        self.counters.has_room(claim.subject(), quotas, cost, now)
     }
 
     /// A later policy refused, or could not be asked: what the earlier ones gave was not used.
     fn give_back(
         &self,
-        taken: &[Option<Taken>],
-        kind: SubjectKind,
-        id: &str,
+        taken: &[Option<Taken>; POLICIES_MAX],
+        claims: &Claims<'_>,
         cost: NonZeroU32,
         terms: Terms,
         now: Timestamp,
     ) {
-        for Taken { policy, .. } in taken.iter().flatten() {
-            if let Allowance::Limited(quotas) = &policy.allowance {
-                let subject = Subject { policy: &policy.name, kind, id };
-                self.counters.refund(subject, quotas, cost, terms, now);
+        for (taken, claim) in taken.iter().zip(claims) {
+            if let (Some(_), Some(claim)) = (taken, claim)
+                && let Allowance::Limited(quotas) = &claim.policy.allowance
+            {
+                self.counters.refund(claim.subject(), quotas, cost, terms, now);
             }
         }
-    }
-}
-
-fn subject_of<'a>(
-    visitor: &'a Visitor,
-    client: IpAddr,
-    buffer: &'a mut AddressText,
-) -> (SubjectKind, &'a str) {
-    match visitor {
-        Visitor::Anonymous => (SubjectKind::Address, buffer.write(limit_key(client))),
-        Visitor::Caller(caller, _) => (SubjectKind::User, caller.user_id()),
     }
 }
 

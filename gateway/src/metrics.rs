@@ -128,7 +128,7 @@ impl Metrics {
         let lag = Histogram::with_opts(
             HistogramOpts::new(
                 "doorward_revocation_lag_seconds",
-                "Time from the commit of a revoking act to its being in force here; by two clocks",
+                "Time from a revoking act, as its row has it, to its being in force here; by two clocks",
             )
             .buckets(LAG_BUCKETS_S.to_vec()),
         )?;

@@ -16,6 +16,8 @@ use stores::redis::guard::Unanswered;
 use stores::redis::old_service::OldService;
 use tokio::sync::Mutex;
 
+use crate::patience::Patience;
+
 /// How long it is not asked again about a token that it had not revoked, from when it was asked.
 pub const FRESH_FOR: Duration = Duration::from_secs(1);
 
@@ -75,9 +77,14 @@ impl Word {
                 return known;
             }
         }
+        Ok(self.last(asked_ms))
+    }
+
+    /// How lately it was heard at `now_ms`, where nothing more can be heard.
+    fn last(&self, now_ms: u64) -> Heard {
         let clear_ms = self.clear_ms.load(Ordering::Relaxed);
-        let age = Duration::from_millis(asked_ms.saturating_sub(clear_ms));
-        Ok(Heard::Before((clear_ms != 0).then_some(age)))
+        let age = Duration::from_millis(now_ms.saturating_sub(clear_ms));
+        Heard::Before((clear_ms != 0).then_some(age))
     }
 }
 
@@ -111,17 +118,33 @@ impl Line {
     /// last. A caller without a token of its own, as test mode makes them, it knows nothing of.
     ///
     /// Waits for `redis.call_timeout` at the longest, and for nothing where it was asked within
-    /// [`FRESH_FOR`].
+    /// [`FRESH_FOR`], or where `patience` is spent.
     ///
     /// # Errors
     /// [`RevocationError::Revoked`] for one that it has revoked.
-    pub async fn hear(&self, word: &Word, headers: &HeaderMap) -> Result<Heard, RevocationError> {
-        if let Some(known) = word.known(self.uptime_ms()) {
+    pub async fn hear(
+        &self,
+        word: &Word,
+        headers: &HeaderMap,
+        patience: &mut Patience,
+    ) -> Result<Heard, RevocationError> {
+        let now_ms = self.uptime_ms();
+        if let Some(known) = word.known(now_ms) {
             return known;
         }
         let Ok(Some(token)) = bearer::token(headers) else { return Ok(Heard::Lately) };
+        if patience.is_spent() {
+            return Ok(word.last(now_ms));
+        }
+        // One that is not asked, because it has failed, keeps nobody waiting.
+        let is_asked = !self.service.rests();
         // On the heap: all others' requests are the smaller for it.
-        Box::pin(word.hear(|| self.uptime_ms(), async || self.ask(token).await)).await
+        let hearing = Box::pin(word.hear(|| self.uptime_ms(), async || self.ask(token).await));
+        let heard = hearing.await?;
+        if is_asked && heard != Heard::Lately {
+            patience.spend();
+        }
+        Ok(heard)
     }
 
     /// Whether it has revoked `token`; `None`: there is no answer.
@@ -155,6 +178,13 @@ impl Line {
 mod tests {
     use std::cell::Cell;
 
+    use config::Redis;
+    use http::HeaderValue;
+    use http::header::AUTHORIZATION;
+    use kernel::secret::Secret;
+    use kernel::time::uptime;
+    use stores::redis::connection::Connection;
+    use test_support::redis::RedisServer;
     use tokio::sync::Notify;
 
     use super::*;
@@ -251,5 +281,39 @@ mod tests {
         ] {
             assert_eq!(crowd(answer).await, (vec![heard; 4], 1), "{answer:?}");
         }
+    }
+
+    /// A line to a Redis that hangs; how long it is waited for decides how long this takes, and no more.
+    async fn hanging() -> (Line, RedisServer) {
+        let mut server = RedisServer::start();
+        let call_timeout = Duration::from_millis(300);
+        let redis = Redis { call_timeout, ..Redis::at(Secret::new(server.url())) };
+        let connection = Connection::open(&redis, None).expect("a URL");
+        connection.connected().await.expect("Redis is there");
+        server.pause();
+        (Line::new(Arc::new(OldService::new(connection)), uptime), server)
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_in_vain_has_no_patience_left_and_who_has_none_does_not_wait() {
+        let (line, _server) = hanging().await;
+        let headers =
+            HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer a.b.c"))]);
+        let hear = async |patience: &mut Patience| {
+            let heard = line.hear(&Word::default(), &headers, patience).await;
+            assert_eq!(heard, Ok(Heard::Before(None)));
+        };
+        let mut patience = Patience::default();
+        hear(&mut patience).await;
+        assert!(patience.is_spent());
+        hear(&mut patience).await;
+        assert_eq!(line.figures().asked, 1);
+        // Where it rests nobody waits, so there is patience for something else.
+        while !line.figures().rests {
+            hear(&mut Patience::default()).await;
+        }
+        let mut patience = Patience::default();
+        hear(&mut patience).await;
+        assert!(!patience.is_spent());
     }
 }

@@ -236,6 +236,7 @@ mod tests {
             upstream: 0,
             access: Access::Token,
             limits: None,
+            limit_by: config::LimitBy::Caller,
             policy: None,
             cost: std::num::NonZeroU32::MIN,
             shadow: false,

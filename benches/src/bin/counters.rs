@@ -28,6 +28,7 @@ use stores::memory::MemoryQuotas;
 use stores::redis::connection::Connection;
 use stores::redis::quotas::Clock;
 use stores::redis::quotas::RedisQuotas;
+use stores::shared::AtHand;
 use stores::shared::Leasing;
 use stores::shared::SharedQuotas;
 use test_support::redis::RedisServer;
@@ -140,9 +141,13 @@ fn round(
             for _ in 0..options.requests {
                 for id in &callers {
                     let leasing = Leasing::WhereWorthwhile;
-                    let take =
-                        shared.acquire(subject(id), &quotas, NonZeroU32::MIN, leasing, now());
-                    ensure!(take.await?.admitted, "refused");
+                    let one = NonZeroU32::MIN;
+                    let at_hand = shared.acquire_at_hand(subject(id), &quotas, one, leasing, now());
+                    let outcome = match at_hand {
+                        AtHand::Counted(outcome) => outcome,
+                        AtHand::Ask(question) => shared.ask(question, &quotas, one, now()).await?,
+                    };
+                    ensure!(outcome.admitted, "refused");
                 }
                 SINCE_MS.fetch_add(120, Ordering::Relaxed);
                 tokio::task::yield_now().await;

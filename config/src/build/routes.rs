@@ -136,6 +136,10 @@ fn same_policy_same_limits(
     before: &[RouteFile],
     context: &mut Context<'_, '_, '_>,
 ) {
+    if file.limit_by.given && !file.limits.given {
+        let message = "it says whose requests `limits` counts together, and there are none";
+        context.fault(&file.limit_by.at, message);
+    }
     let Some(policy) = &file.policy.value else { return };
     if !file.limits.given {
         let message = format!("`{}` names the counter of `limits`, and there are none", policy.0);
@@ -148,6 +152,15 @@ fn same_policy_same_limits(
         let message =
             format!("`{}` has the same policy with other limits; write the same", first.at.path);
         context.fault(&file.limits.at, message);
+    }
+    if let (Some(by), Some(first)) = (&file.limit_by.value, first)
+        && first.limit_by.value.as_ref().is_some_and(|other| other != by)
+    {
+        let message = format!(
+            "`{}` has the same policy with another limit_by; write the same",
+            first.at.path
+        );
+        context.fault(&file.limit_by.at, message);
     }
 }
 
@@ -173,6 +186,7 @@ fn route(
         upstream: upstream?,
         access: file.access.value?,
         limits: file.limits.value.map(|limit| limit.0),
+        limit_by: file.limit_by.value?,
         policy: file.policy.value.map(|name| name.0),
         cost: u32::try_from(file.cost.value?.0).ok().and_then(NonZeroU32::new)?,
         shadow: file.shadow.value?,

@@ -45,3 +45,14 @@ pub enum OnStoreLoss {
     /// None passes.
     Closed,
 }
+
+/// Whose requests are counted together under a limit of a route's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitBy {
+    /// Those of a user, or, where nobody is known, of an address.
+    Caller,
+    /// Those of an address, whoever calls from there.
+    Address,
+    /// All.
+    Route,
+}

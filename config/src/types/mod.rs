@@ -20,6 +20,7 @@ pub use fleet::AdminHalf;
 pub use fleet::Fleet;
 pub use fleet::GatewayHalf;
 pub use fleet::Proof;
+pub use limits::LimitBy;
 pub use limits::Limits;
 pub use limits::Mode;
 pub use limits::OnStoreLoss;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kernel::limit::Allowance;
 
+use super::LimitBy;
 use super::OnStoreLoss;
 
 /// Equal servers behind the gateway.
@@ -70,8 +71,10 @@ pub struct Route {
     pub upstream: usize,
     /// Who may call it.
     pub access: Access,
-    /// A limit of its own, per user, beside the tier's.
+    /// A limit of its own, beside the tier's.
     pub limits: Option<Allowance>,
+    /// Whose requests are counted together under it.
+    pub limit_by: LimitBy,
     /// The name of that limit's counter; routes that write the same name share one.
     pub policy: Option<String>,
     /// How many requests a request here counts as.

@@ -12,6 +12,7 @@ use crate::report::shown;
 use crate::suggest;
 use crate::types::Authorization;
 use crate::types::Environment;
+use crate::types::LimitBy;
 use crate::types::Mode;
 use crate::types::OnStaleRevocations;
 use crate::types::OnStoreLoss;
@@ -65,6 +66,12 @@ words!(OnStoreLoss {
     "local" => OnStoreLoss::Local,
     "open" => OnStoreLoss::Open,
     "closed" => OnStoreLoss::Closed,
+});
+
+words!(LimitBy {
+    "caller" => LimitBy::Caller,
+    "address" => LimitBy::Address,
+    "route" => LimitBy::Route,
 });
 
 words!(OnStaleRevocations {

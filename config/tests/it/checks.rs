@@ -3,6 +3,7 @@
 use config::Access;
 use config::Database;
 use config::Environment;
+use config::LimitBy;
 use config::PathPattern;
 use config::Redis;
 use kernel::front::AUTH_MOUNTS;
@@ -253,6 +254,35 @@ fn routes_share_a_policy_only_with_the_same_limits() {
         &with_routes(&["path = \"/a\"\npolicy = \"p\""]),
         "`p` names the counter of `limits`, and there are none",
     );
+}
+
+#[test]
+fn whose_requests_a_routes_limit_counts_together_is_said_where_there_is_one_and_once_for_a_counter()
+{
+    let route = |path: &str, more: &str| {
+        format!(
+            "path = \"{path}\"\nlimits = [{{ name = \"m\", requests = 5, per = \"1m\" }}]\n{more}"
+        )
+    };
+    let by = |route: &str| parse(&with_routes(&[route])).unwrap().routes[0].limit_by;
+    assert_eq!(by(&route("/a", "")), LimitBy::Caller);
+    for (word, meant) in
+        [("caller", LimitBy::Caller), ("address", LimitBy::Address), ("route", LimitBy::Route)]
+    {
+        assert_eq!(by(&route("/a", &format!("limit_by = \"{word}\""))), meant);
+    }
+    one_fault(
+        &with_routes(&["path = \"/a\"\nlimit_by = \"route\""]),
+        "it says whose requests `limits` counts together, and there are none",
+    );
+    let shared = |more: &str| format!("policy = \"p\"\n{more}");
+    let two = |a: &str, b: &str| with_routes(&[&route("/a", &shared(a)), &route("/b", &shared(b))]);
+    let (whole, caller) = ("limit_by = \"route\"", "limit_by = \"caller\"");
+    assert!(parse(&two(whole, whole)).is_ok() && parse(&two("", caller)).is_ok());
+    for (a, b) in [(whole, caller), ("", whole), (whole, "")] {
+        let fault = "`routes[0]` has the same policy with another limit_by; write the same";
+        one_fault(&two(a, b), fault);
+    }
 }
 
 #[test]

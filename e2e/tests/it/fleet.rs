@@ -28,7 +28,6 @@ use crate::scene::assert_revoked;
 use crate::scene::half;
 use crate::scene::token;
 
-/// What the halves know each other by.
 /// The key under which secrets in a shared database are sealed.
 const SEAL: &str = "hV6-qT8nKz2WyMb4LdXs7GjRc3FpEa9U";
 

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use serde_json::json;
+use test_support::http1::Answer;
 use test_support::http1::Connection;
 use test_support::http1::Request;
 
@@ -150,6 +151,82 @@ fn routes_that_name_the_same_counter_share_it_and_others_do_not() {
     assert_eq!([ask("/r3"), ask("/r3"), ask("/r3")], [200, 200, 429]);
     assert_eq!([ask("/r4"), ask("/r4"), ask("/r4")], [200, 200, 429]);
     assert_eq!(ask("/api/x"), 200);
+}
+
+/// Two requests an hour, counted together as `limit_by` says.
+fn two_an_hour(name: &str, limit_by: &str, more: &str) -> String {
+    let limits = "limits = [{ name = \"hour\", requests = 2, per = \"1h\" }]";
+    route(name, &format!("{limits}\nlimit_by = \"{limit_by}\"\n{more}"))
+}
+
+/// Asks from another address of this machine.
+fn ask_from(scene: &Scene, host: u8, request: &Request) -> Answer {
+    let address = Ipv4Addr::new(127, 0, 0, host);
+    Connection::open_from(address.into(), scene.doorward.public()).ask(request)
+}
+
+fn token_of(user: &str) -> String {
+    Forged::new(user, "kim").sign()
+}
+
+#[test]
+fn two_users_share_the_count_of_a_route_that_is_limited_as_a_whole() {
+    let scene = Scene::with(&two_an_hour("all", "route", "access = \"public\""));
+    let [kim, lee] = ["u-7", "u-8"].map(token_of);
+    let ask = |host, token: &str| ask_from(&scene, host, &Request::get("/all").bearer(token));
+    let first = ask(1, &kim);
+    assert_eq!((first.status, first.number("x-ratelimit-remaining")), (200, 1), "{first}");
+    assert_eq!(first.all("ratelimit-policy"), ["\"hour\";q=2;w=3600"], "{first}");
+    let second = ask(2, &lee);
+    assert_eq!((second.status, second.number("x-ratelimit-remaining")), (200, 0), "{second}");
+    // From wherever, by whomever, and by nobody as well.
+    for refused in [ask(3, &kim), ask(1, &lee), ask_from(&scene, 4, &Request::get("/all"))] {
+        assert_eq!(refused.status, 429, "{refused}");
+        assert_eq!(refused.json()["violated-policies"], json!(["hour"]));
+        assert!((1..=3661).contains(&refused.number("retry-after")), "{refused}");
+    }
+    assert_eq!(scene.reached(), 2);
+    // Each has spent one of its own tier, and none where it was refused.
+    for token in [&kim, &lee] {
+        let standing = scene.ask(&Request::get("/auth/rate-limit").bearer(token)).json();
+        assert_eq!(standing["remaining"], 99, "{standing}");
+        let names: Vec<_> = standing["policies"].as_array().unwrap().iter().collect();
+        assert_eq!(names.len(), 1, "the tier's own: {standing}");
+    }
+}
+
+#[test]
+fn by_address_one_user_has_a_count_at_each_and_two_share_that_of_one() {
+    let scene = Scene::with(&two_an_hour("near", "address", ""));
+    let [kim, lee] = ["u-7", "u-8"].map(token_of);
+    let ask = |host, token: &str| ask_from(&scene, host, &Request::get("/near").bearer(token));
+    let statuses = |asked: [Answer; 3]| asked.map(|answer| answer.status);
+    assert_eq!(statuses([ask(1, &kim), ask(1, &kim), ask(1, &kim)]), [200, 200, 429]);
+    assert_eq!(statuses([ask(2, &kim), ask(2, &lee), ask(2, &kim)]), [200, 200, 429]);
+    assert_eq!(ask(2, &lee).status, 429);
+    assert_eq!(ask(3, &lee).number("x-ratelimit-remaining"), 1);
+}
+
+#[test]
+fn by_caller_each_user_has_a_count_wherever_it_is_as_where_nothing_is_said() {
+    let limits = "limits = [{ name = \"hour\", requests = 2, per = \"1h\" }]";
+    let scene = Scene::with(&[two_an_hour("said", "caller", ""), route("unsaid", limits)].concat());
+    let [kim, lee] = ["u-7", "u-8"].map(token_of);
+    for path in ["/said", "/unsaid"] {
+        let ask = |host, token: &str| ask_from(&scene, host, &Request::get(path).bearer(token));
+        let statuses = [ask(1, &kim), ask(2, &kim), ask(3, &kim), ask(1, &lee)];
+        assert_eq!(statuses.map(|answer| answer.status), [200, 200, 429, 200], "{path}");
+    }
+}
+
+#[test]
+fn routes_that_are_limited_as_a_whole_share_a_count_where_they_name_the_same() {
+    let both = "policy = \"both\"";
+    let routes = [("r1", both), ("r2", both), ("r3", ""), ("r4", "")];
+    let scene = Scene::with(&routes.map(|(name, more)| two_an_hour(name, "route", more)).concat());
+    let ask = |path: &str| scene.ask(&Request::get(path).bearer(&token())).status;
+    assert_eq!([ask("/r1"), ask("/r2"), ask("/r1"), ask("/r2")], [200, 200, 429, 429]);
+    assert_eq!([ask("/r3"), ask("/r3"), ask("/r3"), ask("/r4")], [200, 200, 429, 200]);
 }
 
 #[test]

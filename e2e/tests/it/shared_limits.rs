@@ -1,6 +1,7 @@
 //! Limits that several gateways hold together, on a real Redis: while it works, while it does not,
 //! and after.
 
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -84,6 +85,64 @@ fn with_tokens_taken_ahead_a_flood_at_three_gateways_gets_a_tenth_more_or_less_a
     assert!((90..=110).contains(&admitted), "{admitted}");
 }
 
+/// A limit that is the same however long a test takes.
+const HOURLY: &str = r#"
+[tiers.hourly]
+limits = [{ name = "hour", requests = 100, per = "1h" }]
+"#;
+
+/// Tokens that were taken ahead go with whoever has them, and stay counted.
+#[test]
+fn gateways_that_are_killed_and_started_in_a_flood_let_in_a_tenth_more_or_less_at_most() {
+    let server = RedisServer::start();
+    let [one, other, third] = fleet(&server, "mode = \"leased\"", HOURLY);
+    let token = kim_of("hourly");
+    // Each has tokens by now, or has found that none are left to be taken ahead.
+    let fleet = [one, other, third];
+    let (before, _) = statuses(&fleet, 60, |scene| scene.call(&token));
+    let [one, other, third] = fleet;
+    let fleet = [other, third];
+    let (meanwhile, one) = thread::scope(|scope| {
+        let flood = scope.spawn(|| statuses(&fleet, 60, |scene| scene.call(&token)).0);
+        let one = one.killed_and_restarted();
+        (flood.join().unwrap(), one)
+    });
+    let [other, third] = fleet;
+    let fleet = [one, other.killed_and_restarted(), third];
+    let (after, refused) = statuses(&fleet, 240, |scene| scene.call(&token));
+    let admitted = before + meanwhile + after;
+    assert!((90..=110).contains(&admitted), "{before} + {meanwhile} + {after}");
+    assert!(refused > 0, "it was a flood");
+    let asked: u64 =
+        fleet.iter().map(|scene| scene.metric("doorward_limit_store_calls_total")).sum();
+    assert!(asked < 240, "tokens were taken ahead: {asked} questions");
+}
+
+/// Each counts its own at once, and what others did as of its last question.
+#[test]
+fn with_tokens_taken_ahead_each_gateway_tells_what_it_knows_of_the_other() {
+    let server = RedisServer::start();
+    let [one, other, _] = fleet(&server, "mode = \"leased\"", HOURLY);
+    let token = kim_of("hourly");
+    let told = |scene: &Scene| {
+        let answer = scene.ask(&Request::get("/auth/rate-limit").bearer(&token)).json();
+        answer["remaining"].as_u64().expect("a number")
+    };
+    assert_eq!(left(&one.call(&token)), 99);
+    // It sees ten counted, nine of which the first has not spent yet, and asks each time.
+    assert_eq!([left(&other.call(&token)), left(&other.call(&token))], [89, 88]);
+    // The first has not asked since, so it does not know of those.
+    assert_eq!([left(&one.call(&token)), left(&one.call(&token))], [98, 97]);
+    // Both can be asked what Redis knows, and the first has its tokens beside.
+    assert_eq!((told(&one), told(&other)), (95, 88));
+    // Once it has asked for more tokens, it knows.
+    wait_until(START_MAX, || {
+        let answer = one.call(&token);
+        assert_eq!(answer.status, 200, "{answer}");
+        left(&answer) == told(&one)
+    });
+}
+
 #[test]
 fn a_caller_is_told_alike_by_each_gateway_how_many_are_left() {
     let server = RedisServer::start();
@@ -118,6 +177,27 @@ fn tokens_taken_ahead_are_there_again_once_a_gateway_has_ended() {
 }
 
 #[test]
+fn a_gateway_that_ends_while_redis_is_away_says_what_it_could_not_tell() {
+    let mut server = RedisServer::start();
+    let mut scene = gateway(&server.url(), "100ms", "mode = \"leased\"", HOURLY);
+    assert_eq!(left(&scene.call(&kim_of("hourly"))), 99);
+    server.stop();
+    // Somebody else's, of whom no tokens are here.
+    let token = Forged::new("u-8", "lee").tier("hourly").sign();
+    wait_until(START_MAX, || {
+        assert_eq!(scene.call(&token).status, 200);
+        scene.metric("doorward_limit_store_up") == 0
+    });
+    let let_in = 100 - left(&scene.call(&token));
+    let (status, _) = scene.doorward.sigterm_and_wait();
+    assert!(status.success(), "{status}");
+    scene.doorward.wait_for_log(&format!(
+        "9 tokens taken ahead stay counted until they expire, and {let_in} requests that were let in \
+         are not counted"
+    ));
+}
+
+#[test]
 fn a_caller_at_half_of_a_thousand_a_minute_costs_few_questions() {
     let server = RedisServer::start();
     let scene = gateway(&server.url(), PATIENT, "", "");
@@ -141,13 +221,36 @@ fn hostile_ids_are_one_subject_and_one_key_each() {
         assert_eq!(left(&scene.call(&token)), 99, "{id:?}");
         assert_eq!(left(&scene.call(&token)), 98, "{id:?}");
     }
-    let Ok(Reply::Array(keys)) = server.command(&["KEYS", "{doorward:tier:*"]) else {
-        panic!("no keys");
+    let counted = || {
+        ["{doorward:tier:*", "{doorward:#sha256:*"].map(|keys| {
+            match server.command(&["KEYS", keys]) {
+                Ok(Reply::Array(keys)) => keys.len(),
+                other => panic!("no keys: {other:?}"),
+            }
+        })
     };
-    let Ok(Reply::Array(long)) = server.command(&["KEYS", "{doorward:#sha256:*"]) else {
-        panic!("no keys");
-    };
-    assert_eq!((keys.len(), long.len()), (6, 1));
+    assert_eq!(counted(), [6, 1]);
+    // No token is good that has one of these, so nobody is counted.
+    for id in ["a\nb", &"x".repeat(10_000)] {
+        let token = Forged::new(id, "kim").tier("free").sign();
+        assert_eq!(scene.call(&token).status, 401, "{} bytes", id.len());
+    }
+    assert_eq!(counted(), [6, 1]);
+}
+
+#[test]
+fn callers_at_several_gateways_share_the_count_of_a_route_that_is_limited_as_a_whole() {
+    let server = RedisServer::start();
+    let route = "[[routes]]\nname = \"few\"\npath = \"/few\"\nupstream = \"echo\"\n\
+                 limits = [{ name = \"hour\", requests = 20, per = \"1h\" }]\nlimit_by = \"route\"";
+    let fleet = fleet(&server, "mode = \"exact\"", route);
+    let statuses = in_parallel(60, |index| {
+        let token = Forged::new(&format!("u-{index}"), "kim").tier("free").sign();
+        fleet[index % fleet.len()].ask(&Request::get("/few").bearer(&token)).status
+    });
+    assert_eq!(statuses.iter().filter(|&&status| status == 200).count(), 20, "{statuses:?}");
+    let key = "{doorward:route%3Afew:route:few}";
+    assert_eq!(server.command(&["EXISTS", key]).ok(), Some(Reply::Integer(1)));
 }
 
 #[test]
@@ -164,10 +267,8 @@ fn a_redis_that_is_away_from_the_start_keeps_nobody_from_starting_or_being_serve
     });
 }
 
-/// What a route says happens when Redis is lost, for each way to lose it.
-#[test]
-fn each_route_does_as_it_says_however_redis_is_lost_and_recovers_without_a_restart() {
-    let routes = r#"
+/// A route for each thing that may happen when Redis is lost.
+const THREE_WAYS: &str = r#"
 [[routes]]
 name = "local"
 path = "/local"
@@ -185,36 +286,104 @@ path = "/closed"
 upstream = "echo"
 on_store_loss = "closed"
 "#;
-    let mut server = RedisServer::start();
-    let link = Link::to(server.addr());
-    let url = server.url_over(&link);
-    let scene = gateway(&url, "100ms", "mode = \"exact\"", routes);
+
+/// Who gateways are for Redis, and what it may be asked by them.
+const WHO: [&str; 3] = ["doorward", "seven-herons", "~* &* +@all"];
+
+/// A Redis that may be lost, and the way to it.
+struct Losable {
+    server: RedisServer,
+    link: Link,
+}
+
+impl Losable {
+    fn start() -> Self {
+        let [user, password, rules] = WHO;
+        let server = RedisServer::setup().user(user, password, rules).start();
+        let link = Link::to(server.addr());
+        Self { server, link }
+    }
+
+    #[track_caller]
+    fn must(&self, words: &[&str]) {
+        let answer = self.server.command(words).expect("Redis answers");
+        assert!(!matches!(answer, Reply::Error(_)), "{words:?}: {answer:?}");
+    }
+
+    #[track_caller]
+    fn set_password(&self, password: &str) {
+        self.must(&["ACL", "SETUSER", WHO[0], "resetpass", &format!(">{password}")]);
+        self.must(&["CLIENT", "KILL", "USER", WHO[0]]);
+    }
+
+    #[track_caller]
+    fn lose(&mut self, way: &str) {
+        match way {
+            "killed" => self.server.stop(),
+            "hung" => self.server.pause(),
+            "refused" => self.link.cut(),
+            "slow" => self.link.delay(Duration::from_secs(1)),
+            "half-open" => self.link.stall(),
+            "a replica" => self.must(&["REPLICAOF", "127.0.0.1", "1"]),
+            "full" => self.must(&["CONFIG", "SET", "maxmemory", "1"]),
+            "a wrong password" => self.set_password("another"),
+            _ => unreachable!("no such way: {way}"),
+        }
+    }
+
+    #[track_caller]
+    fn mend(&mut self, way: &str) {
+        match way {
+            "killed" => self.server.restart(),
+            "hung" => self.server.resume(),
+            "refused" | "slow" | "half-open" => self.link.mend(),
+            "a replica" => self.must(&["REPLICAOF", "NO", "ONE"]),
+            "full" => self.must(&["CONFIG", "SET", "maxmemory", "0"]),
+            "a wrong password" => self.set_password(WHO[1]),
+            _ => unreachable!("no such way: {way}"),
+        }
+    }
+}
+
+/// What a route says happens when Redis is lost, for each way to lose it.
+#[test]
+fn each_route_does_as_it_says_however_redis_is_lost_and_recovers_without_a_restart() {
+    lose_and_mend(&["killed", "hung", "refused", "slow", "half-open"]);
+}
+
+#[test]
+fn each_route_does_as_it_says_when_redis_answers_and_does_nothing_and_recovers_without_a_restart() {
+    lose_and_mend(&["a replica", "full", "a wrong password"]);
+}
+
+#[track_caller]
+fn lose_and_mend(ways: &[&str]) {
+    let mut redis = Losable::start();
+    let url = redis.server.url_over(&redis.link);
+    let scene = gateway(&url, "100ms", "mode = \"exact\"", THREE_WAYS);
     let line = scene.line();
+    let health = || line.ask(&Request::get("/monitoring/health")).json();
     let mut lost_before = 0;
-    for (n, way) in ["killed", "hung", "refused", "slow", "half-open"].into_iter().enumerate() {
+    for (n, &way) in ways.iter().enumerate() {
         let id = format!("u-{n}");
         let token = Forged::new(&id, "kim").tier("free").sign();
         let ask = |path: &str| line.ask(&Request::get(path).bearer(&token));
         assert_eq!(left(&ask("/local")), 99, "{way}");
-        match way {
-            "killed" => server.stop(),
-            "hung" => server.pause(),
-            "refused" => link.cut(),
-            "slow" => link.delay(Duration::from_secs(1)),
-            _ => link.stall(),
-        }
-        // Whoever finds out waits no longer than the budget; whoever comes later does not wait.
+        redis.lose(way);
+        // Whoever finds out waits no longer than the budget.
         wait_until(START_MAX, || {
             ask("/free-for-all");
             scene.metric("doorward_limit_store_up") == 0
         });
         // What was found is told again for a second.
         wait_until(START_MAX, || {
-            let health = line.ask(&Request::get("/monitoring/health")).json();
+            let health = health();
             health["components"]["redis"]["status"] == "unhealthy"
                 && health["status"] == "degraded"
                 && health["message"] == DEGRADED
         });
+        // Whoever comes later does not wait: nothing is asked.
+        let asked = scene.metric("doorward_limit_store_calls_total");
         let closed = ask("/closed");
         assert_problem(&closed, 503, "SERVICE_UNAVAILABLE", "Limits cannot be checked just now");
         for _ in 0..150 {
@@ -226,18 +395,15 @@ on_store_loss = "closed"
             .filter(|_| line.ask(&Request::get("/local").bearer(&other)).status == 200)
             .count();
         assert_eq!(admitted, 100, "{way}: one gateway alone has the whole limit");
+        assert_eq!(scene.metric("doorward_limit_store_calls_total"), asked, "{way}");
         let lost = scene.metric("doorward_limit_store_losses_total");
         assert!(lost > lost_before, "{way}");
         lost_before = lost;
 
-        match way {
-            "killed" => server.restart(),
-            "hung" => server.resume(),
-            _ => link.mend(),
-        }
+        redis.mend(way);
         wait_until(START_MAX, || scene.metric("doorward_limit_store_up") == 1);
         wait_until(START_MAX, || {
-            let health = line.ask(&Request::get("/monitoring/health")).json();
+            let health = health();
             health["components"]["redis"]["message"] == "Redis connection successful"
                 && health["status"] == "healthy"
         });
@@ -250,6 +416,33 @@ on_store_loss = "closed"
         let answer = line.ask(&Request::get("/closed").bearer(&fresh));
         assert_eq!((answer.status, left(&answer)), (200, 99), "{way}");
     }
+}
+
+/// What Redis forgets while it works is no loss, for whichever route.
+#[test]
+fn a_redis_that_forgets_its_scripts_or_all_it_knows_is_not_lost() {
+    let server = RedisServer::start();
+    let scene = gateway(&server.url(), PATIENT, "mode = \"exact\"", THREE_WAYS);
+    let line = scene.line();
+    for (n, words) in [&["SCRIPT", "FLUSH"][..], &["FLUSHALL"]].into_iter().enumerate() {
+        for path in ["/local", "/free-for-all", "/closed"] {
+            let token = Forged::new(&format!("{path}-{n}"), "kim").tier("free").sign();
+            let ask = || {
+                let answer = line.ask(&Request::get(path).bearer(&token));
+                assert_eq!(answer.status, 200, "{path}, {words:?}: {answer}");
+                left(&answer)
+            };
+            assert_eq!([ask(), ask()], [99, 98]);
+            server.command(words).expect("Redis answers");
+            // What was counted is known still, or it begins anew.
+            let first = if words == ["FLUSHALL"] { 99 } else { 97 };
+            assert_eq!([ask(), ask()], [first, first - 1], "{path}, {words:?}");
+            let health = line.ask(&Request::get("/monitoring/health")).json();
+            assert_eq!(health["status"], "healthy", "{path}, {words:?}: {health}");
+        }
+    }
+    assert_eq!(scene.metric("doorward_limit_store_losses_total"), 0);
+    assert_eq!(scene.metric("doorward_limit_store_up"), 1);
 }
 
 #[test]
@@ -329,6 +522,29 @@ fn a_lost_redis_is_said_once_and_its_password_never() {
     assert_eq!(log.matches("the limit store is lost").count(), 1, "{log}");
 }
 
+/// A user of the access control list who may do what a probe does, and nothing for callers.
+#[test]
+fn a_redis_that_comes_and_goes_is_said_to_be_lost_once() {
+    let rules = "~{doorward:%28probe%29:route:} ~{doorward:#gateways} +@all";
+    let server = RedisServer::setup().user("doorward", "seven-herons", rules).start();
+    let scene = gateway(&server.url(), PATIENT, "mode = \"exact\"", "");
+    let (token, line) = (kim_of("free"), scene.line());
+    let up = || scene.metric("doorward_limit_store_up") == 1;
+    for _ in 0..4 {
+        wait_until(START_MAX, up);
+        wait_until(START_MAX, || {
+            assert_ne!(line.ask(&Request::get("/api/x").bearer(&token)).status, 503);
+            !up()
+        });
+    }
+    scene.doorward.wait_for_log("the limit store comes and goes");
+    let log = scene.doorward.log();
+    for text in ["is lost", "comes and goes", "works again"] {
+        let said = log.matches(&format!("the limit store {text}")).count();
+        assert_eq!(said, 1, "`{text}` in {log}");
+    }
+}
+
 #[test]
 fn a_redis_that_forgets_when_it_is_full_is_warned_of() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
@@ -370,7 +586,7 @@ fn redis_is_reached_by_a_user_of_its_access_control_list_and_through_tls() {
     let root = std::fs::read_to_string(authority.root()).expect("a certificate");
     let scene = Scene::built(&config, |builder| builder.env("CA", &root));
     assert_eq!(left(&scene.call(&kim_of("free"))), 99);
-    wait_until(Duration::from_secs(20), || {
+    wait_until(START_MAX, || {
         scene.call(&kim_of("free"));
         tls.command(&["EXISTS", "{doorward:tier:user:u-7}"]).is_ok_and(|r| r == Reply::Integer(1))
     });

@@ -158,3 +158,27 @@ fn a_fleet_counts_a_revocations_way_and_nobody_waits_long() {
     let Reply::Array(keys) = keys else { panic!("{keys:?}") };
     assert_eq!(keys.len(), 1, "{keys:?}");
 }
+
+/// It reads under another name than the admin API writes.
+#[test]
+fn a_gateway_that_never_hears_of_the_stream_says_so_once_and_asks_the_admin_api() {
+    let (redis, database) = (RedisServer::start(), PostgresDatabase::new());
+    let upstream = Upstream::start();
+    let admin = admin(&database, &redis).start();
+    let elsewhere = format!(
+        "[redis]\nurl = \"{}\"\ncall_timeout = \"1s\"\nnamespace = \"elsewhere\"",
+        redis.url()
+    );
+    let gateway = apart_gateway(&admin, &elsewhere, &upstream).start();
+    wait_until(START_MAX, || gateway.log().contains(NOT_HEARD));
+    admin.create_user("ann", "admin", PASSWORD);
+    for _ in 0..3 {
+        let ann = gateway.login("ann", PASSWORD);
+        assert_eq!(call(&gateway, &ann).status, 200);
+        let answer = gateway.ask(&Request::post("/auth/logout").bearer(&ann.access));
+        assert_eq!(answer.status, 200, "{answer}");
+        wait_until(START_MAX, || call(&gateway, &ann).status == 401);
+    }
+    let log = gateway.log();
+    assert_eq!((log.matches(NOT_HEARD).count(), log.matches(HEARD).count()), (1, 0), "{log}");
+}

@@ -19,6 +19,8 @@ use stores::shared::AtHand;
 use stores::shared::Leasing;
 use stores::shared::SharedQuotas;
 
+use crate::patience::Patience;
+
 /// Where requests are counted.
 pub enum Counters {
     /// In this process alone.
@@ -55,13 +57,15 @@ impl Counters {
         Self::Here(MemoryQuotas::new(keys_max(config)))
     }
 
-    /// Counts `cost`, if all `quotas` have room.
+    /// Counts `cost`, if all `quotas` have room. A store that gives no answer is asked only as long as
+    /// the request has `patience`.
     pub(super) async fn acquire(
         &self,
         subject: Subject<'_>,
         quotas: &Arc<[Quota]>,
         cost: NonZeroU32,
         terms: Terms,
+        patience: &mut Patience,
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
         let shared = match self {
@@ -71,9 +75,13 @@ impl Counters {
         let at_hand = shared.acquire_at_hand(subject, quotas, cost, terms.leasing, now);
         let acquired = match at_hand {
             AtHand::Counted(outcome) => return Ok(outcome),
+            AtHand::Ask(_) if patience.is_spent() => Err(shared.unasked()),
             // In a box: else every request, also where nothing is shared, would carry its state.
             AtHand::Ask(question) => Box::pin(shared.ask(question, quotas, cost, now)).await,
         };
+        if let Err(lost) = &acquired {
+            patience.hear(lost);
+        }
         match (acquired, terms.on_store_loss) {
             (Err(_), OnStoreLoss::Local) => Ok(shared.acquire_here(subject, quotas, cost, now)),
             (Err(_), OnStoreLoss::Open) => Ok(shared.let_in(subject, quotas, cost, now)),
@@ -121,13 +129,21 @@ impl Counters {
         subject: Subject<'_>,
         quotas: &[Quota],
         on_store_loss: OnStoreLoss,
+        patience: &mut Patience,
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
         let shared = match self {
             Self::Here(memory) => return Ok(memory.peek_now(subject, quotas, now)),
             Self::Shared(shared) => shared,
         };
-        match (Box::pin(shared.peek(subject, quotas, now)).await, on_store_loss) {
+        let peeked = match patience.is_spent() {
+            true => Err(shared.unasked()),
+            false => Box::pin(shared.peek(subject, quotas, now)).await,
+        };
+        if let Err(lost) = &peeked {
+            patience.hear(lost);
+        }
+        match (peeked, on_store_loss) {
             (Err(_), OnStoreLoss::Local | OnStoreLoss::Open) => {
                 Ok(shared.peek_here(subject, quotas, now))
             }

@@ -17,7 +17,8 @@ use crate::time::Timestamp;
 /// How often a set forgets what has expired.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// Is told how long after the commit of its act a row was applied.
+/// Is told how long after the time in it, which its act wrote down a moment before its commit, a row was
+/// applied.
 pub type LagWitness = Arc<dyn Fn(Duration) + Send + Sync>;
 
 /// Keeps a [`RevocationSet`] as a log says, and remembers how far it has come.
@@ -52,6 +53,12 @@ impl Follower {
     /// the act is ahead of this one, it took no time.
     pub fn witnessed_by(self, witness: LagWitness) -> Self {
         Self { witness: Some(witness), ..self }
+    }
+
+    /// The set that it fills. Rows may be applied to it beside: their order does not matter, and none
+    /// does harm twice.
+    pub fn set(&self) -> &Arc<RevocationSet> {
+        &self.set
     }
 
     /// How far it has come: what stands up to there is in the set. `None` before the first look.

@@ -131,9 +131,13 @@ impl MemoryQuotas {
     /// Says how `subject` stands, changing nothing: [`QuotaStore::peek`] without waiting.
     pub fn peek_now(&self, subject: Subject<'_>, quotas: &[Quota], now: Timestamp) -> Outcome {
         let digest = Digest::if_long(&subject);
-        let key = Key::of(&subject, digest.as_ref());
+        self.peek_key(&Key::of(&subject, digest.as_ref()), quotas, now)
+    }
+
+    /// The same for the subject of `key`.
+    pub(crate) fn peek_key(&self, key: &Key<'_>, quotas: &[Quota], now: Timestamp) -> Outcome {
         let hash = self.hasher.hash_one(key);
-        match self.shard(hash).lock().find(hash, &key) {
+        match self.shard(hash).lock().find(hash, key) {
             Some(entry) => entry.tally.peek(quotas, now),
             None => Tally::new().peek(quotas, now),
         }

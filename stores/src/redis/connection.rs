@@ -26,6 +26,8 @@ use fred::util::redis_keyslot;
 use fred::util::sha1_hash;
 use rustls::ClientConfig;
 use tokio::sync::broadcast::Receiver;
+use tokio::time::Instant;
+use tokio::time::timeout;
 
 /// How long making a connection may take, its TLS and sign-in included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -272,7 +274,7 @@ impl Connection {
     }
 
     /// Has Redis carry out a script that it may know, by the script's SHA-1; once it is told the text
-    /// it knows it. All of it is about `key`.
+    /// it knows it. All of it is about `key`, and within one budget.
     ///
     /// # Errors
     /// [`Lost`].
@@ -307,11 +309,14 @@ impl Connection {
         // As commands of no known name: those for scripts are not carried out side by side, and know
         // of no time limit (fred 10.1 forgets `LuaInterface` for `WithOptions`).
         let by_name = CustomCommand::new_static("EVALSHA", slot.clone(), false);
+        let begun = Instant::now();
         let answer = match self.bounded.custom(by_name, with(script.sha1())).await {
             // After a restart or SCRIPT FLUSH; nothing was done, so this is no second time.
             Err(error) if error.details().starts_with("NOSCRIPT") => {
                 let by_text = CustomCommand::new_static("EVAL", slot, false);
-                self.bounded.custom(by_text, with(script.text())).await
+                let again = self.bounded.custom(by_text, with(script.text()));
+                let left = self.budget.saturating_sub(begun.elapsed());
+                timeout(left, again).await.map_err(|_| Lost::Late(self.budget))?
             }
             answer => answer,
         };

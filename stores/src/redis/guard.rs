@@ -3,6 +3,9 @@
 use kernel::lost::StoreLost;
 
 use crate::redis::breaker::Breaker;
+use crate::redis::breaker::Loss;
+use crate::redis::breaker::STEADY_AFTER;
+use crate::redis::breaker::Turn;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 
@@ -76,16 +79,30 @@ impl Guard {
                 Ok(answer)
             }
             Err(lost) => {
-                if lost.concerns_all() && self.breaker.failed() {
-                    tracing::warn!(
-                        error = lost.in_short(),
-                        "{} is lost: until it works again, {}",
-                        self.purpose,
-                        self.meanwhile
-                    );
+                if lost.concerns_all() {
+                    self.failed(&lost);
                 }
                 Err(lost.into())
             }
+        }
+    }
+
+    fn failed(&self, lost: &Lost) {
+        match self.breaker.failed() {
+            Some(Loss::Anew) => tracing::warn!(
+                error = lost.in_short(),
+                "{} is lost: until it works again, {}",
+                self.purpose,
+                self.meanwhile
+            ),
+            Some(Loss::Again) => tracing::warn!(
+                error = lost.in_short(),
+                "{} comes and goes: it is asked less and less often, and nothing more is said of it \
+                 until it has worked for {} s",
+                self.purpose,
+                STEADY_AFTER.as_secs()
+            ),
+            None => {}
         }
     }
 
@@ -103,10 +120,16 @@ impl Guard {
             }
             probed.is_ok()
         };
-        let recovered = || {
-            tracing::info!("{} works again", self.purpose);
-            recovered();
+        let tell = |turn| match turn {
+            Turn::Works => {
+                tracing::info!("{} works again", self.purpose);
+                recovered();
+            }
+            Turn::WorksForNow => recovered(),
+            Turn::Steady => {
+                tracing::info!("{} has worked for {} s", self.purpose, STEADY_AFTER.as_secs());
+            }
         };
-        self.breaker.keep(works, recovered).await;
+        self.breaker.keep(works, tell).await;
     }
 }

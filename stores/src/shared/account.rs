@@ -6,6 +6,7 @@ use std::time::Duration;
 use kernel::limit::Outcome;
 use kernel::limit::QUOTAS_MAX;
 use kernel::limit::Quota;
+use kernel::limit::TICKS;
 use kernel::limit::WindowState;
 
 use crate::key::KeptKey;
@@ -37,6 +38,8 @@ pub(super) struct Account {
 /// What the store refused, and goes on refusing until it says otherwise.
 #[derive(Debug)]
 struct Refusal {
+    /// Under which quotas: it says nothing of any others.
+    quotas: Arc<[Quota]>,
     outcome: Outcome,
     cost: u32,
     at: Duration,
@@ -99,10 +102,7 @@ impl Account {
     /// What a refusal from before says of a call, without changing anything.
     pub(super) fn refused(&self, quotas: &[Quota], cost: u32, up: Duration) -> Option<Outcome> {
         let refusal = self.refusal.as_deref()?;
-        let windows = refusal.outcome.windows();
-        let same = windows.len() == quotas.len()
-            && windows.iter().zip(quotas).all(|(window, quota)| window.limit == quota.requests());
-        if up >= refusal.until || cost < refusal.cost || !same {
+        if up >= refusal.until || cost < refusal.cost || *refusal.quotas != *quotas {
             return None;
         }
         let since = up.saturating_sub(refusal.at).as_millis() as u64;
@@ -159,8 +159,18 @@ impl Account {
         self.ask_again_at = asked_at + terms.tick;
     }
 
-    /// Notes how the subject stands by the store; `here` is what this gateway itself has counted.
-    pub(super) fn heard(&mut self, outcome: &Outcome, here: &Outcome, cost: u32, up: Duration) {
+    /// Notes how the subject stands with `quotas` by the store; `here` is what this gateway itself has
+    /// counted. An answer that comes when the subject is held to others by now says nothing any more.
+    pub(super) fn heard(
+        &mut self,
+        quotas: &Arc<[Quota]>,
+        (outcome, here): (&Outcome, &Outcome),
+        cost: u32,
+        up: Duration,
+    ) {
+        if !self.is_held_to(quotas) {
+            return;
+        }
         for (i, (all, here)) in outcome.windows().iter().zip(here.windows()).enumerate() {
             let used = all.limit.saturating_sub(all.remaining);
             let ours = here.limit.saturating_sub(here.remaining).saturating_add(self.balance);
@@ -171,8 +181,12 @@ impl Account {
         if !outcome.admitted
             && let Some(retry_ms) = outcome.retry_ms()
         {
-            let until = up + Duration::from_millis(retry_ms);
-            self.refusal = Some(Box::new(Refusal { outcome: *outcome, cost, at: up, until }));
+            // The store's clock may have gone back, and somebody may have deleted what it counted.
+            let lasting = Duration::from_millis(retry_ms).min(lasting_max(outcome, quotas));
+            let until = up + lasting;
+            let quotas = Arc::clone(quotas);
+            self.refusal =
+                Some(Box::new(Refusal { quotas, outcome: *outcome, cost, at: up, until }));
         }
     }
 
@@ -216,12 +230,13 @@ impl Account {
     }
 
     /// Holds the subject to `quotas` from now on. Tokens that were given under others are not spent, and
-    /// what is known of others' windows says nothing of these.
+    /// neither what is known of others' windows nor what was refused there says anything of these.
     fn hold_to(&mut self, quotas: &Arc<[Quota]>) {
         if !self.is_held_to(quotas) {
             self.quotas = Some(Arc::clone(quotas));
             (self.balance, self.full) = (0, 0);
             (self.ours, self.others) = ([0; QUOTAS_MAX], [0; QUOTAS_MAX]);
+            self.refusal = None;
         }
     }
 
@@ -237,5 +252,97 @@ impl Account {
         if up >= self.spend_until {
             self.balance = 0;
         }
+    }
+}
+
+/// For how long at most a refusal by these windows can be true: until all that they hold has left.
+fn lasting_max(outcome: &Outcome, quotas: &[Quota]) -> Duration {
+    let windows = quotas.iter().zip(outcome.windows());
+    let refusing = windows.filter(|(_, window)| window.retry_ms != Some(0));
+    let lasting = refusing.map(|(quota, _)| quota.per() + quota.per() / TICKS as u32);
+    lasting.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::limit::Subject;
+    use kernel::limit::SubjectKind;
+
+    use super::*;
+    use crate::key::Key;
+    use crate::shared::terms::Leasing;
+
+    const UP: Duration = Duration::from_secs(1000);
+
+    fn account() -> Account {
+        let ada = Subject { policy: "tier", kind: SubjectKind::User, id: "ada" };
+        Account::new(Key::of(&ada, None).kept())
+    }
+
+    fn quotas(windows: &[(u32, u64)]) -> Arc<[Quota]> {
+        let quota = |(requests, secs): &(u32, u64)| {
+            Quota::new("q", (*requests).into(), Duration::from_secs(*secs)).expect("within bounds")
+        };
+        windows.iter().map(quota).collect()
+    }
+
+    fn refusal(windows: &[(u32, Option<u64>)]) -> Outcome {
+        let window = |(limit, retry_ms): &(u32, Option<u64>)| WindowState {
+            limit: *limit,
+            remaining: 0,
+            retry_ms: *retry_ms,
+            reset_ms: 7,
+        };
+        Outcome::new(false, windows.iter().map(window))
+    }
+
+    /// Asks under `quotas`, as a request does.
+    fn pay(account: &mut Account, quotas: &Arc<[Quota]>, up: Duration) -> Answer {
+        account.pay(quotas, 1, &Terms::of(quotas, Leasing::Never), up)
+    }
+
+    fn refuse(account: &mut Account, quotas: &Arc<[Quota]>, outcome: &Outcome) {
+        account.heard(quotas, (outcome, outcome), 1, UP);
+    }
+
+    #[test]
+    fn a_refusal_by_the_day_says_nothing_of_as_many_a_minute() {
+        let (by_day, by_minute) = (quotas(&[(1000, 86_400)]), quotas(&[(1000, 60)]));
+        let mut account = account();
+        assert!(matches!(pay(&mut account, &by_day, UP), Answer::Ask { .. }));
+        refuse(&mut account, &by_day, &refusal(&[(1000, Some(80_000_000))]));
+        assert!(matches!(pay(&mut account, &by_day, UP), Answer::Refused(_)));
+        assert!(account.refused(&by_minute, 1, UP).is_none());
+        assert!(matches!(pay(&mut account, &by_minute, UP), Answer::Ask { .. }));
+        // And back again it has to be asked anew: much may have happened.
+        assert!(matches!(pay(&mut account, &by_day, UP), Answer::Ask { .. }));
+    }
+
+    #[test]
+    fn a_refusal_that_comes_after_the_quotas_have_changed_is_not_remembered() {
+        let (old, new) = (quotas(&[(5, 3600)]), quotas(&[(50, 60)]));
+        let mut account = account();
+        pay(&mut account, &old, UP);
+        pay(&mut account, &new, UP);
+        refuse(&mut account, &old, &refusal(&[(5, Some(3_000_000))]));
+        assert!(account.refused(&old, 1, UP).is_none());
+        assert!(matches!(pay(&mut account, &new, UP), Answer::Ask { .. }));
+        // Nor does it take the place of one that counts.
+        refuse(&mut account, &new, &refusal(&[(50, Some(30_000))]));
+        refuse(&mut account, &old, &refusal(&[(5, Some(3_000_000))]));
+        assert!(matches!(pay(&mut account, &new, UP), Answer::Refused(_)));
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_for_the_longest_window_that_refuses_and_not_a_moment_longer() {
+        let mut account = account();
+        let both = quotas(&[(5, 60), (5000, 86_400)]);
+        pay(&mut account, &both, UP);
+        // By a clock that has gone back by a day the minute is over tomorrow; by any other within 61 s.
+        refuse(&mut account, &both, &refusal(&[(5, Some(86_460_000)), (5000, Some(0))]));
+        let minute = Duration::from_secs(61);
+        let last = account.refused(&both, 1, UP + minute - Duration::from_millis(1));
+        assert_eq!(last.and_then(|outcome| outcome.retry_ms()), Some(86_399_001));
+        assert!(account.refused(&both, 1, UP + minute).is_none());
     }
 }

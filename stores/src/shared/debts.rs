@@ -11,6 +11,9 @@ use std::time::Duration;
 use kernel::limit::Quota;
 use parking_lot::Mutex;
 
+use crate::key::KeptKey;
+use crate::key::Key;
+
 /// Of how many subjects debts are remembered. What is past it is never counted: those subjects get
 /// what they had in the outage once more.
 pub const DEBTS_MAX: usize = 100_000;
@@ -24,6 +27,8 @@ pub(super) struct Debts {
 
 #[derive(Debug)]
 pub(super) struct Debt {
+    pub(super) of: KeptKey,
+    /// What the subject was last held to.
     pub(super) quotas: Arc<[Quota]>,
     pub(super) units: NonZeroU32,
     /// When it was last added to, by a clock that only goes forward.
@@ -44,10 +49,11 @@ impl Debts {
         self.len.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes `units` more; says whether there was room to.
+    /// Notes `units` more of the subject `of`; says whether there was room to.
     pub(super) fn add(
         &self,
         name: String,
+        of: &Key<'_>,
         quotas: &Arc<[Quota]>,
         units: NonZeroU32,
         up: Duration,
@@ -55,14 +61,14 @@ impl Debts {
         let mut open = self.open.lock();
         if let Some(debt) = open.get_mut(&name) {
             (debt.units, debt.at) = (debt.units.saturating_add(units.get()), up);
+            debt.quotas.clone_from(quotas);
             return true;
         }
-        if open.len() >= DEBTS_MAX {
-            return false;
-        }
-        open.insert(name, Debt { quotas: Arc::clone(quotas), units, at: up });
-        self.len.store(open.len(), Ordering::Relaxed);
-        true
+        self.insert(
+            &mut open,
+            name,
+            Debt { of: of.kept(), quotas: Arc::clone(quotas), units, at: up },
+        )
     }
 
     /// Takes `units` off a debt, for a call that was not made after all; says whether there was one.
@@ -84,33 +90,53 @@ impl Debts {
         mem::take(&mut *open)
     }
 
-    /// Puts back one that could not be settled.
-    pub(super) fn put_back(&self, name: String, debt: Debt) {
+    /// Puts back one that could not be settled; says whether there was room to.
+    pub(super) fn put_back(&self, name: String, debt: Debt) -> bool {
         let mut open = self.open.lock();
-        match open.get_mut(&name) {
-            Some(newer) => newer.units = newer.units.saturating_add(debt.units.get()),
-            None => drop(open.insert(name, debt)),
+        if let Some(newer) = open.get_mut(&name) {
+            newer.units = newer.units.saturating_add(debt.units.get());
+            return true;
         }
+        self.insert(&mut open, name, debt)
+    }
+
+    fn insert(&self, open: &mut HashMap<String, Debt>, name: String, debt: Debt) -> bool {
+        if open.len() >= DEBTS_MAX {
+            return false;
+        }
+        open.insert(name, debt);
         self.len.store(open.len(), Ordering::Relaxed);
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kernel::limit::Subject;
+    use kernel::limit::SubjectKind;
+
     use super::*;
+
+    const ADA: Subject<'static> = Subject { policy: "tier", kind: SubjectKind::User, id: "ada" };
+
+    const ONE: NonZeroU32 = NonZeroU32::MIN;
 
     fn quotas() -> Arc<[Quota]> {
         [Quota::new("q", 1, Duration::from_secs(60)).expect("within bounds")].into()
     }
 
+    fn add(debts: &Debts, name: impl ToString, units: NonZeroU32, up: Duration) -> bool {
+        debts.add(name.to_string(), &Key::of(&ADA, None), &quotas(), units, up)
+    }
+
     #[test]
     fn debts_of_so_many_subjects_are_remembered_and_of_one_more_not() {
-        let (quotas, debts, up) = (quotas(), Debts::default(), Duration::ZERO);
+        let (debts, up) = (Debts::default(), Duration::ZERO);
         for n in 0..DEBTS_MAX {
-            assert!(debts.add(n.to_string(), &quotas, NonZeroU32::MIN, up));
+            assert!(add(&debts, n, ONE, up));
         }
-        assert!(!debts.add("one more".to_owned(), &quotas, NonZeroU32::MIN, up));
-        assert!(debts.add("7".to_owned(), &quotas, NonZeroU32::MAX, up), "a known one has a place");
+        assert!(!add(&debts, "one more", ONE, up));
+        assert!(add(&debts, 7, NonZeroU32::MAX, up), "a known one has a place");
         assert!(debts.any());
         let taken = debts.take();
         assert_eq!(taken.len(), DEBTS_MAX);
@@ -119,12 +145,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_back_has_a_place_up_to_the_same_bound() {
+        let (debts, up) = (Debts::default(), Duration::ZERO);
+        add(&debts, "ada", ONE, up);
+        add(&debts, "bob", ONE, up);
+        let mut taken = debts.take();
+        let mut taken = |name: &str| taken.remove(name).expect("it was owed");
+        for n in 1..DEBTS_MAX {
+            assert!(add(&debts, n, ONE, up));
+        }
+        assert!(debts.put_back("ada".to_owned(), taken("ada")), "the last place");
+        assert!(!debts.put_back("bob".to_owned(), taken("bob")), "and one past it");
+        let again = debts.take();
+        assert_eq!((again.len(), again.contains_key("bob")), (DEBTS_MAX, false));
+        // Where it owes anew, what it owed before is added.
+        add(&debts, "ada", ONE, up);
+        let before = debts.take().remove("ada").expect("it was owed");
+        add(&debts, "ada", ONE, up);
+        assert!(debts.put_back("ada".to_owned(), before));
+        assert_eq!(debts.take()["ada"].units.get(), 2);
+    }
+
+    #[test]
     fn a_debt_is_lowered_to_nothing_and_no_further() {
         let debts = Debts::default();
         let two = NonZeroU32::new(2).expect("not zero");
         assert!(!debts.lower("ada", two));
-        debts.add("ada".to_owned(), &quotas(), two, Duration::ZERO);
-        assert!(debts.lower("ada", NonZeroU32::MIN) && debts.any());
+        add(&debts, "ada", two, Duration::ZERO);
+        assert!(debts.lower("ada", ONE) && debts.any());
         assert!(debts.lower("ada", two) && !debts.any());
         assert!(!debts.lower("ada", two));
     }
@@ -132,7 +180,7 @@ mod tests {
     #[test]
     fn a_debt_is_over_once_its_longest_window_has_passed_and_not_before() {
         let debts = Debts::default();
-        debts.add("ada".to_owned(), &quotas(), NonZeroU32::MIN, Duration::from_secs(5));
+        add(&debts, "ada", ONE, Duration::from_secs(5));
         let debt = debts.take().remove("ada").expect("it is there");
         assert!(!debt.is_over(Duration::from_secs(65)));
         assert!(debt.is_over(Duration::from_millis(65_001)));

@@ -1,13 +1,17 @@
 //! A gateway as a member of its fleet: it says that it is there, and gives back what it holds when it goes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use kernel::limit::Quota;
 use kernel::time::Timestamp;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
 use super::SharedQuotas;
+use super::outage::TOLD_AT_ONCE_MAX;
 use crate::redis::quotas::LeaseRequest;
 
 /// How often a gateway says that it is there, and hears how many are.
@@ -61,29 +65,44 @@ impl SharedQuotas {
         }
     }
 
-    /// Gives all tokens back that are not spent, as a gateway does that ends; what cannot be given
-    /// back stays counted.
+    /// Gives all tokens back that are not spent, and has counted what was let in without the store, as a
+    /// gateway does that ends; what cannot be given back stays counted.
     pub async fn close(&self, now: Timestamp) {
-        if !self.store.rests() {
-            self.settle(now).await;
-        }
-        let owed: u64 = self.debts.take().values().map(|debt| u64::from(debt.units.get())).sum();
-        self.figures.unsettled.fetch_add(owed, Ordering::Relaxed);
-        for (name, quotas, left) in self.ledger.close(&self.store, (self.uptime)()) {
-            let request = LeaseRequest {
-                holder: self.holder,
-                left,
-                want: 0,
-                cap: 0,
-                lasting: Duration::ZERO,
-            };
-            let given_back = self.store.give_back(&name, &quotas, &request, now).await;
-            if self.counted(given_back).is_err() {
-                return;
-            }
+        // First what others wait for.
+        let tokens = self.give_back(now).await;
+        self.settle(now).await;
+        let requests: u64 =
+            self.debts.take().values().map(|debt| u64::from(debt.units.get())).sum();
+        self.figures.unsettled.fetch_add(requests, Ordering::Relaxed);
+        if tokens > 0 || requests > 0 {
+            tracing::warn!(
+                tokens,
+                requests,
+                "the limit store could not be told all at the end: {tokens} tokens taken ahead stay \
+                 counted until they expire, and {requests} requests that were let in are not counted"
+            );
         }
         // Otherwise it is forgotten within a minute.
         let _ = self.store.leave(&self.holder).await;
+    }
+
+    /// Gives back what was taken ahead; returns how many tokens could not be.
+    async fn give_back(&self, now: Timestamp) -> u64 {
+        let mut leases = self.ledger.close(&self.store, (self.uptime)()).into_iter();
+        let mut kept = 0;
+        while !self.store.rests() {
+            let some: Vec<_> = leases.by_ref().take(TOLD_AT_ONCE_MAX).collect();
+            if some.is_empty() {
+                return kept;
+            }
+            let give_back = async |(name, quotas, left): (String, Arc<[Quota]>, u32)| {
+                let request = LeaseRequest { holder: self.holder, left, ..LeaseRequest::default() };
+                let given_back = self.store.give_back(&name, &quotas, &request, now).await;
+                self.counted(given_back).map_or(u64::from(left), |()| 0)
+            };
+            kept += join_all(some.into_iter().map(give_back)).await.iter().sum::<u64>();
+        }
+        kept + leases.map(|(_, _, left)| u64::from(left)).sum::<u64>()
     }
 }
 

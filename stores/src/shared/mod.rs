@@ -133,26 +133,8 @@ impl SharedQuotas {
         }
     }
 
-    /// Counts `cost` requests of `subject`, if all `quotas` have room for them.
-    ///
-    /// # Errors
-    /// [`StoreLost`] where the store had to be asked, and gave no answer.
-    pub async fn acquire(
-        self: &Arc<Self>,
-        subject: Subject<'_>,
-        quotas: &Arc<[Quota]>,
-        cost: NonZeroU32,
-        leasing: Leasing,
-        now: Timestamp,
-    ) -> Result<Outcome, StoreLost> {
-        match self.acquire_at_hand(subject, quotas, cost, leasing, now) {
-            AtHand::Counted(outcome) => Ok(outcome),
-            AtHand::Ask(question) => self.ask(question, quotas, cost, now).await,
-        }
-    }
-
-    /// The same, as far as it can be done without waiting: out of tokens that are here, or because it is
-    /// known to be refused.
+    /// Counts `cost` requests of `subject`, if all `quotas` have room for them, as far as that can be done
+    /// without waiting: out of tokens that are here, or because it is known to be refused.
     pub fn acquire_at_hand<'a>(
         self: &'a Arc<Self>,
         subject: Subject<'a>,
@@ -189,25 +171,8 @@ impl SharedQuotas {
         }
     }
 
-    /// Takes back a call that was admitted a moment ago and then not made.
-    ///
-    /// # Errors
-    /// [`StoreLost`].
-    pub async fn refund(
-        &self,
-        subject: Subject<'_>,
-        quotas: &[Quota],
-        cost: NonZeroU32,
-        leasing: Leasing,
-        now: Timestamp,
-    ) -> Result<(), StoreLost> {
-        if self.refund_at_hand(subject, quotas, cost, leasing, now) {
-            return Ok(());
-        }
-        self.counted(self.store.refund(subject, quotas, cost, now).await)
-    }
-
-    /// The same, and nobody waits for the store to hear of it.
+    /// Takes back a call that was admitted a moment ago and then not made; nobody waits for the store to
+    /// hear of it.
     pub fn refund_beside(
         self: &Arc<Self>,
         subject: Subject<'_>,
@@ -300,7 +265,7 @@ impl SharedQuotas {
     fn heard(
         &self,
         subject: &Subject<'_>,
-        quotas: &[Quota],
+        quotas: &Arc<[Quota]>,
         outcome: &Outcome,
         cost: u32,
         now: Timestamp,
@@ -311,10 +276,16 @@ impl SharedQuotas {
         };
         let up = (self.uptime)();
         let balance = self.ledger.with(subject, up, |account| {
-            account.heard(outcome, &here, cost, up);
+            account.heard(quotas, (outcome, &here), cost, up);
             account.spendable(up)
         });
         with_tokens(*outcome, balance)
+    }
+
+    /// Of a question that is not put, since there was no answer to one a moment ago: it counts as lost.
+    pub fn unasked(&self) -> StoreLost {
+        self.figures.lost.fetch_add(1, Ordering::Relaxed);
+        StoreLost::Resting
     }
 
     /// Counts a question, and whether it was answered.

@@ -1,17 +1,30 @@
 //! While the store is lost: a gateway's share of each limit, and what has to be counted afterwards.
 
 use std::num::NonZeroU32;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::join_all;
 use kernel::limit::Outcome;
 use kernel::limit::Quota;
 use kernel::limit::Subject;
+use kernel::limit::TICKS;
 use kernel::limit::WindowState;
 use kernel::time::Timestamp;
 
 use super::SharedQuotas;
 use super::account::Account;
+use super::debts::Debt;
+use crate::digest::Digest;
+use crate::key::Key;
+use crate::redis::quotas::LeaseRequest;
+
+/// How many ticks of a window, as of when what it holds is settled, lie ahead.
+pub(super) const SETTLED_AHEAD: u32 = 2;
+
+/// Of how many subjects the store is told at one time, after an outage and at the end.
+pub(super) const TOLD_AT_ONCE_MAX: usize = 64;
 
 impl SharedQuotas {
     /// Counts `cost` without the store, against this gateway's share of the limits; what is admitted
@@ -66,23 +79,71 @@ impl SharedQuotas {
     }
 
     fn owe(&self, subject: &Subject<'_>, quotas: &Arc<[Quota]>, cost: NonZeroU32) {
-        if !self.debts.add(self.store.name_of(subject), quotas, cost, (self.uptime)()) {
+        let digest = Digest::if_long(subject);
+        let key = Key::of(subject, digest.as_ref());
+        let name = self.store.name_of_key(&key);
+        if !self.debts.add(name, &key, quotas, cost, (self.uptime)()) {
             self.figures.unsettled.fetch_add(cost.get().into(), Ordering::Relaxed);
         }
     }
 
     /// Counts in the store what was let in without it; what is lost again is tried again.
     pub(super) async fn settle(&self, now: Timestamp) {
-        for (name, debt) in self.debts.take() {
-            // Its windows have passed, and no count of it would be true any more.
-            if debt.is_over((self.uptime)()) {
+        let mut debts = self.debts.take().into_iter();
+        while !self.store.rests() {
+            let some = debts.by_ref().take(TOLD_AT_ONCE_MAX);
+            let settled = join_all(some.map(|(name, debt)| self.settle_one(name, debt, now))).await;
+            if settled.is_empty() {
+                return;
+            }
+        }
+        debts.for_each(|(name, debt)| self.put_back(name, debt));
+    }
+
+    /// Counts a debt in each of its windows, as far as it is not past there: in a window that is shorter
+    /// than the outage was, it would count more than was let in within any stretch of that length.
+    async fn settle_one(&self, name: String, debt: Debt, now: Timestamp) {
+        let due = self.due(&debt, now);
+        let Some(most) = due.iter().copied().max().and_then(NonZeroU32::new) else { return };
+        let settled = self.store.settle(&name, &debt.quotas, most, now).await;
+        if self.counted(settled).is_err() {
+            // It may have been counted, and counting it once more is the safe side.
+            return self.put_back(name, debt);
+        }
+        for (quota, due) in debt.quotas.iter().zip(due) {
+            if due == most.get() {
                 continue;
             }
-            let settled = self.store.settle(&name, &debt.quotas, debt.units, now).await;
-            if self.counted(settled).is_err() {
-                // Lost again; it may have been counted, and counting it once more is the safe side.
-                self.debts.put_back(name, debt);
-            }
+            // All windows have counted the most. Nobody's lease ends with it; and where it is lost, this
+            // window counts too much, which is the safe side as well.
+            let excess = LeaseRequest { left: most.get() - due, ..LeaseRequest::default() };
+            let quota = slice::from_ref(quota);
+            let _ = self.counted(self.store.give_back(&name, quota, &excess, now).await);
+        }
+    }
+
+    /// How much of a debt still counts in each of its windows: no more than this gateway has counted
+    /// there, since it has counted all that it let in.
+    ///
+    /// As it will be [`SETTLED_AHEAD`] from now. A window here holds up to a tick more than its length, and
+    /// what is settled stays up to a tick longer: else who keeps to half of a limit would be refused.
+    fn due(&self, debt: &Debt, now: Timestamp) -> Vec<u32> {
+        if debt.is_over((self.uptime)()) {
+            return Vec::new();
+        }
+        let due = |quota: &Quota| {
+            let then = now.plus(SETTLED_AHEAD * quota.per() / TICKS as u32);
+            let here = self.here.peek_key(&debt.of.key(), slice::from_ref(quota), then);
+            let used = |window: &WindowState| window.limit.saturating_sub(window.remaining);
+            here.windows().iter().map(used).sum::<u32>().min(debt.units.get())
+        };
+        debt.quotas.iter().map(due).collect()
+    }
+
+    fn put_back(&self, name: String, debt: Debt) {
+        let units = debt.units.get();
+        if !self.debts.put_back(name, debt) {
+            self.figures.unsettled.fetch_add(units.into(), Ordering::Relaxed);
         }
     }
 }

@@ -5,10 +5,13 @@ use std::cell::Cell;
 use config::Redis;
 use kernel::limit::SubjectKind;
 use kernel::limit::conformance::Dice;
+use kernel::limit::conformance::NaiveLog;
 use kernel::secret::Secret;
 use test_support::redis::RedisServer;
 use tokio::time::timeout;
 
+use super::outage::SETTLED_AHEAD;
+use super::outage::TOLD_AT_ONCE_MAX;
 use super::*;
 use crate::redis::connection::Connection;
 use crate::redis::gateways::NAME_BYTES;
@@ -19,6 +22,9 @@ const ADA: Subject<'static> = Subject { policy: "tier", kind: SubjectKind::User,
 const START_MS: u64 = 1_700_000_123_457;
 
 const ONE: NonZeroU32 = NonZeroU32::MIN;
+
+/// How long what is waited for may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 thread_local! {
     /// Milliseconds since the test began.
@@ -55,8 +61,55 @@ fn quotas(windows: &[(u32, u64)]) -> Arc<[Quota]> {
     windows.iter().map(quota).collect()
 }
 
+/// Counts `cost` as a request does.
+async fn acquire(
+    gateway: &Arc<SharedQuotas>,
+    subject: Subject<'_>,
+    quotas: &Arc<[Quota]>,
+    cost: NonZeroU32,
+    leasing: Leasing,
+) -> Result<Outcome, StoreLost> {
+    match gateway.acquire_at_hand(subject, quotas, cost, leasing, now()) {
+        AtHand::Counted(outcome) => Ok(outcome),
+        AtHand::Ask(question) => gateway.ask(question, quotas, cost, now()).await,
+    }
+}
+
 async fn take(gateway: &Arc<SharedQuotas>, quotas: &Arc<[Quota]>, leasing: Leasing) -> Outcome {
-    gateway.acquire(ADA, quotas, ONE, leasing, now()).await.expect("the store answers")
+    acquire(gateway, ADA, quotas, ONE, leasing).await.expect("the store answers")
+}
+
+/// Takes `cost` back, and waits until whoever must hear of it has.
+async fn give_back(
+    gateway: &Arc<SharedQuotas>,
+    quotas: &Arc<[Quota]>,
+    cost: NonZeroU32,
+    leasing: Leasing,
+) {
+    gateway.refund_beside(ADA, quotas, cost, leasing, now());
+    all_is_told(gateway).await;
+}
+
+/// Waits until nothing is done beside any more, for a gateway that nobody else has.
+async fn all_is_told(gateway: &Arc<SharedQuotas>) {
+    until("told", || Arc::strong_count(gateway) == 1).await;
+}
+
+/// Waits for something that another task does.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("not {what}"));
+}
+
+/// Has the store be lost, once nobody is there any more.
+async fn is_lost(gateway: &Arc<SharedQuotas>, quotas: &Arc<[Quota]>) {
+    while !gateway.figures().rests {
+        acquire(gateway, ADA, quotas, ONE, Leasing::Never).await.expect_err("nobody is there");
+    }
 }
 
 /// How many of `calls` are admitted, one after the other; tokens asked for beside are waited for.
@@ -76,9 +129,7 @@ async fn flood(
 
 /// Waits until nobody asks for tokens.
 async fn settled(gateway: &Arc<SharedQuotas>) {
-    while gateway.ledger.read(&ADA, Account::is_asking) == Some(true) {
-        tokio::task::yield_now().await;
-    }
+    until("answered", || gateway.ledger.read(&ADA, Account::is_asking) != Some(true)).await;
 }
 
 #[tokio::test]
@@ -159,6 +210,44 @@ async fn a_refusal_of_one_tier_says_nothing_of_another() {
     let outcome = take(&gateway, &premium, Leasing::Never).await;
     assert!(outcome.admitted);
     assert_eq!(outcome.windows()[0].remaining, 44);
+}
+
+/// The number is the same; only the period is not.
+#[tokio::test]
+async fn whoever_has_spent_the_day_of_a_trial_is_admitted_by_the_minute_once_it_is_paid_for() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let (trial, pro) = (quotas(&[(10, 86_400)]), quotas(&[(10, 60)]));
+    assert_eq!(flood(&gateway, &trial, Leasing::Never, 11).await, 10);
+    assert!(gateway.is_refused(ADA, &trial, ONE, now()));
+    pass(3_600_000);
+    assert!(!gateway.is_refused(ADA, &pro, ONE, now()));
+    assert!(take(&gateway, &pro, Leasing::Never).await.admitted);
+    let back = take(&gateway, &trial, Leasing::Never).await;
+    assert!(!back.admitted, "the day is not over, and Redis knows");
+}
+
+/// What Redis says after its clock went back by an hour: come again in 61 minutes.
+#[tokio::test]
+async fn a_clock_that_went_back_or_a_deleted_counter_does_not_make_a_refusal_last() {
+    let server = RedisServer::start();
+    let gateway = gateway(&server, 1).await;
+    let limit = quotas(&[(5, 60)]);
+    assert_eq!(flood(&gateway, &limit, Leasing::Never, 5).await, 5);
+    let behind = now().minus(Duration::from_secs(3600));
+    let AtHand::Ask(question) = gateway.acquire_at_hand(ADA, &limit, ONE, Leasing::Never, behind)
+    else {
+        panic!("nothing was refused yet");
+    };
+    let refused = gateway.ask(question, &limit, ONE, behind).await.expect("the store answers");
+    assert!(refused.retry_ms() > Some(3_600_000), "{refused:?}");
+    // An operator has mercy.
+    let key = gateway.store.name_of(&ADA);
+    server.command(&["DEL", &key]).expect("Redis answers");
+    pass(60_999);
+    assert!(gateway.is_refused(ADA, &limit, ONE, now()), "it is not asked in every case");
+    pass(1);
+    assert!(take(&gateway, &limit, Leasing::Never).await.admitted);
 }
 
 /// In no window more than L + ⌊L / 10⌋, whoever floods, asks, is killed or comes back.
@@ -259,11 +348,9 @@ async fn a_request_given_up_while_it_asks_keeps_nobody_from_asking() {
         tokio::select! {
             biased;
             _ = asking => unreachable!("Redis stands still"),
-            () = async {
-                while gateway.ledger.read(&ADA, Account::is_asking) != Some(true) {
-                    tokio::task::yield_now().await;
-                }
-            } => {}
+            () = until("asking", || {
+                gateway.ledger.read(&ADA, Account::is_asking) == Some(true)
+            }) => {}
         }
     }
     server.resume();
@@ -286,9 +373,7 @@ async fn without_the_store_a_gateway_goes_by_its_share_and_what_it_let_in_is_cou
         take(&one, &limit, Leasing::Never).await;
     }
     server.stop();
-    while !one.figures().rests {
-        one.acquire(ADA, &limit, ONE, Leasing::Never, now()).await.expect_err("nobody is there");
-    }
+    is_lost(&one, &limit).await;
     let let_in = |gateway: &Arc<SharedQuotas>, subject| {
         let limit = Arc::clone(&limit);
         let gateway = Arc::clone(gateway);
@@ -318,7 +403,7 @@ async fn without_the_store_a_gateway_goes_by_its_share_and_what_it_let_in_is_cou
     };
     tokio::select! {
         () = one.keep(now) => unreachable!("it is kept for ever"),
-        counted = timeout(Duration::from_secs(60), counted) => {
+        counted = timeout(PATIENCE, counted) => {
             counted.expect("what was let in is counted");
         }
     }
@@ -331,10 +416,9 @@ async fn a_cost_as_large_as_can_be_is_refused_and_given_back_without_harm() {
     let limit = quotas(&[(100, 60)]);
     take(&gateway, &limit, Leasing::WherePossible).await;
     let most = NonZeroU32::MAX;
-    let outcome = gateway.acquire(ADA, &limit, most, Leasing::WherePossible, now()).await;
+    let outcome = acquire(&gateway, ADA, &limit, most, Leasing::WherePossible).await;
     assert_eq!(outcome.expect("the store answers").retry_ms(), None);
-    let leasing = Leasing::WherePossible;
-    gateway.refund(ADA, &limit, most, leasing, now()).await.expect("the store answers");
+    give_back(&gateway, &limit, most, Leasing::WherePossible).await;
     let outcome = gateway.peek(ADA, &limit, now()).await.expect("the store answers");
     assert_eq!(outcome.windows()[0].remaining, 100);
 }
@@ -360,12 +444,9 @@ async fn refunds_while_tokens_are_asked_for_bring_back_no_more_than_the_store_kn
         take(&gateway, &limit, Leasing::WhereWorthwhile).await;
     }
     for _ in 0..8 {
-        gateway
-            .refund(ADA, &limit, ONE, Leasing::WhereWorthwhile, now())
-            .await
-            .expect("the store answers");
+        gateway.refund_beside(ADA, &limit, ONE, Leasing::WhereWorthwhile, now());
     }
-    settled(&gateway).await;
+    all_is_told(&gateway).await;
     let spendable = gateway.ledger.read(&ADA, |account| account.spendable(uptime()));
     assert!(spendable <= Some(10), "{spendable:?} tokens of at most ten are here");
     let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
@@ -380,17 +461,14 @@ async fn what_is_refused_after_all_while_the_store_is_lost_is_owed_by_nobody() {
     let (tier, route) = (quotas(&[(100, 3600)]), quotas(&[(5, 60)]));
     let of_route = Subject { policy: "route:r", ..ADA };
     server.stop();
-    while !gateway.figures().rests {
-        gateway.acquire(ADA, &tier, ONE, Leasing::Never, now()).await.expect_err("nobody is there");
-    }
+    is_lost(&gateway, &tier).await;
     let mut admitted = 0;
     for _ in 0..50 {
         assert!(gateway.acquire_here(ADA, &tier, ONE, now()).admitted);
         if gateway.acquire_here(of_route, &route, ONE, now()).admitted {
             admitted += 1;
         } else {
-            let refund = gateway.refund(ADA, &tier, ONE, Leasing::Never, now());
-            refund.await.expect("it is owed no more");
+            give_back(&gateway, &tier, ONE, Leasing::Never).await;
         }
     }
     assert_eq!(admitted, 5);
@@ -398,6 +476,171 @@ async fn what_is_refused_after_all_while_the_store_is_lost_is_owed_by_nobody() {
     let owed = gateway.debts.take();
     let units = |subject| owed[&gateway.store.name_of(&subject)].units.get();
     assert_eq!((units(ADA), units(of_route)), (5, 5));
+}
+
+/// Has the gateway alone admit a request every so often, for so long; says how many were.
+fn alone(
+    gateway: &Arc<SharedQuotas>,
+    limit: &Arc<[Quota]>,
+    every_ms: u64,
+    lasting: Duration,
+) -> u32 {
+    let mut admitted = 0;
+    for _ in 0..lasting.as_millis() as u64 / every_ms {
+        admitted += u32::from(gateway.acquire_here(ADA, limit, ONE, now()).admitted);
+        pass(every_ms);
+    }
+    admitted
+}
+
+#[tokio::test]
+async fn after_ten_minutes_without_redis_a_caller_within_its_limit_is_not_locked_out() {
+    let minute = Duration::from_secs(60);
+    for windows in [&[(100, 60)][..], &[(100, 60), (2000, 3600)], &[(2000, 3600), (100, 60)]] {
+        let server = RedisServer::start();
+        let (gateway, limit) = (gateway(&server, 1).await, quotas(windows));
+        // 50 a minute, half of what a minute may see.
+        assert_eq!(alone(&gateway, &limit, 1200, 10 * minute), 500);
+        gateway.settle(now()).await;
+        let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
+        for window in seen.windows() {
+            let counted = window.limit - window.remaining;
+            match window.limit {
+                100 => assert!((48..=50).contains(&counted), "{counted} of the last minute"),
+                _ => assert_eq!(counted, 500, "all of the last hour"),
+            }
+        }
+        for call in 0..500 {
+            let outcome = take(&gateway, &limit, Leasing::Never).await;
+            assert!(outcome.admitted, "call {call} after it is back, {windows:?}: {outcome:?}");
+            pass(1200);
+        }
+    }
+}
+
+/// No window counts more than was let in within one as long, and the longest counts all that it can.
+#[tokio::test]
+async fn what_is_settled_after_any_outage_is_what_each_window_would_have_counted() {
+    let server = RedisServer::start();
+    let limit = quotas(&[(100, 7), (1000, 60), (100_000, 3600)]);
+    for seed in 0..40 {
+        let mut dice = Dice(seed);
+        let gateway = gateway(&server, seed as u8).await;
+        server.command(&["FLUSHALL"]).expect("Redis answers");
+        let mut log = NaiveLog::default();
+        for _ in 0..dice.below(400) {
+            let cost = NonZeroU32::new(1 + dice.below(3) as u32).expect("not zero");
+            if gateway.acquire_here(ADA, &limit, cost, now()).admitted {
+                assert!(log.acquire(&limit, cost, now()).admitted);
+            }
+            pass(*dice.pick(&[0, 1, 10, 100, 100, 700, 5_000]));
+        }
+        gateway.settle(now()).await;
+        let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
+        for (window, quota) in seen.windows().iter().zip(limit.iter()) {
+            let then = now().plus(SETTLED_AHEAD * quota.per() / 60);
+            let known = log.peek(std::slice::from_ref(quota), then);
+            assert_eq!(window.remaining, known.windows()[0].remaining, "seed {seed}, {quota:?}");
+        }
+        assert!(!gateway.debts.any(), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_past_all_windows_is_not_settled() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(100, 60)]));
+    assert_eq!(alone(&gateway, &limit, 1000, Duration::from_secs(30)), 30);
+    pass(61_000);
+    gateway.settle(now()).await;
+    assert_eq!(gateway.figures().asked, 0);
+    assert!(!gateway.debts.any());
+}
+
+#[tokio::test]
+async fn settling_for_a_counter_that_is_somebody_elses_holds_up_nobody() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(100, 60)]));
+    let bob = Subject { id: "bob", ..ADA };
+    let others: Vec<String> = (0..2 * TOLD_AT_ONCE_MAX).map(|n| n.to_string()).collect();
+    for id in &others {
+        gateway.acquire_here(Subject { id, ..ADA }, &limit, ONE, now());
+    }
+    gateway.acquire_here(bob, &limit, ONE, now());
+    server.command(&["LPUSH", &gateway.store.name_of(&bob), "junk"]).expect("Redis answers");
+    gateway.settle(now()).await;
+    let owed = gateway.debts.take();
+    assert_eq!(owed.keys().collect::<Vec<_>>(), [&gateway.store.name_of(&bob)]);
+    for id in &others {
+        let seen = gateway.store.peek(Subject { id, ..ADA }, &limit, now()).await;
+        assert_eq!(seen.expect("the store answers").windows()[0].remaining, 99);
+    }
+}
+
+#[tokio::test]
+async fn at_the_end_tokens_of_others_are_given_back_though_one_counter_is_somebody_elses() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(100, 60)]));
+    let leasing = Leasing::WhereWorthwhile;
+    let ids: Vec<String> = (0..2 * TOLD_AT_ONCE_MAX).map(|n| n.to_string()).collect();
+    for id in &ids {
+        let taken = acquire(&gateway, Subject { id, ..ADA }, &limit, ONE, leasing).await;
+        assert!(taken.expect("the store answers").admitted);
+    }
+    let name = |id: &str| gateway.store.name_of(&Subject { id, ..ADA });
+    for id in &ids[..3] {
+        server.command(&["SET", &name(id), "junk"]).expect("Redis answers");
+    }
+    gateway.close(now()).await;
+    for id in &ids[3..] {
+        let seen = gateway.store.peek(Subject { id, ..ADA }, &limit, now()).await;
+        assert_eq!(seen.expect("the store answers").windows()[0].remaining, 99, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_goes_to_the_tokens_that_are_here_else_to_the_store() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(100, 60)]));
+    let counted = async || {
+        let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
+        100 - seen.windows()[0].remaining
+    };
+    let spendable = || gateway.ledger.read(&ADA, |account| account.spendable(uptime()));
+
+    // Asked for by itself, it is the store that has counted it.
+    take(&gateway, &limit, Leasing::Never).await;
+    assert_eq!(counted().await, 1);
+    give_back(&gateway, &limit, ONE, Leasing::Never).await;
+    assert_eq!((counted().await, gateway.figures().asked), (0, 2));
+
+    // Paid out of tokens, it is one more token, and nobody is asked.
+    take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+    assert_eq!((counted().await, spendable()), (10, Some(9)));
+    let asked = gateway.figures().asked;
+    give_back(&gateway, &limit, ONE, Leasing::WhereWorthwhile).await;
+    assert_eq!((spendable(), gateway.figures().asked), (Some(10), asked));
+
+    // Once their time is over, the store is told: more would be spent than it knows of.
+    take(&gateway, &limit, Leasing::WhereWorthwhile).await;
+    pass(13_500);
+    give_back(&gateway, &limit, ONE, Leasing::WhereWorthwhile).await;
+    assert_eq!((counted().await, spendable()), (9, Some(0)));
+
+    // What the answer says is what is left here, too.
+    let left = gateway.peek(ADA, &limit, now()).await.expect("the store answers");
+    assert_eq!(left.windows()[0].remaining, 91);
+}
+
+#[tokio::test]
+async fn a_refund_ends_a_refusal_that_it_makes_untrue() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(5, 60)]));
+    assert_eq!(flood(&gateway, &limit, Leasing::Never, 6).await, 5);
+    assert!(gateway.is_refused(ADA, &limit, ONE, now()));
+    give_back(&gateway, &limit, ONE, Leasing::Never).await;
+    assert!(!gateway.is_refused(ADA, &limit, ONE, now()));
+    assert!(take(&gateway, &limit, Leasing::Never).await.admitted);
 }
 
 #[tokio::test]
@@ -417,7 +660,7 @@ async fn a_single_lost_call_is_settled_too() {
     };
     tokio::select! {
         () = gateway.keep(now) => unreachable!("it is kept for ever"),
-        counted = timeout(Duration::from_secs(60), counted) => counted.expect("it is counted"),
+        counted = timeout(PATIENCE, counted) => counted.expect("it is counted"),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Follows a log by its stream, and asks a feed whenever that may not be all.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::pin;
 use std::time::Duration;
 
 use kernel::revocation::feed::FeedLost;
+use kernel::revocation::feed::Position;
 use kernel::revocation::feed::RevocationFeed;
 use kernel::revocation::follower::Follower;
 use kernel::revocation::frame::Message;
@@ -15,6 +17,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 
+use super::reader::Entry;
 use super::reader::Heard;
 use super::reader::StreamReader;
 
@@ -30,8 +33,12 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// The shortest time between two questions to the feed, whatever the stream says.
 pub const REPAIR_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many answers of Redis wait while the feed is read.
+/// How many answers of Redis wait while entries are taken in.
 const ANSWERS_WAITING_MAX: usize = 4;
+
+/// How many entries are kept while the feed is read, to be taken in afterwards; where more come, the oldest
+/// are left to the feed. The rows of all of them are in force at once.
+pub const ENTRIES_KEPT_MAX: usize = 256;
 
 /// Has `follower` follow the log of `feed`, for as long as it runs: first by a snapshot of `feed`, then
 /// by what `reader` reads. `feed` is asked again at every gap, every [`REPAIR_EVERY`], and every
@@ -69,13 +76,19 @@ struct Edge<N> {
     is_whole: bool,
     /// Whether the stream says that something is missing.
     sees_gap: bool,
-    /// Whether the stream can be heard.
-    hears: bool,
-    heard_at: Instant,
+    ear: Ear,
     /// When the feed is to be asked at the latest.
     ask_at: Instant,
     asked_at: Instant,
     fails: bool,
+}
+
+/// Whether the stream is heard, and since when it was not.
+struct Ear {
+    hears: bool,
+    heard_at: Instant,
+    /// Whether the log says that it is heard, or that it is not.
+    is_told: bool,
 }
 
 impl<N: Fn() -> Timestamp> Edge<N> {
@@ -86,8 +99,7 @@ impl<N: Fn() -> Timestamp> Edge<N> {
             now,
             is_whole: false,
             sees_gap: false,
-            hears: false,
-            heard_at: start,
+            ear: Ear { hears: false, heard_at: start, is_told: false },
             ask_at: start,
             asked_at: start,
             fails: false,
@@ -102,6 +114,7 @@ impl<N: Fn() -> Timestamp> Edge<N> {
         heard: &mut Receiver<Heard>,
         feed: &mut impl RevocationFeed,
     ) {
+        self.ear.heard_at = Instant::now();
         loop {
             self.forget();
             tokio::select! {
@@ -126,46 +139,19 @@ impl<N: Fn() -> Timestamp> Edge<N> {
     }
 
     fn hear(&mut self, news: Heard) {
-        match news {
-            Heard::Entries(entries) if entries.is_empty() => {
-                if self.hears && self.heard_at.elapsed() >= SILENT_AFTER {
-                    tracing::warn!(
-                        "Redis has nothing to say of revocations; the admin API is asked instead"
-                    );
-                    self.deafen();
-                }
-            }
-            Heard::Entries(entries) => {
-                if !self.hears {
-                    tracing::info!("revocations are heard of by Redis");
-                }
-                self.hears = true;
-                self.heard_at = Instant::now();
-                for entry in entries {
-                    let now = (self.now)();
-                    let verdict = match &entry {
-                        Ok(Message::Frame(frame)) => self.follower.take(frame, now),
-                        Ok(Message::Heartbeat(heartbeat)) => self.follower.hear(heartbeat, now),
-                        Err(_) => Verdict::Repair,
-                    };
-                    self.sees_gap |= verdict == Verdict::Repair;
-                }
-            }
-            Heard::Lost(lost) => {
-                if self.hears {
-                    tracing::warn!(
-                        error = lost.source().unwrap_or(&lost),
-                        "Redis tells no revocations; the admin API is asked instead"
-                    );
-                    self.deafen();
-                }
-            }
+        for entry in self.ear.hear(news, &mut self.ask_at) {
+            self.take(&entry);
         }
     }
 
-    fn deafen(&mut self) {
-        self.hears = false;
-        self.ask_at = Instant::now();
+    fn take(&mut self, entry: &Entry) {
+        let now = (self.now)();
+        let verdict = match entry {
+            Ok(Message::Frame(frame)) => self.follower.take(frame, now),
+            Ok(Message::Heartbeat(heartbeat)) => self.follower.hear(heartbeat, now),
+            Err(_) => Verdict::Repair,
+        };
+        self.sees_gap |= verdict == Verdict::Repair;
     }
 
     fn forget(&mut self) {
@@ -196,9 +182,46 @@ impl<N: Fn() -> Timestamp> Edge<N> {
             {
                 self.answered(Ok(()));
             }
-            (Ok(_), _) => self.catch_up(feed).await,
+            (Ok(told), _) => self.read_up_to(told, asked_at, heard, feed).await,
             (Err(error), _) => self.answered(Err(error)),
         }
+    }
+
+    /// Reads off the feed what is missing up to `told`, where it was when it was asked at `asked_at`.
+    /// Meanwhile, rows that the stream tells of are in force at once; how far they reach is seen
+    /// afterwards.
+    async fn read_up_to(
+        &mut self,
+        told: Position,
+        asked_at: Timestamp,
+        heard: &mut Receiver<Heard>,
+        feed: &mut impl RevocationFeed,
+    ) {
+        let mut kept = VecDeque::new();
+        let (set, log_id) = (self.follower.set().clone(), told.log_id.clone());
+        let read = {
+            let reading = self.follower.catch_up_to(told, asked_at, feed, (self.now)());
+            let mut reading = pin!(reading);
+            loop {
+                let news = tokio::select! {
+                    read = &mut reading => break read,
+                    Some(news) = heard.recv() => news,
+                };
+                for entry in self.ear.hear(news, &mut self.ask_at) {
+                    if let Ok(Message::Frame(frame)) = &entry
+                        && frame.log_id == log_id
+                    {
+                        set.apply(&frame.rows, (self.now)());
+                    }
+                    if kept.len() == ENTRIES_KEPT_MAX {
+                        kept.pop_front();
+                    }
+                    kept.push_back(entry);
+                }
+            }
+        };
+        self.answered(read);
+        kept.iter().for_each(|entry| self.take(entry));
     }
 
     async fn catch_up(&mut self, feed: &mut impl RevocationFeed) {
@@ -218,7 +241,94 @@ impl<N: Fn() -> Timestamp> Edge<N> {
             Ok(()) | Err(_) => {}
         }
         self.fails = answer.is_err();
-        let wait = if self.hears && !self.fails { REPAIR_EVERY } else { POLL_EVERY };
+        let wait = if self.ear.hears && !self.fails { REPAIR_EVERY } else { POLL_EVERY };
         self.ask_at = Instant::now() + wait;
+    }
+}
+
+impl Ear {
+    /// The entries of what came; where the stream is heard no more, the feed is to be asked, at `ask_at`.
+    fn hear(&mut self, news: Heard, ask_at: &mut Instant) -> Vec<Entry> {
+        match news {
+            Heard::Entries(entries) if entries.is_empty() => {
+                if self.is_silent() {
+                    tracing::warn!(
+                        "Redis has nothing to say of revocations; the admin API is asked instead"
+                    );
+                    self.deafen(ask_at);
+                }
+                entries
+            }
+            Heard::Entries(entries) => {
+                if !self.hears {
+                    tracing::info!("revocations are heard of by Redis");
+                }
+                *self = Self { hears: true, heard_at: Instant::now(), is_told: true };
+                entries
+            }
+            Heard::Lost(lost) => {
+                if self.hears || self.is_silent() {
+                    tracing::warn!(
+                        error = lost.source().unwrap_or(&lost),
+                        "Redis tells no revocations; the admin API is asked instead"
+                    );
+                    self.deafen(ask_at);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether nothing was heard for so long that it is to be told: once, also where there never was
+    /// anything.
+    fn is_silent(&self) -> bool {
+        (self.hears || !self.is_told) && self.heard_at.elapsed() >= SILENT_AFTER
+    }
+
+    fn deafen(&mut self, ask_at: &mut Instant) {
+        if self.hears {
+            *ask_at = Instant::now();
+        }
+        (self.hears, self.is_told) = (false, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::revocation::frame::Heartbeat;
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn heartbeat() -> Heard {
+        let heartbeat = Heartbeat { log_id: "l1".to_owned(), last: 7, at: Timestamp::default() };
+        Heard::Entries(vec![Ok(Message::Heartbeat(heartbeat))])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_was_never_heard_is_told_of_once_it_was_silent_and_not_again() {
+        let start = Instant::now();
+        let mut ear = Ear { hears: false, heard_at: start, is_told: false };
+        let mut ask_at = start;
+        for silence in [SILENT_AFTER - Duration::from_millis(1), Duration::from_millis(1)] {
+            assert!(!ear.is_silent());
+            ear.hear(Heard::Entries(Vec::new()), &mut ask_at);
+            assert!(!ear.is_told);
+            advance(silence).await;
+        }
+        assert!(ear.is_silent());
+        ear.hear(Heard::Entries(Vec::new()), &mut ask_at);
+        assert!(ear.is_told);
+        assert_eq!(ask_at, start, "the feed was asked all the time");
+        advance(SILENT_AFTER).await;
+        assert!(!ear.is_silent(), "it was told");
+
+        assert_eq!(ear.hear(heartbeat(), &mut ask_at).len(), 1);
+        assert!(ear.hears && !ear.is_silent());
+        advance(SILENT_AFTER).await;
+        assert!(ear.is_silent(), "heard, and silent since");
+        ear.hear(Heard::Entries(Vec::new()), &mut ask_at);
+        assert!(!ear.hears && ask_at == Instant::now());
+        assert!(!ear.is_silent());
     }
 }

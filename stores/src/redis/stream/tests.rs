@@ -37,8 +37,10 @@ const KEY: &str = "{doorward:revocations:a1}";
 struct Log {
     rows: Arc<Mutex<(String, Vec<Row>)>>,
     asked: Arc<AtomicU64>,
-    /// Questions are answered while it has permits.
+    /// Questions are answered while it has permits, and those for rows while this has, too.
     answers: Arc<Semaphore>,
+    row_answers: Arc<Semaphore>,
+    asked_for_rows: Arc<AtomicU64>,
     is_away: Arc<AtomicU64>,
 }
 
@@ -48,6 +50,8 @@ impl Default for Log {
             rows: Arc::new(Mutex::new((LOG.to_owned(), Vec::new()))),
             asked: Arc::default(),
             answers: Arc::new(Semaphore::new(1)),
+            row_answers: Arc::new(Semaphore::new(1)),
+            asked_for_rows: Arc::default(),
             is_away: Arc::default(),
         }
     }
@@ -95,6 +99,8 @@ impl RevocationFeed for Log {
     }
 
     async fn rows_after(&mut self, after: u64, _: Timestamp) -> Result<Vec<Row>, FeedLost> {
+        self.asked_for_rows.fetch_add(1, Ordering::Relaxed);
+        let _answers = self.row_answers.acquire().await;
         self.answer().await?;
         let rows = &self.rows.lock().1;
         Ok(rows.iter().filter(|row| row.seq > after).take(ROWS_READ_MAX).cloned().collect())

@@ -1,5 +1,7 @@
 //! What is said when Redis does not do its part, and when it does again.
 
+use test_support::link::Link;
+
 use super::*;
 use crate::redis::breaker::FAILURES_MAX;
 
@@ -24,6 +26,18 @@ async fn recovers(quotas: &RedisQuotas) {
     recovered.expect("it works again");
 }
 
+/// Asks a store that gives no answer until it is given a rest.
+async fn losses_until_it_rests(quotas: &RedisQuotas) -> Vec<StoreLost> {
+    let mut losses = Vec::new();
+    let asking = async {
+        while !quotas.rests() {
+            losses.push(take(quotas).await.expect_err("it gives no answer"));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asking).await.expect("it is given a rest");
+    losses
+}
+
 #[tokio::test]
 async fn a_redis_that_hangs_is_lost_within_the_budget_then_rests_and_recovers_by_itself() {
     let server = RedisServer::start();
@@ -40,16 +54,30 @@ async fn a_redis_that_hangs_is_lost_within_the_budget_then_rests_and_recovers_by
     recovers(&quotas).await;
 }
 
+/// Each answer alone would be in time.
+#[tokio::test]
+async fn a_script_that_was_forgotten_is_sent_again_within_the_same_budget() {
+    const BUDGET: Duration = Duration::from_secs(1);
+    let server = RedisServer::start();
+    let link = Link::to(server.addr());
+    let redis = Redis { call_timeout: BUDGET, ..Redis::at(Secret::new(server.url_over(&link))) };
+    let connection = Connection::open(&redis, None).expect("a URL");
+    connection.connected().await.expect("Redis is there");
+    let quotas = RedisQuotas::new(connection, "doorward", Clock::OfTheServer);
+    take(&quotas).await.expect("answers");
+    server.command(&["SCRIPT", "FLUSH"]).expect("it answers");
+    link.delay(BUDGET * 3 / 10);
+    let lost = take(&quotas).await;
+    assert!(matches!(lost, Err(StoreLost::Late(BUDGET))), "{lost:?}");
+}
+
 #[tokio::test]
 async fn a_redis_that_is_gone_is_unreachable() {
     let mut server = RedisServer::start();
     let quotas = gateway(&server, Clock::OfTheServer, BUDGET).await;
     take(&quotas).await.expect("answers");
     server.stop();
-    let mut losses = Vec::new();
-    while !quotas.rests() {
-        losses.push(take(&quotas).await.expect_err("nobody is there"));
-    }
+    let losses = losses_until_it_rests(&quotas).await;
     let gone = |lost: &StoreLost| matches!(lost, StoreLost::Unreachable(_) | StoreLost::Late(_));
     assert!(losses.iter().all(gone), "{losses:?}");
 }
@@ -78,9 +106,7 @@ async fn a_full_redis_and_a_replica_refuse_and_are_found_working_again() {
         server.command(begin).expect("it answers");
         let lost = take(&quotas).await;
         assert!(matches!(lost, Err(StoreLost::Refused(_))), "{lost:?}");
-        while !quotas.rests() {
-            take(&quotas).await.expect_err("it refuses");
-        }
+        losses_until_it_rests(&quotas).await;
         server.command(end).expect("it answers");
         recovers(&quotas).await;
     }
@@ -112,8 +138,8 @@ async fn a_wrong_password_is_an_outage_in_whose_text_it_does_not_stand() {
     let redis = Redis { call_timeout: BUDGET, ..Redis::at(Secret::new(url)) };
     let connection = Connection::open(&redis, None).expect("a URL");
     let quotas = RedisQuotas::new(connection, "doorward", Clock::OfTheServer);
-    while !quotas.rests() {
-        let lost = format!("{:?}", take(&quotas).await.expect_err("it lets nobody in"));
+    for lost in losses_until_it_rests(&quotas).await {
+        let lost = format!("{lost:?}");
         assert!(!lost.contains("hunter2"), "{lost}");
     }
     assert!(!format!("{quotas:?}").contains("hunter2"));

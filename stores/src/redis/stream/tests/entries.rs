@@ -159,7 +159,10 @@ async fn a_key_that_is_somebody_elses_is_an_error_and_no_end() {
     let server = RedisServer::start();
     ask(&server, &["SET", KEY, "junk"]);
     let mut edge = reader(&server, 0);
-    while !edge.read().await.is_err_and(|lost| !lost.concerns_all()) {}
     let publisher = publisher(&server);
-    while !publisher.frame(frame(&[row(1)])).await.is_err_and(|lost| !lost.concerns_all()) {}
+    let refused = async {
+        while !edge.read().await.is_err_and(|lost| !lost.concerns_all()) {}
+        while !publisher.frame(frame(&[row(1)])).await.is_err_and(|lost| !lost.concerns_all()) {}
+    };
+    tokio::time::timeout(Duration::from_secs(60), refused).await.expect("it is refused");
 }

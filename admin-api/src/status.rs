@@ -20,6 +20,7 @@ use kernel::status::Record;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::status::Update;
+use stores::status::Certainty;
 use stores::status::Reported;
 use stores::status::Seen;
 use stores::status::StatusFigures;
@@ -62,8 +63,13 @@ impl Sight {
 
     /// Whether `record` is in it.
     pub(crate) fn has(&self, record: &Record) -> bool {
+        self.has_what_is_of(record.owner.as_ref())
+    }
+
+    /// Whether what belongs to `owner` is in it.
+    pub(crate) fn has_what_is_of(&self, owner: Option<&Owner>) -> bool {
         match self {
-            Self::Own(user_id) => record.is_of(user_id),
+            Self::Own(user_id) => owner.is_some_and(|owner| *owner.id == **user_id),
             Self::All => true,
         }
     }
@@ -105,18 +111,35 @@ impl Board {
         reported
     }
 
-    /// What is known of a resource that is in `sight`; `None`: nothing.
+    /// What is known of a resource, whoever may see it; `None`: nothing.
     ///
     /// # Errors
     /// [`StoreLost`].
+    pub(crate) async fn known(&self, id: &ResourceId) -> Result<Option<Seen>, StoreLost> {
+        let known = self.statuses.get(id, self.clock.now()).await;
+        self.meter.read(known.is_ok());
+        known
+    }
+
+    /// What is known of a resource that is in `sight`; `None`: nothing.
+    ///
+    /// # Errors
+    /// [`StoreLost`]. While the store is away nobody knows whose a resource is by now, so that what was
+    /// another's when it was seen last is answered like what is not known here.
     pub(crate) async fn seen(
         &self,
         id: &ResourceId,
         sight: &Sight,
     ) -> Result<Option<Seen>, StoreLost> {
-        let seen = self.statuses.get(id, self.clock.now()).await;
+        let seen = match self.statuses.get(id, self.clock.now()).await {
+            Ok(Some(seen)) if !sight.has(&seen.record) => match seen.certainty {
+                Certainty::LastKnown => Err(StoreLost::Resting),
+                Certainty::Stored | Certainty::WithWaiting => Ok(None),
+            },
+            seen => seen,
+        };
         self.meter.read(seen.is_ok());
-        Ok(seen?.filter(|seen| sight.has(&seen.record)))
+        seen
     }
 
     /// Part of the list of what belongs to `owner`.

@@ -120,14 +120,16 @@ person_id = person.get("/auth/me").json()["id"]
 
 application = TestClient(app, raise_server_exceptions=False)
 application.post("/resources/42/process", headers={"X-User-Id": person_id}).raise_for_status()
+again = [StageStatus.PENDING, StageStatus.PROCESSING, StageStatus.COMPLETED]
+told = [progress.set(42, "embedding", status, attempt=2) for status in again]
 application.post("/resources/13/process", headers={"X-User-Id": person_id})
 
 shown = person.get("/status/resources/42").json()
 mine = person.get("/status/resources", params={"limit": 10}).json()
 
 version, first = next(events(person, 42))
-missed = events(person, 42, last_event_id=version - 3)
-replayed = [next(missed)[0] for _ in range(3)]
+missed = events(person, 42, last_event_id=told[0]["version"])
+replayed = [next(missed)[0] for _ in told[1:]]
 
 # The application's own reader, as it always was.
 cache = redis.Redis.from_url(REDIS, decode_responses=True)
@@ -141,6 +143,7 @@ print(
             "mine": mine,
             "first": first,
             "version": version,
+            "told": told,
             "replayed": replayed,
             "read": read.model_dump(mode="json"),
             "ttl": cache.ttl("progress:resource:13"),

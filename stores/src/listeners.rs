@@ -1,8 +1,11 @@
 //! Who waits for changes of which resource in this process, and what they have yet to hear.
 //!
 //! There is no queue of anybody's own: the last changes of a resource stand in one place, and each
-//! listener reads on from where it is. Whoever is so slow that they are there no more is told that
-//! something was missed, and asks for the record itself.
+//! listener reads on from where it is, which is the version that it has heard or read. Whoever is so slow
+//! that they are there no more is told that something was missed, and asks for the record itself.
+//!
+//! What was heard here and what a listener has read are two things: one that has read ahead takes
+//! nothing from the others.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -18,6 +21,9 @@ use tokio::sync::watch;
 /// The most listeners of one process.
 pub const LISTENERS_MAX: usize = 10_000;
 
+/// The most of these that are one user's: nobody takes all the room.
+pub const LISTENERS_OF_ONE_MAX: usize = 1_000;
+
 /// All listeners of this process.
 #[derive(Debug, Default)]
 pub struct Listeners {
@@ -28,6 +34,8 @@ pub struct Listeners {
 struct Topics {
     by_id: HashMap<ResourceId, Arc<Topic>>,
     listening: usize,
+    /// Of each user who listens.
+    by_user: HashMap<Arc<str>, usize>,
 }
 
 /// One resource that somebody listens to.
@@ -41,28 +49,44 @@ struct Topic {
 #[derive(Debug, Default)]
 struct Latest {
     listening: usize,
-    /// The greatest version that anybody here knows of.
+    /// The version that was heard last; 0: nothing was.
     version: u64,
-    /// Changes, each a version after the other.
+    /// Changes up to that, each going on from the one before it.
     changes: VecDeque<Arc<Change>>,
-    /// What stands in for changes that were missed.
+    /// What stands in for changes that were missed; changes go on from it.
     record: Option<Arc<Record>>,
+    /// How often it was looked up how the resource stands.
+    renewals: u64,
 }
 
 /// There are as many listeners as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{LISTENERS_MAX} listen already")]
-pub struct TooManyListeners;
+pub enum TooManyListeners {
+    /// In all.
+    #[error("{LISTENERS_MAX} listen already")]
+    InAll,
+    /// Of this user.
+    #[error("the user listens {LISTENERS_OF_ONE_MAX} times already")]
+    OfOne,
+}
 
 /// Somebody who listens to one resource, until dropped.
 #[derive(Debug)]
 pub struct Listener {
     id: ResourceId,
+    user: Arc<str>,
     all: Arc<Listeners>,
     topic: Arc<Topic>,
     news: watch::Receiver<()>,
-    /// The version up to which everything was heard.
+    place: Place,
+}
+
+/// Up to where a listener knows all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
     version: u64,
+    /// Of how many renewals it knows.
+    renewals: u64,
 }
 
 /// What a listener hears.
@@ -78,27 +102,42 @@ pub enum Heard {
 }
 
 impl Listeners {
-    /// Begins to listen. What is read of the resource from then on, and
+    /// Begins to listen on behalf of `user`. What is read of the resource from then on, and
     /// [told](Listener::is_at), is followed by what is heard without a gap.
     ///
     /// # Errors
     /// [`TooManyListeners`].
-    pub fn listen(self: &Arc<Self>, id: &ResourceId) -> Result<Listener, TooManyListeners> {
+    pub fn listen(
+        self: &Arc<Self>,
+        id: &ResourceId,
+        user: &str,
+    ) -> Result<Listener, TooManyListeners> {
         let mut topics = self.topics.lock();
         if topics.listening >= LISTENERS_MAX {
-            return Err(TooManyListeners);
+            return Err(TooManyListeners::InAll);
         }
+        let user: Arc<str> = user.into();
+        let of_user = topics.by_user.entry(Arc::clone(&user)).or_default();
+        if *of_user >= LISTENERS_OF_ONE_MAX {
+            return Err(TooManyListeners::OfOne);
+        }
+        *of_user += 1;
         topics.listening += 1;
         let topic = topics.by_id.entry(id.clone()).or_insert_with(|| {
             Arc::new(Topic { heard: Mutex::default(), news: watch::Sender::new(()) })
         });
-        topic.heard.lock().listening += 1;
+        let topic = Arc::clone(topic);
+        let mut heard = topic.heard.lock();
+        heard.listening += 1;
+        let place = Place { version: 0, renewals: heard.renewals };
+        drop(heard);
         Ok(Listener {
             id: id.clone(),
+            user,
             all: Arc::clone(self),
             news: topic.news.subscribe(),
-            topic: Arc::clone(topic),
-            version: 0,
+            topic,
+            place,
         })
     }
 
@@ -113,7 +152,7 @@ impl Listeners {
         topic.tell(change());
     }
 
-    /// The resources that are listened to, each with the greatest version that is known of it here.
+    /// The resources that are listened to, each with the version that was heard of it last.
     pub fn known(&self) -> Vec<(ResourceId, u64)> {
         let topics = self.topics.lock();
         let known =
@@ -133,71 +172,85 @@ impl Listeners {
 impl Topic {
     fn tell(&self, change: Arc<Change>) {
         let mut heard = self.heard.lock();
-        let last = heard.changes.back().map(|last| last.version);
-        if last.is_some_and(|last| change.version <= last) {
+        // It was told at once, and looked up as well.
+        if change.version <= heard.version {
             return;
         }
-        if last.is_some_and(|last| change.version != last + 1) {
-            heard.changes.clear();
-        }
-        if heard.changes.len() == CHANGES_KEPT_MAX {
-            heard.changes.pop_front();
-        }
-        heard.version = heard.version.max(change.version);
-        heard.changes.push_back(change);
+        heard.push(change);
         drop(heard);
         self.news.send_replace(());
     }
 
     fn renew(&self, record: Record) {
         let mut heard = self.heard.lock();
-        if record.version <= heard.version {
-            return;
+        // A lower one, too: the store has lost what came after it.
+        if record.version != heard.version {
+            heard.version = record.version;
+            heard.changes.clear();
         }
-        heard.version = record.version;
-        heard.changes.clear();
         heard.record = Some(Arc::new(record));
+        heard.renewals += 1;
         drop(heard);
         self.news.send_replace(());
     }
 }
 
 impl Latest {
-    /// What is next for somebody who has heard all up to `version`.
-    fn after(&self, version: u64) -> Option<Heard> {
-        let record = self.record.as_ref().filter(|record| record.version > version);
-        let next = self.changes.iter().find(|change| change.version > version);
-        match (next, record) {
-            (Some(next), _) if next.version == version + 1 => Some(Heard::Change(Arc::clone(next))),
-            (_, Some(record)) => Some(Heard::Record(Arc::clone(record))),
-            (Some(_), None) => Some(Heard::Missed),
-            (None, None) => None,
+    fn push(&mut self, change: Arc<Change>) {
+        if change.previous != self.version {
+            self.changes.clear();
+            self.record = None;
         }
+        if self.changes.len() == CHANGES_KEPT_MAX
+            && let Some(oldest) = self.changes.pop_front()
+        {
+            // What goes on from it is kept no more.
+            self.record.take_if(|record| record.version == oldest.previous);
+        }
+        self.version = change.version;
+        self.changes.push_back(change);
+    }
+
+    /// What is next for somebody at `place`.
+    fn after(&self, place: &mut Place) -> Option<Heard> {
+        let is_renewed = place.renewals != self.renewals;
+        place.renewals = self.renewals;
+        if place.version == self.version {
+            return None;
+        }
+        // Of what had no version there is no change, only a record.
+        let next = self.changes.iter().find(|change| change.previous == place.version);
+        if let Some(next) = next.filter(|_| place.version > 0) {
+            return Some(Heard::Change(Arc::clone(next)));
+        }
+        // They have read what will be told yet, unless it is there no more.
+        if place.version > self.version && !is_renewed {
+            return None;
+        }
+        Some(self.record.as_ref().map_or(Heard::Missed, |it| Heard::Record(Arc::clone(it))))
     }
 }
 
 impl Listener {
     /// Says up to which version all is known.
     pub fn is_at(&mut self, version: u64) {
-        self.version = self.version.max(version);
-        let mut heard = self.topic.heard.lock();
-        heard.version = heard.version.max(version);
+        self.place.version = version;
     }
 
-    /// Passes over what stands to be heard, and says up to which version that was.
-    pub fn skip(&mut self) -> u64 {
-        self.version = self.topic.heard.lock().version.max(self.version);
-        self.version
+    /// Passes over what stands to be heard.
+    pub fn skip(&mut self) {
+        let heard = self.topic.heard.lock();
+        self.place = Place { version: heard.version, renewals: heard.renewals };
     }
 
     /// Waits for what is next.
     pub async fn next(&mut self) -> Heard {
         loop {
             self.news.mark_unchanged();
-            let heard = self.topic.heard.lock().after(self.version);
+            let heard = self.topic.heard.lock().after(&mut self.place);
             match &heard {
-                Some(Heard::Change(change)) => self.version = change.version,
-                Some(Heard::Record(record)) => self.version = record.version,
+                Some(Heard::Change(change)) => self.is_at(change.version),
+                Some(Heard::Record(record)) => self.is_at(record.version),
                 Some(Heard::Missed) | None => {}
             }
             if let Some(heard) = heard {
@@ -213,6 +266,12 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut topics = self.all.topics.lock();
         topics.listening -= 1;
+        if let Some(of_user) = topics.by_user.get_mut(&self.user) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                topics.by_user.remove(&self.user);
+            }
+        }
         let is_last = {
             let mut heard = self.topic.heard.lock();
             heard.listening -= 1;
@@ -226,6 +285,7 @@ impl Drop for Listener {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use kernel::status::Owner;
     use kernel::status::Plan;
     use kernel::status::Update;
@@ -242,11 +302,17 @@ mod tests {
         record: Record,
         listeners: Arc<Listeners>,
         said: u64,
+        now: Timestamp,
     }
 
     impl Teller {
         fn new() -> Self {
-            Self { record: Record::new(id()), listeners: Arc::default(), said: 0 }
+            let now = Timestamp::from_millis(1000);
+            Self { record: Record::new(id()), listeners: Arc::default(), said: 0, now }
+        }
+
+        fn listens(&self) -> Listener {
+            self.listeners.listen(&id(), "ann").unwrap()
         }
 
         fn changes(&mut self) -> Arc<Change> {
@@ -255,8 +321,7 @@ mod tests {
             let processing = plan.status("processing").unwrap();
             let update = Update { completed: Some(self.said), ..Update::new("graph", processing) };
             let owner = Owner { id: "ada".into(), is_named: true };
-            let now = Timestamp::from_millis(1000);
-            Arc::new(self.record.take(&update, &owner, &plan, now).unwrap().1.unwrap())
+            Arc::new(self.record.take(&update, &owner, &plan, self.now).unwrap().1.unwrap())
         }
 
         fn tells(&mut self) -> u64 {
@@ -277,7 +342,7 @@ mod tests {
     #[tokio::test]
     async fn each_hears_every_change_in_order_from_where_it_is() {
         let mut teller = Teller::new();
-        let [mut first, mut second] = [0; 2].map(|_| teller.listeners.listen(&id()).unwrap());
+        let [mut first, mut second] = [0; 2].map(|_| teller.listens());
         let versions = [0; 3].map(|_| teller.tells());
         first.is_at(versions[0]);
         second.is_at(versions[1]);
@@ -292,7 +357,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_is_slower_than_what_is_kept_is_told_so_and_goes_on_from_the_record() {
         let mut teller = Teller::new();
-        let mut slow = teller.listeners.listen(&id()).unwrap();
+        let mut slow = teller.listens();
         slow.is_at(teller.tells());
         let second = teller.tells();
         for _ in 1..CHANGES_KEPT_MAX {
@@ -311,7 +376,7 @@ mod tests {
     #[tokio::test]
     async fn a_gap_is_missed_and_a_record_stands_in_for_it() {
         let mut teller = Teller::new();
-        let [mut one, mut other] = [0; 2].map(|_| teller.listeners.listen(&id()).unwrap());
+        let [mut one, mut other] = [0; 2].map(|_| teller.listens());
         let first = teller.tells();
         one.is_at(first);
         other.is_at(first);
@@ -326,10 +391,99 @@ mod tests {
         assert_eq!(version(other.next().await), next);
     }
 
+    #[tokio::test]
+    async fn one_that_has_read_ahead_takes_nothing_from_one_that_has_yet_to_hear() {
+        let mut teller = Teller::new();
+        let [mut first, mut second] = [0; 2].map(|_| teller.listens());
+        let heard = teller.tells();
+        first.is_at(heard);
+        // Not told: the connection was lost just then.
+        let untold = teller.changes();
+        second.is_at(untold.version);
+        assert_eq!(
+            teller.listeners.known(),
+            [(id(), heard)],
+            "what is looked up is what is untold"
+        );
+        assert!(second.next().now_or_never().is_none());
+        let version_of = untold.version;
+        teller.listeners.tell(&id(), || untold);
+        assert_eq!(version(first.next().await), version_of);
+        assert!(second.next().now_or_never().is_none(), "it was read");
+        let next = teller.tells();
+        assert_eq!(version(first.next().await), next);
+        assert_eq!(version(second.next().await), next);
+    }
+
+    #[tokio::test]
+    async fn what_the_store_has_lost_is_not_held_to_by_whoever_heard_it() {
+        let mut teller = Teller::new();
+        let [mut heard, mut read] = [0; 2].map(|_| teller.listens());
+        let kept = teller.tells();
+        heard.is_at(kept);
+        let before = teller.record.clone();
+        let lost = teller.tells();
+        assert_eq!(version(heard.next().await), lost);
+        read.is_at(teller.changes().version);
+        teller.record = before.clone();
+        teller.listeners.renew(before.clone());
+        let before = Heard::Record(Arc::new(before));
+        assert_eq!(heard.next().await, before);
+        assert_eq!(read.next().await, before);
+        let next = teller.tells();
+        assert_eq!(version(heard.next().await), next);
+        assert_eq!(version(read.next().await), next);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_goes_on_from_what_the_store_had_before_is_one_missed() {
+        let mut teller = Teller::new();
+        let mut listener = teller.listens();
+        listener.is_at(teller.tells());
+        let before = teller.record.clone();
+        let lost = teller.tells();
+        assert_eq!(version(listener.next().await), lost);
+        // What is lost was not looked up; the clock has gone on.
+        teller.record = before;
+        teller.now = Timestamp::from_millis(2000);
+        teller.tells();
+        assert_eq!(listener.next().await, Heard::Missed);
+        listener.skip();
+        let next = teller.tells();
+        assert_eq!(version(listener.next().await), next);
+    }
+
+    #[tokio::test]
+    async fn of_what_had_no_version_the_first_change_is_missed() {
+        let mut teller = Teller::new();
+        let mut listener = teller.listens();
+        listener.is_at(0);
+        teller.tells();
+        assert_eq!(listener.next().await, Heard::Missed);
+    }
+
+    #[tokio::test]
+    async fn a_record_stands_in_for_as_long_as_all_that_goes_on_from_it_is_kept() {
+        let mut teller = Teller::new();
+        let [mut first, mut second] = [0; 2].map(|_| teller.listens());
+        let begun = teller.tells();
+        first.is_at(begun);
+        second.is_at(begun);
+        teller.changes();
+        let record = teller.record.clone();
+        teller.listeners.renew(record.clone());
+        for _ in 0..CHANGES_KEPT_MAX {
+            teller.tells();
+        }
+        assert_eq!(first.next().await, Heard::Record(Arc::new(record)));
+        teller.tells();
+        assert_eq!(second.next().await, Heard::Missed);
+    }
+
     #[test]
     fn what_nobody_listens_to_any_more_is_forgotten() {
         let listeners = Arc::<Listeners>::default();
-        let [first, second] = [0; 2].map(|_| listeners.listen(&id()).unwrap());
+        let [first, second] = [0; 2].map(|_| listeners.listen(&id(), "ann").unwrap());
         drop(first);
         assert_eq!((listeners.listening(), listeners.known().len()), (1, 1));
         drop(second);
@@ -339,10 +493,25 @@ mod tests {
     #[test]
     fn there_are_at_most_so_many() {
         let listeners = Arc::<Listeners>::default();
-        let mut all: Vec<_> =
-            (0..LISTENERS_MAX).map(|_| listeners.listen(&id()).unwrap()).collect();
-        assert_eq!(listeners.listen(&id()).err(), Some(TooManyListeners));
+        let user = |number: usize| (number / LISTENERS_OF_ONE_MAX).to_string();
+        let mut all: Vec<_> = (0..LISTENERS_MAX)
+            .map(|number| listeners.listen(&id(), &user(number)).unwrap())
+            .collect();
+        assert_eq!(listeners.listen(&id(), "one more").err(), Some(TooManyListeners::InAll));
         all.pop();
-        assert!(listeners.listen(&id()).is_ok());
+        assert!(listeners.listen(&id(), "one more").is_ok());
+    }
+
+    #[test]
+    fn one_user_has_so_many_and_leaves_room_for_others() {
+        let listeners = Arc::<Listeners>::default();
+        let listen = |user| listeners.listen(&id(), user);
+        let mut all: Vec<_> = (0..LISTENERS_OF_ONE_MAX).map(|_| listen("ann").unwrap()).collect();
+        assert_eq!(listen("ann").err(), Some(TooManyListeners::OfOne));
+        let other = listen("bob").unwrap();
+        all.pop();
+        let again = listen("ann").unwrap();
+        drop((all, other, again));
+        assert!(listeners.topics.lock().by_user.is_empty());
     }
 }

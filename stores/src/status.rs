@@ -1,8 +1,10 @@
 //! Job status wherever it is kept, and who listens to it: what the admin API is given.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use config::Status;
 use kernel::lost::StoreLost;
@@ -14,6 +16,7 @@ use kernel::status::Record;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::status::Since;
+use kernel::status::StageState;
 use kernel::status::StatusStore;
 use kernel::status::Taken;
 use kernel::time::Timestamp;
@@ -31,6 +34,9 @@ use crate::redis::status::outbox::Outbox;
 
 /// Of how many resources it is remembered what was known last, for while the store is away.
 pub const LAST_KNOWN_MAX: usize = 10_000;
+
+/// The most bytes of that, however few they are.
+pub const LAST_KNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How often it is looked whether something waits, whatever is told.
 const SEND_EVERY: Duration = Duration::from_secs(1);
@@ -73,8 +79,26 @@ pub enum Reported {
 pub struct Seen {
     /// What is known.
     pub record: Record,
-    /// Whether the store is away, and this is what was known last, with what waits.
-    pub is_degraded: bool,
+    /// How well.
+    pub certainty: Certainty,
+}
+
+/// How well something is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// As the store says.
+    Stored,
+    /// As the store says, with reports that wait for it still.
+    WithWaiting,
+    /// The store is away: this is what was known here last, with what waits. Others may know more.
+    LastKnown,
+}
+
+impl Seen {
+    /// Whether the store does not say so, or not yet.
+    pub fn is_degraded(&self) -> bool {
+        self.certainty != Certainty::Stored
+    }
 }
 
 /// How it goes, for metrics.
@@ -194,7 +218,7 @@ impl Statuses {
     /// # Errors
     /// [`StoreLost`]: the store is away, and nothing is known here either.
     pub async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Seen>, StoreLost> {
-        let seen = |record| Seen { record, is_degraded: false };
+        let seen = |record| Seen { record, certainty: Certainty::Stored };
         match &self.store {
             Store::Here(store) => Ok(store.get_now(id, now).map(seen)),
             Store::Shared(shared) => shared.get(id, &self.plan, now).await,
@@ -239,20 +263,20 @@ impl Shared {
     async fn put(&self, report: &Report, now: Timestamp) -> Result<Reported, NotTaken> {
         // What waits was said before: nothing overtakes it.
         if self.outbox.has(&report.id, &report.update.stage) {
-            return self.have_wait(report);
+            return self.have_wait(report, now);
         }
         match self.store.put(report, now).await {
             Ok(taken) => {
                 self.last_known.remember(&taken.record);
                 Ok(Reported::Taken(taken))
             }
-            Err(NotTaken::Lost(lost)) if lost.concerns_all() => self.have_wait(report),
+            Err(NotTaken::Lost(lost)) if lost.concerns_all() => self.have_wait(report, now),
             Err(error) => Err(error),
         }
     }
 
-    fn have_wait(&self, report: &Report) -> Result<Reported, NotTaken> {
-        self.outbox.add(report)?;
+    fn have_wait(&self, report: &Report, now: Timestamp) -> Result<Reported, NotTaken> {
+        self.outbox.add(report, now)?;
         self.sends.notify_one();
         Ok(Reported::Waits)
     }
@@ -275,15 +299,17 @@ impl Shared {
             (None, None) if waiting.is_empty() => Ok(None),
             (Some(record), None) if waiting.is_empty() => {
                 self.last_known.remember(&record);
-                Ok(Some(Seen { record, is_degraded: false }))
+                Ok(Some(Seen { record, certainty: Certainty::Stored }))
             }
-            (known, _) => {
+            (known, is_lost) => {
                 let mut record = known.unwrap_or_else(|| Record::new(id.clone()));
-                for report in &waiting {
+                for (report, said) in &waiting {
+                    let Report { update, owner, .. } = report;
                     // Of another owner: it will be refused once it is sent.
-                    let _ = record.take(&report.update, &report.owner, plan, now);
+                    let _ = record.take_late(update, owner, now.since(*said), plan, now);
                 }
-                Ok(Some(Seen { record, is_degraded: true }))
+                let certainty = is_lost.map_or(Certainty::WithWaiting, |_| Certainty::LastKnown);
+                Ok(Some(Seen { record, certainty }))
             }
         }
     }
@@ -296,13 +322,22 @@ impl Shared {
         }
     }
 
-    /// Sends what waits, in order, until there is no answer.
+    /// Sends what waits, each once, and goes on from where it was broken off before.
     async fn send(&self, now: Timestamp) {
-        let mut sent = 0_u64;
-        while let Some(next) = self.outbox.next() {
-            match self.store.put(&next.report, now).await {
+        let began = Instant::now();
+        let (mut sent, mut left) = (0_u64, self.outbox.len());
+        while left > 0
+            && let Some(next) = self.outbox.next()
+        {
+            left -= 1;
+            let now = now.plus(began.elapsed());
+            let waited = now.since(next.said);
+            match self.store.put_late(&next.report, waited, now).await {
                 Ok(taken) => self.last_known.remember(&taken.record),
-                Err(NotTaken::Lost(lost)) if lost.concerns_all() => break,
+                // None would fare better.
+                Err(NotTaken::Lost(StoreLost::Resting)) => break,
+                // Others may: a cluster may have lost a part of itself.
+                Err(NotTaken::Lost(lost)) if lost.concerns_all() => continue,
                 Err(error) => tracing::error!(
                     resource = next.report.id.to_string(),
                     "a report of job status that waited is not taken: {error}"
@@ -319,28 +354,81 @@ impl Shared {
 
 /// What was known of resources when they were seen here last, of some thousands of them.
 #[derive(Debug, Default)]
-struct LastKnown(Mutex<[HashMap<ResourceId, Record>; 2]>);
+struct LastKnown(Mutex<[Known; 2]>);
+
+#[derive(Debug, Default)]
+struct Known {
+    records: HashMap<ResourceId, Arc<Record>>,
+    bytes: usize,
+}
 
 impl LastKnown {
+    /// What is long to do is done without the lock: copies are made before it, and freed after it.
     fn remember(&self, record: &Record) {
+        let (id, added) = (record.id.clone(), weight(record));
+        let record = (added <= LAST_KNOWN_BYTES_MAX / 2).then(|| Arc::new(record.clone()));
         let mut known = self.0.lock();
         let [young, old] = &mut *known;
-        if young.len() >= LAST_KNOWN_MAX / 2 && !young.contains_key(&record.id) {
-            // Those that were not seen since the last time go.
-            *old = std::mem::take(young);
-        }
-        young.insert(record.id.clone(), record.clone());
+        let Some(record) = record else {
+            // Nothing is better than what it is no more.
+            let gone = (young.remove(&id), old.remove(&id));
+            drop(known);
+            drop(gone);
+            return;
+        };
+        let before = young.remove(&id);
+        let is_full = young.records.len() >= LAST_KNOWN_MAX / 2
+            || young.bytes + added > LAST_KNOWN_BYTES_MAX / 2;
+        // Those that were not seen since the last time go.
+        let gone = is_full.then(|| mem::replace(old, mem::take(young)));
+        young.bytes += added;
+        young.records.insert(id, record);
+        drop(known);
+        drop((before, gone));
     }
 
     fn of(&self, id: &ResourceId) -> Option<Record> {
         let known = self.0.lock();
-        known.iter().find_map(|some| some.get(id)).cloned()
+        let record = known.iter().find_map(|some| some.records.get(id)).cloned();
+        drop(known);
+        record.as_deref().cloned()
     }
+}
+
+impl Known {
+    fn remove(&mut self, id: &ResourceId) -> Option<Arc<Record>> {
+        let record = self.records.remove(id)?;
+        self.bytes -= weight(&record);
+        Some(record)
+    }
+}
+
+/// What a record weighs beside its stages: names, and its place among the others.
+const RECORD_BYTES: usize = 1024;
+
+/// What a stage weighs beside its texts.
+const STAGE_BYTES: usize = 256;
+
+fn weight(record: &Record) -> usize {
+    let texts = |texts: [&Option<Arc<str>>; 2]| {
+        texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
+    };
+    let stage = |(name, state): &(Arc<str>, StageState)| {
+        let texts = texts([&state.message, &state.error_message]);
+        STAGE_BYTES + name.len() + state.status.name.len() + texts
+    };
+    RECORD_BYTES + record.stages.iter().map(stage).sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
+    use config::Redis;
+    use kernel::secret::Secret;
     use kernel::status::Owner;
+    use kernel::status::Update;
+    use kernel::time::now;
+    use test_support::redis::RedisServer;
+    use test_support::wait::START_MAX;
 
     use super::*;
 
@@ -360,6 +448,123 @@ mod tests {
         known.remember(&record(2 * half));
         assert!(known.of(&ResourceId::Number(0)).is_none(), "one past it");
         assert!(known.of(&ResourceId::Number(half)).is_some());
-        assert!(known.0.lock().iter().map(HashMap::len).sum::<usize>() <= LAST_KNOWN_MAX);
+        let remembered = known.0.lock().iter().map(|some| some.records.len()).sum::<usize>();
+        assert!(remembered <= LAST_KNOWN_MAX);
+    }
+
+    fn report(id: u64, stage: &str, status: &str) -> Report {
+        let update = Update::new(stage, Plan::default().status(status).unwrap());
+        let owner = Owner { id: "ada".into(), is_named: true };
+        Report { id: ResourceId::Number(id), update, owner }
+    }
+
+    async fn on(server: &RedisServer) -> Statuses {
+        let redis = Redis::at(Secret::new(server.url()));
+        let connection = Connection::open(&redis, None).unwrap();
+        connection.connected().await.unwrap();
+        let config = config::parse("test", "", &|_| None).unwrap().status;
+        Statuses::in_redis(&connection, "doorward", &config)
+    }
+
+    fn shared(statuses: &Statuses) -> &Shared {
+        match &statuses.store {
+            Store::Shared(shared) => shared,
+            Store::Here(_) => panic!("it is in Redis"),
+        }
+    }
+
+    /// What Redis says of the stage `graph` of a resource.
+    async fn graph(statuses: &Statuses, id: u64) -> Option<String> {
+        let record = shared(statuses).store.get(&ResourceId::Number(id), now()).await.unwrap()?;
+        Some(record.stage("graph")?.status.name.to_string())
+    }
+
+    /// Sends what waits until nothing does; a busy machine may be late.
+    async fn send_all(statuses: &Statuses) {
+        while statuses.send(now()).await > 0 {}
+    }
+
+    #[tokio::test]
+    async fn what_waited_here_does_not_overwrite_what_was_told_to_redis_by_others_meanwhile() {
+        let server = RedisServer::start();
+        let (here, elsewhere) = (on(&server).await, on(&server).await);
+        let said = now().minus(Duration::from_secs(5));
+        for id in [1, 2] {
+            shared(&here).outbox.add(&report(id, "graph", "processing"), said).unwrap();
+        }
+        shared(&elsewhere).outbox.add(&report(1, "graph", "completed"), now()).unwrap();
+        send_all(&elsewhere).await;
+        // Nor is it said to be so while it waits.
+        let seen = here.get(&ResourceId::Number(1), now()).await.unwrap().unwrap();
+        let graph_seen = seen.record.stage("graph").unwrap();
+        assert_eq!((&*graph_seen.status.name, seen.is_degraded()), ("completed", true));
+        send_all(&here).await;
+        assert_eq!(graph(&here, 1).await.as_deref(), Some("completed"));
+        assert_eq!(graph(&here, 2).await.as_deref(), Some("processing"));
+    }
+
+    #[tokio::test]
+    async fn a_report_that_cannot_be_sent_holds_up_no_other() {
+        // Of six resources the first five are in a part of Redis that refuses to work.
+        let rules = "~progress:resource:6 ~doorward:status:* &* +@all";
+        let server = RedisServer::setup().user("doorward", "secret", rules).start();
+        let statuses = Arc::new(on(&server).await);
+        for id in 1..=6 {
+            shared(&statuses).outbox.add(&report(id, "graph", "pending"), now()).unwrap();
+        }
+        let keeper = Arc::clone(&statuses);
+        tokio::spawn(async move { keeper.keep(now).await });
+        let sent = async {
+            while shared(&statuses).outbox.len() > 5 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(START_MAX, sent).await.expect("the last one is sent");
+        assert!(!shared(&statuses).outbox.has(&ResourceId::Number(6), &"graph".into()));
+        server.command(&["ACL", "SETUSER", "doorward", "~*"]).unwrap();
+        let sent = async {
+            while shared(&statuses).outbox.len() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(START_MAX, sent).await.expect("the others are sent once they can be");
+    }
+
+    /// A record that weighs so much.
+    fn of_weight(id: u64, bytes: usize) -> Record {
+        let mut record = record(id);
+        let update = Update::new("graph", Plan::default().status("failed").unwrap());
+        let mut state = update.state_after(None, Timestamp::default());
+        record.put(&"graph".into(), state.clone(), &Plan::default());
+        state.message = Some("m".repeat(bytes - weight(&record)).into());
+        record.put(&"graph".into(), state, &Plan::default());
+        record
+    }
+
+    #[test]
+    fn however_few_are_remembered_their_texts_have_a_bound() {
+        let half = LAST_KNOWN_BYTES_MAX / 2;
+        let known = LastKnown::default();
+        let knows = |id| known.of(&ResourceId::Number(id)).is_some();
+        for id in 0..4 {
+            known.remember(&of_weight(id, half / 2));
+        }
+        assert!((0..4).all(knows), "at the bound");
+        known.remember(&record(4));
+        assert_eq!([0, 1, 2, 3, 4].map(knows), [false, false, true, true, true], "one past it");
+        // What is seen again has its place already.
+        for _ in 0..9 {
+            known.remember(&of_weight(4, half / 2));
+        }
+        assert!(knows(2));
+        known.remember(&of_weight(5, half));
+        assert!(knows(5), "a half is the most of one");
+        known.remember(&of_weight(5, half + 1));
+        assert!(!knows(5), "one past it");
+        let weigh =
+            |some: &Known| some.records.values().map(|record| weight(record)).sum::<usize>();
+        for some in &*known.0.lock() {
+            assert_eq!(some.bytes, weigh(some));
+        }
     }
 }

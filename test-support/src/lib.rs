@@ -41,6 +41,8 @@ pub mod node;
 
 pub mod http1;
 
+pub mod events;
+
 pub mod upstream;
 
 pub mod identity_provider;

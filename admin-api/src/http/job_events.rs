@@ -23,11 +23,13 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use kernel::secret::Secret;
 use kernel::status::Change;
+use kernel::status::Owner;
 use kernel::status::Record;
 use kernel::status::ResourceId;
 use kernel::status::Since;
 use stores::listeners::Heard;
 use stores::listeners::Listener;
+use stores::listeners::TooManyListeners;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
@@ -50,6 +52,9 @@ pub(crate) const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// How long a store that gave no answer is not asked again by one listener.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// When somebody who has as many streams open as may be is to try again.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// What the client had heard when it was cut off.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -60,7 +65,8 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 ///
 /// A `record` event has all that is known; a `change` event the same, but of `stages` and `details` the
 /// one stage that has changed. With `Last-Event-ID` the changes since come first; where they are not
-/// kept any more, a `record`. The stream ends with the token.
+/// kept any more, a `record`. The stream ends with the token, and where the resource is the caller's no
+/// more.
 #[utoipa::path(
     get,
     path = "/resources/{id}/events",
@@ -74,6 +80,7 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
         (status = 200, body = String, content_type = "text/event-stream", description = "A stream without an end; the data of each event is a `ResourceStatus`"),
         (status = 404, description = "Nothing is known of it, or it is somebody else's; or the token's user is gone"),
         (status = 422, description = "A name that no resource can have"),
+        (status = 429, description = "The token's user has 1,000 streams open at this process already"),
     ),
     security(("bearer" = [])),
 )]
@@ -86,13 +93,10 @@ pub(crate) async fn events(
     let access = bearer::required(&headers)?;
     let asker = desk.asker(&access).await?;
     let (id, sight) = (resource(&id)?, Sight::of(&desk, &asker));
-    let listener = board.statuses().listeners().listen(&id).map_err(|error| {
-        tracing::warn!("nobody more can listen to job status: {error}");
-        Refusal::Busy
-    })?;
+    let listener = board.statuses().listeners().listen(&id, &asker.user.id).map_err(full)?;
     // What is read from here on and what is heard have no gap between them.
     let seen = board.seen(&id, &sight).await.map_err(lost)?.ok_or(Refusal::NotFound)?;
-    if seen.is_degraded {
+    if seen.is_degraded() {
         return Err(Refusal::StatusAway("what was known last is not followed".to_owned()));
     }
     let mut telling = Telling {
@@ -100,10 +104,12 @@ pub(crate) async fn events(
         comment_at: Instant::now() + COMMENT_EVERY,
         ask_at: None,
         waiting: VecDeque::new(),
+        owner: seen.record.owner.clone(),
         desk,
         board,
         id,
         access,
+        sight,
         listener,
     };
     telling.begin(last_event_id(&headers), &seen.record).await?;
@@ -118,6 +124,19 @@ pub(crate) async fn events(
     Ok((headers, Body::from_stream(parts)).into_response())
 }
 
+/// There is no room for another listener.
+fn full(error: TooManyListeners) -> Refusal {
+    match error {
+        TooManyListeners::InAll => {
+            tracing::warn!("nobody more can listen to job status: {error}");
+            Refusal::Busy
+        }
+        TooManyListeners::OfOne => {
+            Refusal::Throttled { policy: "streams", wait: LISTEN_AGAIN_AFTER }
+        }
+    }
+}
+
 /// The version that the client knows, if it says so in a way that makes sense.
 fn last_event_id(headers: &HeaderMap) -> Option<u64> {
     headers.get(LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
@@ -129,6 +148,10 @@ struct Telling {
     board: Arc<Board>,
     id: ResourceId,
     access: Secret,
+    /// What the asker may see, looked at as often as the token.
+    sight: Sight,
+    /// To whom the resource belonged when something was told of it last.
+    owner: Option<Owner>,
     listener: Listener,
     closes: watch::Receiver<bool>,
     waiting: VecDeque<Bytes>,
@@ -151,6 +174,14 @@ impl Telling {
             }
         };
         match since {
+            // It may be another's by now; that it was before is no matter.
+            Since::Changes(changes)
+                if changes
+                    .last()
+                    .is_some_and(|change| !self.sight.has_what_is_of(change.owner.as_ref())) =>
+            {
+                return Err(Refusal::NotFound);
+            }
             Since::Changes(changes) => {
                 self.listener.is_at(last.unwrap_or_default());
                 changes.iter().for_each(|change| self.tell_change(change));
@@ -165,6 +196,9 @@ impl Telling {
         loop {
             if let Some(part) = self.waiting.pop_front() {
                 return Some(part);
+            }
+            if !self.sight.has_what_is_of(self.owner.as_ref()) {
+                return None;
             }
             let ask_at = self.ask_at;
             tokio::select! {
@@ -181,8 +215,13 @@ impl Telling {
                     self.ask().await;
                 }
                 heard = self.listener.next(), if ask_at.is_none() => match heard {
-                    Heard::Change(change) => self.tell_change(&change),
-                    Heard::Record(record) => self.tell_record(&record),
+                    Heard::Change(change) if self.may_see(change.owner.as_ref()) => {
+                        self.tell_change(&change);
+                    }
+                    Heard::Record(record) if self.may_see(record.owner.as_ref()) => {
+                        self.tell_record(&record);
+                    }
+                    Heard::Change(_) | Heard::Record(_) => return None,
                     Heard::Missed => self.ask().await,
                 },
             }
@@ -191,25 +230,36 @@ impl Telling {
 
     /// Asks for the record where changes were missed.
     async fn ask(&mut self) {
-        let heard = self.listener.skip();
-        match self.board.seen(&self.id, &Sight::All).await {
-            Ok(Some(seen)) if !seen.is_degraded => {
+        self.listener.skip();
+        match self.board.known(&self.id).await {
+            Ok(Some(seen)) if !seen.is_degraded() => {
                 self.ask_at = None;
-                self.tell_record(&seen.record);
+                if self.may_see(seen.record.owner.as_ref()) {
+                    self.tell_record(&seen.record);
+                }
             }
             // Forgotten meanwhile: whatever is reported from now on is told.
-            Ok(None) => {
-                self.ask_at = None;
-                self.listener.is_at(heard);
-            }
+            Ok(None) => self.ask_at = None,
             Ok(Some(_)) | Err(_) => self.ask_at = Some(Instant::now() + ASK_AGAIN_AFTER),
         }
     }
 
-    /// Whether the token still holds. A database that is away sends nobody away.
-    async fn may_listen(&self) -> bool {
+    /// Whether the resource, which now belongs to `owner`, is still in sight. If not, nothing more is
+    /// told of it.
+    fn may_see(&mut self, owner: Option<&Owner>) -> bool {
+        self.owner = owner.cloned();
+        self.sight.has_what_is_of(owner)
+    }
+
+    /// Whether the token still holds; and what its user may see now. A database that is away sends
+    /// nobody away.
+    async fn may_listen(&mut self) -> bool {
         match self.desk.asker(&self.access).await {
-            Ok(_) | Err(AskerError::OutOfOrder(_)) => true,
+            Ok(asker) => {
+                self.sight = Sight::of(&self.desk, &asker);
+                self.sight.has_what_is_of(self.owner.as_ref())
+            }
+            Err(AskerError::OutOfOrder(_)) => true,
             Err(
                 AskerError::Token | AskerError::Expired | AskerError::Revoked | AskerError::Gone,
             ) => false,

@@ -43,7 +43,7 @@ pub(crate) struct Shown {
     /// The user to whom it belongs; absent in a `change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    /// A number that every change makes greater by one; the id of the change in the stream of events.
+    /// A number that every change makes greater; the id of the change in the stream of events.
     version: u64,
     /// More of each stage.
     #[serde(serialize_with = "in_order")]
@@ -87,6 +87,27 @@ pub(crate) struct ResourceStatusPage {
     pub(crate) next_cursor: Option<String>,
 }
 
+/// What a report is answered with that was taken in.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ReportAnswer {
+    /// To whoever may see the resource: how it stands now.
+    Seen(Box<Shown>),
+    /// To anybody else: what became of the report.
+    Taken(ReportTaken),
+}
+
+/// What became of a report.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReportTaken {
+    #[schema(value_type = Value)]
+    pub(crate) resource_id: Value,
+    /// `applied`; `known`: nothing new; `outdated`: something later was known, and stands.
+    pub(crate) effect: &'static str,
+    /// That of the resource now.
+    pub(crate) version: u64,
+}
+
 /// A report that waits, since the store is away.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ReportWaits {
@@ -99,7 +120,7 @@ pub(crate) struct ReportWaits {
 impl Shown {
     /// A record, as it is seen.
     pub(crate) fn seen(seen: &Seen, plan: &Plan) -> Self {
-        Self { degraded: seen.is_degraded, ..Self::record(&seen.record, plan) }
+        Self { degraded: seen.is_degraded(), ..Self::record(&seen.record, plan) }
     }
 
     /// A record.

@@ -21,6 +21,7 @@ use kernel::status::NotTaken;
 use kernel::status::OWNER_BYTES_MAX;
 use kernel::status::Plan;
 use kernel::status::ResourceId;
+use kernel::status::Taken;
 use kernel::status::Update;
 use kernel::time::Timestamp;
 use stores::status::Reported;
@@ -30,6 +31,8 @@ use super::bodies;
 use super::fields::Fields;
 use super::fields::Takes;
 use super::fields::of_field;
+use super::job_shapes::ReportAnswer;
+use super::job_shapes::ReportTaken;
 use super::job_shapes::ReportWaits;
 use super::job_shapes::ResourceStatusPage;
 use super::job_shapes::Shown;
@@ -63,7 +66,7 @@ const FIELDS: [&str; 7] =
     ),
     request_body = bodies::StageReport,
     responses(
-        (status = 200, body = Shown, description = "How the resource stands now"),
+        (status = 200, body = ReportAnswer, description = "How the resource stands now; to whoever may not see it, what became of the report alone"),
         (status = 202, body = ReportWaits, description = "The store is away; the report waits for it"),
         (status = 404, description = "The token's user is gone"),
         (status = 409, description = "The resource belongs to another owner"),
@@ -85,8 +88,14 @@ pub(crate) async fn report(
     let (id, update, owner) = read(&id, &stage, &fields, board.plan())?;
     let resource_id = id.to_json();
     match board.report(id, update, owner, &asker.user.id).await.map_err(not_taken)? {
-        Reported::Taken(taken) => {
-            Ok(Json(Shown::record(&taken.record, board.plan())).into_response())
+        Reported::Taken(taken) if Sight::of(&desk, &asker).has(&taken.record) => {
+            let shown = Shown::record(&taken.record, board.plan());
+            Ok(Json(ReportAnswer::Seen(Box::new(shown))).into_response())
+        }
+        Reported::Taken(Taken { record, effect }) => {
+            let (effect, version) = (effect.as_str(), record.version);
+            let taken = ReportTaken { resource_id, effect, version };
+            Ok(Json(ReportAnswer::Taken(taken)).into_response())
         }
         Reported::Waits => {
             let waits = ReportWaits { resource_id, degraded: true };

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::body::BodyDataStream;
 use futures_util::StreamExt;
 use http::HeaderMap;
+use http::Request;
+use http::StatusCode;
 use kernel::status::CHANGES_KEPT_MAX;
-use serde_json::Value;
+use kernel::status::TTL;
 use serde_json::json;
+use stores::listeners::LISTENERS_OF_ONE_MAX;
+use test_support::events::Event;
+use test_support::events::Events;
 use tower::ServiceExt;
 
 use crate::jobs::Yard;
@@ -17,53 +23,55 @@ use crate::support::*;
 struct Stream {
     headers: HeaderMap,
     parts: BodyDataStream,
-    text: String,
+    events: Events,
 }
 
-#[derive(Debug, PartialEq)]
-struct Event {
-    id: u64,
-    kind: String,
-    data: Value,
+/// A question of whoever shows `access` for the events of a resource.
+fn listen(access: &str, id: &str) -> Request<Body> {
+    bearer(get(&format!("/status/resources/{id}/events")), access)
 }
 
 impl Stream {
     async fn open(yard: &Yard, id: &str, last: Option<u64>) -> Self {
-        let mut request = bearer(get(&format!("/status/resources/{id}/events")), &yard.ann.access);
+        let mut request = listen(&yard.ann.access, id);
         if let Some(last) = last {
             request = with_header(request, "last-event-id", &last.to_string());
         }
+        Self::of(yard, request).await
+    }
+
+    async fn of(yard: &Yard, request: Request<Body>) -> Self {
         let response = yard.house.api.router().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         let headers = response.headers().clone();
-        Self { headers, parts: response.into_body().into_data_stream(), text: String::new() }
+        let parts = response.into_body().into_data_stream();
+        Self { headers, parts, events: Events::default() }
     }
 
     /// What is sent until an empty line; `None`: it is over.
     async fn block(&mut self) -> Option<String> {
         loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.text = rest;
+            if let Some(block) = self.events.block() {
                 return Some(block);
             }
             let part = self.parts.next().await?.unwrap();
-            self.text.push_str(std::str::from_utf8(&part).unwrap());
+            self.events.read(&part);
         }
     }
 
     /// The next event, comments passed over.
     async fn event(&mut self) -> Event {
+        self.next().await.expect("the stream goes on")
+    }
+
+    /// The same; `None`: it is over.
+    async fn next(&mut self) -> Option<Event> {
         loop {
-            let block = self.block().await.expect("the stream goes on");
-            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
-            if let Some(id) = field("id: ") {
-                return Event {
-                    id: id.parse().unwrap(),
-                    kind: field("event: ").unwrap().to_owned(),
-                    data: serde_json::from_str(field("data: ").unwrap()).unwrap(),
-                };
+            if let Some(event) = self.events.event() {
+                return Some(event);
             }
+            let part = self.parts.next().await?.unwrap();
+            self.events.read(&part);
         }
     }
 }
@@ -168,6 +176,79 @@ async fn a_stream_ends_when_its_token_is_revoked() {
     yard.house.ask(bearer(post("/auth/logout"), &yard.ann.access)).await.is_ok();
     tokio::time::pause();
     assert_eq!(stream.block().await, None);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_resource_is_named_somebody_elses() {
+    let yard = Yard::new().await;
+    yard.reports("42", "graph", json!({ "status": "pending" })).await.is_ok();
+    let mut stream = Stream::of(&yard, listen(&yard.service, "42")).await;
+    assert_eq!(stream.event().await.kind, "record");
+    yard.reports("42", "graph", json!({ "status": "processing" })).await.is_ok();
+    assert_eq!(stream.event().await.kind, "change");
+    yard.reports_for_ann("42", "quality", "processing").await;
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_resource_is_begun_anew_for_somebody_else() {
+    let yard = Yard::with("[auth]\naccess_ttl = \"2d\"\nlifetime_max = \"3d\"").await;
+    yard.reports_for_ann("42", "graph", "pending").await;
+    let mut stream = Stream::open(&yard, "42", None).await;
+    stream.event().await;
+    yard.house.hand.forward(TTL);
+    let body = json!({ "status": "processing", "owner": yard.bob.id });
+    yard.reports("42", "graph", body).await.is_ok();
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn what_is_begun_anew_for_the_same_is_told_as_a_record() {
+    let yard = Yard::with("[auth]\naccess_ttl = \"2d\"\nlifetime_max = \"3d\"").await;
+    yard.reports_for_ann("42", "graph", "pending").await;
+    let mut stream = Stream::open(&yard, "42", None).await;
+    stream.event().await;
+    yard.house.hand.forward(TTL);
+    let record = yard.reports_for_ann("42", "quality", "processing").await;
+    let event = stream.event().await;
+    assert_eq!((event.kind.as_str(), event.data), ("record", record));
+}
+
+#[tokio::test]
+async fn a_stream_of_somebody_elses_ends_when_status_read_is_taken_away() {
+    let yard = Yard::new().await;
+    yard.reports_for_ann("42", "graph", "pending").await;
+    let mut streams = [Stream::of(&yard, listen(&yard.supervisor, "42")).await, {
+        Stream::open(&yard, "42", None).await
+    }];
+    for stream in &mut streams {
+        stream.event().await;
+    }
+    let change = admin_api::UserChange { scopes: Some(Vec::new()), ..Default::default() };
+    let who = admin_api::Who::Name("supervisor".to_owned());
+    yard.house.api.users().change(who, change, None).await.unwrap();
+    tokio::time::pause();
+    let [mut supervisors, mut anns] = streams;
+    assert_eq!(supervisors.block().await, None);
+    // One's own goes on.
+    assert_eq!(anns.block().await.as_deref(), Some(":"));
+}
+
+#[tokio::test]
+async fn one_user_has_so_many_streams_and_others_have_room() {
+    let yard = Yard::new().await;
+    yard.reports_for_ann("42", "graph", "pending").await;
+    let mut streams = Vec::new();
+    for _ in 0..LISTENERS_OF_ONE_MAX {
+        streams.push(Stream::open(&yard, "42", None).await);
+    }
+    let answer = yard.house.ask(listen(&yard.ann.access, "42")).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{}", answer.text);
+    assert_eq!(answer.header("retry-after"), "10");
+    assert_eq!(answer.json()["violated-policies"], json!(["streams"]));
+    Stream::of(&yard, listen(&yard.supervisor, "42")).await;
+    streams.pop();
+    Stream::open(&yard, "42", None).await;
 }
 
 #[tokio::test]

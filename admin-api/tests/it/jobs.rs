@@ -16,9 +16,9 @@ use crate::support::*;
 pub(crate) struct Yard {
     pub(crate) house: House,
     pub(crate) service: String,
-    supervisor: String,
+    pub(crate) supervisor: String,
     pub(crate) ann: Person,
-    bob: Person,
+    pub(crate) bob: Person,
 }
 
 pub(crate) struct Person {
@@ -31,7 +31,7 @@ impl Yard {
         Self::with("").await
     }
 
-    async fn with(more: &str) -> Self {
+    pub(crate) async fn with(more: &str) -> Self {
         let house = House::empty(more).await;
         Self {
             service: person(&house, "service", &["status:write"]).await.access,
@@ -47,12 +47,13 @@ impl Yard {
         self.house.ask(bearer(with_json("PUT", &at, &body), &self.service)).await
     }
 
-    /// A report on what is ann's.
+    /// A report on what is ann's, and how it stands then.
     pub(crate) async fn reports_for_ann(&self, id: &str, stage: &str, status: &str) -> Value {
         let body = json!({ "status": status, "owner": self.ann.id });
-        let answer = self.reports(id, stage, body).await;
-        answer.is_ok();
-        answer.json()
+        self.reports(id, stage, body).await.is_ok();
+        let shown = self.shows(id, &self.ann.access).await;
+        shown.is_ok();
+        shown.json()
     }
 
     async fn shows(&self, id: &str, to: &str) -> Answer {
@@ -79,8 +80,7 @@ async fn what_is_reported_is_shown_with_what_the_replaced_service_says_and_more(
         "status": "processing", "owner": yard.ann.id, "attempt": 1, "completed": 3, "total": 10,
         "message": "page 3 of 10",
     });
-    let reported = yard.reports("42", "quality", body).await;
-    reported.is_ok();
+    yard.reports("42", "quality", body).await.is_ok();
     let at = "2027-01-15T08:00:00Z";
     let expected = json!({
         "resource_id": 42,
@@ -98,7 +98,6 @@ async fn what_is_reported_is_shown_with_what_the_replaced_service_says_and_more(
             "error_message": null, "started_at": at, "finished_at": null, "updated_at": at,
         } },
     });
-    assert_eq!(reported.json(), expected);
     let shown = yard.shows("42", &yard.ann.access).await;
     shown.is_ok();
     assert_eq!(shown.json(), expected);
@@ -111,7 +110,8 @@ async fn a_failure_is_told_and_stages_stand_in_their_order() {
         yard.reports_for_ann("a-1", stage, "completed").await;
     }
     let body = json!({ "status": "failed", "error_message": "no text" });
-    let shown = yard.reports("a-1", "quality", body).await;
+    yard.reports("a-1", "quality", body).await.is_ok();
+    let shown = yard.shows("a-1", &yard.ann.access).await;
     let text = &shown.text;
     let places = ["ingestion", "quality", "graph", "embedding"].map(|stage| text.find(stage));
     assert!(places.is_sorted(), "{text}");
@@ -220,6 +220,35 @@ async fn a_caller_sees_its_own_and_a_strangers_is_as_one_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn whoever_may_not_see_what_it_reports_on_is_told_what_became_of_the_report_alone() {
+    let yard = Yard::new().await;
+    let both = person(&yard.house, "both", &["status:write", "status:read"]).await.access;
+    let report = async |attempt: u32, message: &str, by: &str| {
+        let body = json!({
+            "status": "processing", "attempt": attempt, "message": message, "owner": yard.ann.id,
+        });
+        let request = with_json("PUT", "/status/resources/42/stages/graph", &body);
+        let answer = yard.house.ask(bearer(request, by)).await;
+        answer.is_ok();
+        answer.json()
+    };
+    let whole = report(2, "secret", &both).await;
+    assert_eq!(whole["details"]["graph"]["message"], "secret");
+    let version = whole["version"].as_u64().unwrap();
+    for (attempt, message, effect, version) in [
+        (0, "", "outdated", version),
+        (2, "secret", "known", version),
+        (3, "own", "applied", version + 1),
+    ] {
+        let told = report(attempt, message, &yard.service).await;
+        assert_eq!(told, json!({ "resource_id": 42, "effect": effect, "version": version }));
+    }
+    // What is its own it sees.
+    let own = yard.reports("43", "graph", json!({ "status": "pending" })).await.json();
+    assert_eq!(own, yard.shows("43", &yard.service).await.json());
+}
+
+#[tokio::test]
 async fn an_owner_once_named_stays_and_without_one_it_is_whoever_reports() {
     let yard = Yard::new().await;
     yard.reports("42", "graph", json!({ "status": "pending" })).await.is_ok();
@@ -281,8 +310,9 @@ async fn a_record_is_kept_for_a_day_after_the_last_report() {
 #[tokio::test]
 async fn what_is_reported_and_read_is_counted() {
     let yard = Yard::new().await;
+    let body = json!({ "status": "pending", "owner": yard.ann.id });
     for _ in 0..2 {
-        yard.reports_for_ann("42", "graph", "pending").await;
+        yard.reports("42", "graph", body.clone()).await.is_ok();
     }
     yard.shows("42", &yard.ann.access).await.is_ok();
     let metrics = yard.house.api.status_metrics();

@@ -41,9 +41,10 @@ pub struct Taken {
 /// What happened to a resource since a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// These changes, each a version after the other; none where nothing happened.
+    /// These changes, each going on from the one before it, the first from that version; none where
+    /// nothing happened.
     Changes(Vec<Change>),
-    /// More than is kept, or that version never was: the record itself tells.
+    /// More than is kept, or that version never was, or is none any more: the record itself tells.
     Missed,
 }
 
@@ -80,7 +81,7 @@ pub enum NotTaken {
 ///
 /// Contract, proved by [`conformance`](crate::status::conformance):
 ///
-/// - A report is taken in whole or not at all, by [`Record::take`]; of reports that come at one time
+/// - A report is taken in whole or not at all, by [`Record::take_late`]; of reports that come at one time
 ///   none is lost.
 /// - A record is there until it was not reported on for as long as it is kept, and then no more.
 /// - The last [`CHANGES_KEPT_MAX`] changes of a resource are kept, in order.
@@ -96,6 +97,19 @@ pub trait StatusStore: Send + Sync {
     fn put(
         &self,
         report: &Report,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Taken, NotTaken>> + Send {
+        self.put_late(report, Duration::ZERO, now)
+    }
+
+    /// The same for a report that has waited since it was said.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    fn put_late(
+        &self,
+        report: &Report,
+        waited: Duration,
         now: Timestamp,
     ) -> impl Future<Output = Result<Taken, NotTaken>> + Send;
 

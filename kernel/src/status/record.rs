@@ -1,6 +1,7 @@
 //! What is known of a resource, and what one report makes of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::id::ResourceId;
 use super::plan::Plan;
@@ -76,9 +77,9 @@ pub struct Owner {
 pub struct Record {
     /// What it is called.
     pub id: ResourceId,
-    /// A number that each change of a stage makes greater by one; that of a record's first change is
-    /// about the time in milliseconds, so that one that was lost and begun anew is never taken for what
-    /// it was.
+    /// A number that each change of a stage makes greater: that change's moment in milliseconds, or one
+    /// more than it was, whichever is greater. So a record that was begun anew, or went on from what a
+    /// store still had after it lost the last changes, is never taken for what it was.
     pub version: u64,
     /// `None`: nobody of whom we know.
     pub owner: Option<Owner>,
@@ -93,6 +94,11 @@ pub struct Record {
 pub struct Change {
     /// The record's version after it.
     pub version: u64,
+    /// The record's version before it; 0: there was none. What does not go on from where somebody is
+    /// tells them that they missed something.
+    pub previous: u64,
+    /// To whom the record belongs after it.
+    pub owner: Option<Owner>,
     /// Which stage.
     pub stage: Arc<str>,
     /// How that stands.
@@ -132,6 +138,17 @@ pub enum Effect {
 #[error("the resource belongs to another owner")]
 pub struct OtherOwner;
 
+impl Effect {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Known => "known",
+            Self::Outdated => "outdated",
+        }
+    }
+}
+
 impl Update {
     /// That `stage` stands so, and nothing else.
     pub fn new(stage: impl Into<Arc<str>>, status: Status) -> Self {
@@ -165,6 +182,26 @@ impl Update {
         if ours < theirs { Effect::Outdated } else { Effect::Applied }
     }
 
+    /// The same for a report that `waited` before it came, and was said at `said`: one that names
+    /// no attempt is outdated where something was said of the stage since.
+    fn effect_late(
+        &self,
+        present: Option<&StageState>,
+        waited: Duration,
+        said: Timestamp,
+    ) -> Effect {
+        match self.effect(present) {
+            Effect::Applied
+                if !waited.is_zero()
+                    && self.attempt.is_none()
+                    && present.is_some_and(|present| present.updated_at > said) =>
+            {
+                Effect::Outdated
+            }
+            effect => effect,
+        }
+    }
+
     fn is_said_by(&self, present: &StageState, attempt: Option<u32>) -> bool {
         present.status.name == self.status.name
             && present.attempt == attempt
@@ -174,7 +211,7 @@ impl Update {
             && present.error_message == self.error_message
     }
 
-    /// How the stage stands after it, reported at `now`.
+    /// How the stage stands after it, said at `now`.
     pub fn state_after(&self, present: Option<&StageState>, now: Timestamp) -> StageState {
         let standing = self.status.standing;
         let attempt = self.attempt.or(present.and_then(|present| present.attempt));
@@ -241,19 +278,44 @@ impl Record {
         plan: &Plan,
         now: Timestamp,
     ) -> Result<(Effect, Option<Change>), OtherOwner> {
+        self.take_late(update, owner, Duration::ZERO, plan, now)
+    }
+
+    /// The same where the report has `waited` since it was said: unless an attempt orders them, it never
+    /// overwrites what was said meanwhile; and the stage's times are those of when it was said.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_late(
+        &mut self,
+        update: &Update,
+        owner: &Owner,
+        waited: Duration,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<(Effect, Option<Change>), OtherOwner> {
         let owner = Owner::settle(self.owner.as_ref(), owner)?;
         self.owner = Some(owner);
         self.updated_at = self.updated_at.max(now);
         let present = self.stage(&update.stage);
-        let effect = update.effect(present);
+        let said = now.minus(waited);
+        let effect = update.effect_late(present, waited, said);
         if effect != Effect::Applied {
             return Ok((effect, None));
         }
-        let state = update.state_after(present, now);
+        let state = update.state_after(present, said);
         self.put(&update.stage, state.clone(), plan);
-        self.version = if self.version == 0 { now.as_millis() } else { self.version + 1 };
-        let stage = Arc::clone(&update.stage);
-        Ok((effect, Some(Change { version: self.version, stage, state, whole: self.whole(plan) })))
+        let previous = self.version;
+        self.version = now.as_millis().max(previous + 1);
+        let change = Change {
+            version: self.version,
+            previous,
+            owner: self.owner.clone(),
+            stage: Arc::clone(&update.stage),
+            state,
+            whole: self.whole(plan),
+        };
+        Ok((effect, Some(change)))
     }
 
     /// Puts `state` in the place of what is known of `stage`.
@@ -307,7 +369,7 @@ mod tests {
     }
 
     fn take(record: &mut Record, update: &Update, at_ms: u64) -> Effect {
-        let now = NOW.plus(std::time::Duration::from_millis(at_ms));
+        let now = NOW.plus(Duration::from_millis(at_ms));
         record.take(update, &named("u1"), &Plan::default(), now).unwrap().0
     }
 
@@ -342,13 +404,55 @@ mod tests {
         assert_eq!(take(&mut record, &said, 5), Effect::Known);
         assert_eq!(record.version, NOW.as_millis());
         assert_eq!(record.stage("graph").unwrap().updated_at, NOW);
-        assert_eq!(record.updated_at, NOW.plus(std::time::Duration::from_millis(5)));
+        assert_eq!(record.updated_at, NOW.plus(Duration::from_millis(5)));
+    }
+
+    fn late(record: &mut Record, update: &Update, waited_ms: u64, at_ms: u64) -> Effect {
+        let [now, waited] = [at_ms, waited_ms].map(Duration::from_millis);
+        let now = NOW.plus(now);
+        record.take_late(update, &named("u1"), waited, &Plan::default(), now).unwrap().0
+    }
+
+    #[test]
+    fn what_waited_does_not_overwrite_what_was_said_meanwhile_unless_an_attempt_orders_them() {
+        let mut record = record();
+        take(&mut record, &update("graph", "completed", Some(1)), 50);
+        let waited = update("graph", "processing", None);
+        assert_eq!(late(&mut record, &waited, 60, 100), Effect::Outdated);
+        assert_eq!(late(&mut record, &waited, 50, 100), Effect::Applied, "of one moment");
+        take(&mut record, &update("graph", "completed", Some(1)), 150);
+        let later = update("graph", "processing", Some(2));
+        assert_eq!(late(&mut record, &later, 190, 200), Effect::Applied);
+        let state = record.stage("graph").unwrap();
+        let said = NOW.plus(Duration::from_millis(10));
+        assert_eq!((state.started_at, state.updated_at), (Some(said), said));
+        assert_eq!(record.updated_at, NOW.plus(Duration::from_millis(200)));
+        // Of what nothing was said meanwhile.
+        assert_eq!(late(&mut record, &update("quality", "failed", None), 60, 300), Effect::Applied);
+    }
+
+    #[test]
+    fn a_version_is_past_every_one_that_may_have_been_lost() {
+        let mut record = record();
+        let mut version = |status, at_ms| {
+            let now = NOW.plus(Duration::from_millis(at_ms));
+            let said = update("graph", status, None);
+            let taken = record.take(&said, &named("u1"), &Plan::default(), now).unwrap();
+            let change = taken.1.unwrap();
+            let past = |version: u64| version.saturating_sub(NOW.as_millis());
+            (past(change.previous), past(change.version))
+        };
+        assert_eq!(version("pending", 5), (0, 5));
+        assert_eq!(version("processing", 900), (5, 900));
+        // A clock that stands still, or is put back.
+        assert_eq!(version("pending", 900), (900, 901));
+        assert_eq!(version("processing", 7), (901, 902));
     }
 
     #[test]
     fn an_attempt_has_a_beginning_and_an_end_of_its_own() {
         let mut record = record();
-        let at = |ms| Some(NOW.plus(std::time::Duration::from_millis(ms)));
+        let at = |ms| Some(NOW.plus(Duration::from_millis(ms)));
         let times = |record: &Record| {
             let state = record.stage("graph").unwrap();
             (state.started_at, state.finished_at)

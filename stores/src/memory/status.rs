@@ -18,6 +18,7 @@ use kernel::status::CHANGES_KEPT_MAX;
 use kernel::status::Change;
 use kernel::status::Cursor;
 use kernel::status::NotTaken;
+use kernel::status::Owner;
 use kernel::status::Page;
 use kernel::status::Plan;
 use kernel::status::Record;
@@ -100,13 +101,25 @@ impl MemoryStatus {
     /// # Errors
     /// [`NotTaken::OtherOwner`].
     pub fn put_now(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        self.put_late_now(report, Duration::ZERO, now)
+    }
+
+    fn put_late_now(
+        &self,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
         let mut table = self.table.lock();
         table.forget_old(now, self.ttl);
-        if !table.entries.contains_key(&report.id) && table.entries.len() >= self.resources_max {
-            table.forget_oldest();
-            self.displaced.fetch_add(1, Ordering::Relaxed);
+        if table.living(&report.id, self.ttl, now).is_none() {
+            table.forget(&report.id);
+            if table.entries.len() >= self.resources_max {
+                table.forget_oldest();
+                self.displaced.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        let (taken, change) = table.take(report, &self.plan, self.ttl, now)?;
+        let (taken, change) = table.take(report, waited, &self.plan, now)?;
         if let Some(change) = change {
             // Under the lock: whoever is told two changes is told them in order.
             self.listeners.tell(&report.id, || change);
@@ -143,8 +156,9 @@ impl MemoryStatus {
         let Some(entry) = table.living(id, self.ttl, now) else { return Since::Missed };
         let newer = entry.changes.iter().filter(|change| change.version > version);
         let newer: Vec<_> = newer.map(|change| Change::clone(change)).collect();
-        let reaches_back = entry.record.version == version + newer.len() as u64;
-        if reaches_back && version > 0 { Since::Changes(newer) } else { Since::Missed }
+        // Each goes on from the one before it.
+        let begins_at = newer.first().map_or(entry.record.version, |first| first.previous);
+        if begins_at == version && version > 0 { Since::Changes(newer) } else { Since::Missed }
     }
 }
 
@@ -157,45 +171,40 @@ impl Table {
     fn take(
         &mut self,
         report: &Report,
+        waited: Duration,
         plan: &Plan,
-        ttl: Duration,
         now: Timestamp,
     ) -> Result<(Taken, Option<Arc<Change>>), NotTaken> {
-        if self.living(&report.id, ttl, now).is_none() {
-            self.forget(&report.id);
-        }
-        let entry = self.entries.get(&report.id);
-        let known = entry.map(|entry| entry.record.clone());
-        let mut record = known.unwrap_or_else(|| Record::new(report.id.clone()));
-        let (effect, change) = record.take(&report.update, &report.owner, plan, now)?;
+        let new = || Entry { record: Record::new(report.id.clone()), changes: VecDeque::new() };
+        let entry = self.entries.entry(report.id.clone()).or_insert_with(new);
+        let before = (entry.record.updated_at, entry.record.owner.clone());
+        let Report { update, owner, .. } = report;
+        let (effect, change) = entry.record.take_late(update, owner, waited, plan, now)?;
         let change = change.map(Arc::new);
-        let mut changes = self.forget(&report.id).unwrap_or_default();
         if let Some(change) = &change {
-            if changes.len() == CHANGES_KEPT_MAX {
-                changes.pop_front();
+            if entry.changes.len() == CHANGES_KEPT_MAX {
+                entry.changes.pop_front();
             }
-            changes.push_back(Arc::clone(change));
+            entry.changes.push_back(Arc::clone(change));
         }
-        self.keep(Entry { record: record.clone(), changes });
+        let record = entry.record.clone();
+        if (record.updated_at, &record.owner) != (before.0, &before.1) {
+            self.leave_lists((before.0, report.id.clone()), before.1.as_ref());
+            self.enter_lists((record.updated_at, report.id.clone()), record.owner.as_ref());
+        }
         Ok((Taken { record, effect }, change))
     }
 
-    fn keep(&mut self, entry: Entry) {
-        let record = &entry.record;
-        let place = (record.updated_at, record.id.clone());
-        if let Some(owner) = &record.owner {
+    fn enter_lists(&mut self, place: (Timestamp, ResourceId), owner: Option<&Owner>) {
+        if let Some(owner) = owner {
             self.by_owner.entry(Arc::clone(&owner.id)).or_default().insert(place.clone());
         }
         self.by_age.insert(place);
-        self.entries.insert(record.id.clone(), entry);
     }
 
-    /// Forgets a resource; gives what was known of its changes.
-    fn forget(&mut self, id: &ResourceId) -> Option<VecDeque<Arc<Change>>> {
-        let Entry { record, changes } = self.entries.remove(id)?;
-        let place = (record.updated_at, record.id);
+    fn leave_lists(&mut self, place: (Timestamp, ResourceId), owner: Option<&Owner>) {
         self.by_age.remove(&place);
-        if let Some(owner) = record.owner
+        if let Some(owner) = owner
             && let Some(all) = self.by_owner.get_mut(&owner.id)
         {
             all.remove(&place);
@@ -203,7 +212,12 @@ impl Table {
                 self.by_owner.remove(&owner.id);
             }
         }
-        Some(changes)
+    }
+
+    fn forget(&mut self, id: &ResourceId) {
+        if let Some(Entry { record, .. }) = self.entries.remove(id) {
+            self.leave_lists((record.updated_at, record.id), record.owner.as_ref());
+        }
     }
 
     /// Forgets a few of those that are kept no more.
@@ -224,8 +238,13 @@ impl Table {
 }
 
 impl StatusStore for MemoryStatus {
-    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
-        self.put_now(report, now)
+    async fn put_late(
+        &self,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        self.put_late_now(report, waited, now)
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
@@ -254,9 +273,10 @@ impl StatusStore for MemoryStatus {
 
 #[cfg(test)]
 mod tests {
-    use kernel::status::Owner;
+    use kernel::status::Standing;
     use kernel::status::TTL;
     use kernel::status::Update;
+    use kernel::status::conformance;
 
     use super::*;
     use crate::listeners::Heard;
@@ -308,11 +328,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn configured_stages_and_statuses_are_taken_in_as_a_record_takes_them() {
+        let further = [("skipped", Standing::Completed), ("paused", Standing::Pending)];
+        let plan = Arc::new(Plan::new(["fetch", "parse", "index"], further));
+        let resources_max = NonZeroUsize::new(100).unwrap();
+        let store = MemoryStatus::new(Arc::clone(&plan), TTL, resources_max, Arc::default());
+        conformance::agrees_with_a_record_by(&plan, &store).await;
+    }
+
+    #[test]
+    fn a_report_that_is_refused_changes_no_list() {
+        let store = store(10);
+        store.put_now(&report(1), at(0)).unwrap();
+        let owner = Owner { id: "bob".into(), is_named: true };
+        let refused = store.put_now(&Report { owner, ..report(1) }, at(1));
+        assert!(matches!(refused, Err(NotTaken::OtherOwner(_))), "{refused:?}");
+        let table = store.table.lock();
+        let place = (at(0), ResourceId::Number(1));
+        assert_eq!(table.by_age, ByAge::from([place.clone()]));
+        assert_eq!(table.by_owner, HashMap::from([("ada".into(), ByAge::from([place]))]));
+    }
+
+    #[tokio::test]
     async fn whoever_listens_hears_of_a_report() {
         let store = store(10);
-        let mut listener = store.listeners.listen(&ResourceId::Number(1)).unwrap();
-        let taken = store.put_now(&report(1), at(0)).unwrap();
-        listener.is_at(taken.record.version - 1);
+        let mut listener = store.listeners.listen(&ResourceId::Number(1), "ada").unwrap();
+        listener.is_at(store.put_now(&report(1), at(0)).unwrap().record.version);
+        let mut next = report(1);
+        next.update.completed = Some(1);
+        let taken = store.put_now(&next, at(0)).unwrap();
         let Heard::Change(change) = listener.next().await else { panic!("no change") };
         assert_eq!(change.version, taken.record.version);
     }

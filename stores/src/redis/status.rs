@@ -3,13 +3,14 @@
 //! One script takes a report in, so that whatever happens at once happens one after the other; it goes by
 //! Redis' clock, the only one that all processes share. The record stands under the key, and in the
 //! JSON, that the replaced service reads and writes; what we know beyond that stands beside it, in keys of
-//! the same slot. An owner's list is a key of its own, written after the record: it may be stale, and is
-//! put right when it is read.
+//! the same slot. An owner's list is a key of its own in another slot, written after the record by a
+//! script of its own: it may be stale, and is put right when it is read.
 
 pub(crate) mod hints;
 pub(crate) mod outbox;
 mod stored;
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,25 +49,35 @@ pub const BUDGET: Duration = Duration::from_millis(250);
 /// out.
 pub const LISTED_MAX: usize = 100_000;
 
+/// How many times as long as the record what we know beyond it is kept after a report: the replaced
+/// service may go on writing the record, and does not know of our keys.
+const STATE_KEPT_TIMES: u32 = 7;
+
 /// How long what a probe writes is kept, in seconds.
 const PROBE_KEPT_S: u64 = 60;
 
 /// What the scripts take for the server's own clock.
 const BY_THE_SERVERS_CLOCK: i64 = -1;
 
-/// Records of job status, in Redis.
-#[derive(Debug)]
+/// Records of job status, in Redis. A clone of it is the same once more.
+#[derive(Clone, Debug)]
 pub struct RedisStatus {
-    guard: Guard,
+    guard: Arc<Guard>,
     namespace: Arc<str>,
     clock: Clock,
     plan: Arc<Plan>,
     /// The plan, as the script reads it.
-    planned: String,
+    planned: Arc<str>,
     ttl: Duration,
+    scripts: Arc<Scripts>,
+}
+
+#[derive(Debug)]
+struct Scripts {
     report: Script,
     index: Script,
     list: Script,
+    unlist: Script,
 }
 
 /// The keys of one resource, which lie in one slot of a cluster.
@@ -81,16 +92,20 @@ impl RedisStatus {
     pub fn new(connection: &Connection, namespace: &str, clock: Clock, config: &Status) -> Self {
         let meanwhile = "reports wait, and what is known of job status may be out of date";
         let guard = Guard::new(connection.within(BUDGET), "the store of job status", meanwhile);
-        Self {
-            guard,
-            namespace: namespace.into(),
-            clock,
-            plan: Arc::clone(&config.plan),
-            planned: stored::planned(&config.plan),
-            ttl: config.ttl,
+        let scripts = Scripts {
             report: Script::new(include_str!("status/report.lua")),
             index: Script::new(include_str!("status/index.lua")),
             list: Script::new(include_str!("status/list.lua")),
+            unlist: Script::new(include_str!("status/unlist.lua")),
+        };
+        Self {
+            guard: Arc::new(guard),
+            namespace: namespace.into(),
+            clock,
+            plan: Arc::clone(&config.plan),
+            planned: stored::planned(&config.plan).into(),
+            ttl: config.ttl,
+            scripts: Arc::new(scripts),
         }
     }
 
@@ -129,7 +144,7 @@ impl RedisStatus {
     }
 
     fn ttl_ms(&self) -> Value {
-        Value::from(self.ttl.as_millis() as i64)
+        milliseconds(self.ttl)
     }
 
     /// Whether what was last reported on then is over by the caller's clock; the server sees to it by
@@ -138,14 +153,21 @@ impl RedisStatus {
         self.clock == Clock::OfTheCaller && record.updated_at.plus(self.ttl) <= now
     }
 
-    async fn take(&self, report: &Report, now: Timestamp) -> Result<Vec<Value>, Lost> {
+    async fn take(
+        &self,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Value>, Lost> {
         let keys = Keys::of(&self.namespace, &report.id);
         let arguments = vec![
             Value::from(self.now_ms(now)),
+            milliseconds(waited),
             self.ttl_ms(),
+            milliseconds(self.ttl * STATE_KEPT_TIMES),
             Value::from(report.id.to_string()),
             Value::from(report.id.to_json().to_string()),
-            Value::from(self.planned.as_str()),
+            Value::from(&*self.planned),
             Value::from(stored::said(&report.update)),
             Value::from(&*report.owner.id),
             Value::from(i64::from(report.owner.is_named)),
@@ -153,7 +175,39 @@ impl RedisStatus {
             Value::from(self.channel()),
         ];
         let keys = [keys.record.as_str(), &keys.state, &keys.changes];
-        self.guard.connection().run_on(&self.report, &keys, arguments).await
+        self.guard.connection().run_on(&self.scripts.report, &keys, arguments).await
+    }
+
+    /// Takes a report in, and puts the record into its owner's list.
+    async fn take_and_list(
+        &self,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        let answer = self.guard.ask(self.take(report, waited, now)).await;
+        let answer = answer.map_err(StoreLost::from)?;
+        let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
+        let effect = match answer.next().as_deref() {
+            Some(b"applied") => Effect::Applied,
+            Some(b"known") => Effect::Known,
+            Some(b"outdated") => Effect::Outdated,
+            Some(b"other_owner") => return Err(OtherOwner.into()),
+            _ => return Err(StoreLost::Answer(NotStored::Name.into()).into()),
+        };
+        let (record, state) = (answer.next().unwrap_or_default(), answer.next());
+        let record = self.record(&report.id, &record, state.as_deref())?;
+        self.put_into_list(&record).await;
+        Ok(Taken { record, effect })
+    }
+
+    fn record(
+        &self,
+        id: &ResourceId,
+        record: &[u8],
+        state: Option<&[u8]>,
+    ) -> Result<Record, StoreLost> {
+        Ok(stored::record(id, record, state, &self.plan, self.ttl)?)
     }
 
     /// Puts a record into its owner's list. Where that fails the list is stale, until the next report.
@@ -166,7 +220,7 @@ impl RedisStatus {
             self.ttl_ms(),
             Value::from(LISTED_MAX as i64),
         ];
-        let put = self.guard.connection().run::<Value>(&self.index, &key, arguments);
+        let put = self.guard.connection().run::<Value>(&self.scripts.index, &key, arguments);
         if let Err(error) = self.guard.ask(put).await {
             tracing::debug!(error = error.to_string(), "a resource is not in its owner's list yet");
         }
@@ -179,7 +233,7 @@ impl RedisStatus {
         let mut values = self.guard.ask(asked).await?.into_iter().map(bytes);
         let Some(record) = values.next().flatten() else { return Ok(None) };
         let state = values.next().flatten();
-        let record = stored::record(id, &record, state.as_deref(), &self.plan)?;
+        let record = self.record(id, &record, state.as_deref())?;
         Ok(Some(record).filter(|record| !self.is_over(record, now)))
     }
 
@@ -199,7 +253,7 @@ impl RedisStatus {
             Value::from(after.map_or_else(String::new, |after| after.at.as_millis().to_string())),
             Value::from(after.map_or_else(String::new, |after| after.id.to_string())),
         ];
-        let asked = self.guard.connection().run::<Vec<String>>(&self.list, &key, arguments);
+        let asked = self.guard.connection().run::<Vec<String>>(&self.scripts.list, &key, arguments);
         let answer = self.guard.ask(asked).await?;
         let (pairs, _) = answer.as_chunks();
         let name = |[name, at]: &[String; 2]| {
@@ -208,14 +262,16 @@ impl RedisStatus {
         Ok(pairs.iter().filter_map(name).collect())
     }
 
-    /// Takes names out of an owner's list under which nothing of theirs is any more.
-    async fn take_out_of_list(&self, owner: &str, names: &[&ResourceId]) {
+    /// Takes names out of an owner's list under which nothing of theirs was, each as it stood there.
+    async fn take_out_of_list(&self, owner: &str, names: &[&(ResourceId, Timestamp)]) {
         let key = self.list_key(owner);
-        let mut words = vec![Value::from(key.as_str())];
-        words.extend(names.iter().map(|name| Value::from(name.to_string())));
-        let taken = self.guard.ask(self.guard.connection().ask::<Value>("ZREM", &key, words)).await;
+        let words = names.iter().flat_map(|(name, at)| {
+            [Value::from(name.to_string()), Value::from(at.as_millis() as i64)]
+        });
+        let taken =
+            self.guard.connection().run::<Value>(&self.scripts.unlist, &key, words.collect());
         // They are left out of answers all the same.
-        drop(taken);
+        drop(self.guard.ask(taken).await);
     }
 
     /// The changes after `version` that are kept, oldest first.
@@ -239,21 +295,16 @@ impl RedisStatus {
 }
 
 impl StatusStore for RedisStatus {
-    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
-        let answer = self.guard.ask(self.take(report, now)).await.map_err(StoreLost::from)?;
-        let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
-        let effect = match answer.next().as_deref() {
-            Some(b"applied") => Effect::Applied,
-            Some(b"known") => Effect::Known,
-            Some(b"outdated") => Effect::Outdated,
-            Some(b"other_owner") => return Err(OtherOwner.into()),
-            _ => return Err(StoreLost::Answer(NotStored::Name.into()).into()),
-        };
-        let (record, state) = (answer.next().unwrap_or_default(), answer.next());
-        let record = stored::record(&report.id, &record, state.as_deref(), &self.plan);
-        let record = record.map_err(StoreLost::from)?;
-        self.put_into_list(&record).await;
-        Ok(Taken { record, effect })
+    async fn put_late(
+        &self,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        let (here, report) = (self.clone(), report.clone());
+        // By itself: whoever reports may be gone before it is in the owner's list.
+        let taking = tokio::spawn(async move { here.take_and_list(&report, waited, now).await });
+        taking.await.map_err(|error| StoreLost::Unreachable(error.into()))?
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
@@ -274,10 +325,15 @@ impl StatusStore for RedisStatus {
         let next = next.map(|(id, at)| Cursor { at: *at, id: id.clone() });
         let read = join_all(names.iter().map(|(id, _)| self.read(id, now))).await;
         let (mut records, mut gone) = (Vec::with_capacity(names.len()), Vec::new());
-        for ((id, _), record) in names.iter().zip(read) {
-            match record? {
-                Some(record) if record.is_of(owner) => records.push(record),
-                _ => gone.push(id),
+        for (name, record) in names.iter().zip(read) {
+            match record {
+                Ok(Some(record)) if record.is_of(owner) => records.push(record),
+                Ok(_) => gone.push(name),
+                Err(lost) if lost.concerns_all() => return Err(lost),
+                Err(error) => tracing::warn!(
+                    resource = name.0.to_string(),
+                    "a resource is left out of its owner's list: {error}"
+                ),
             }
         }
         if !gone.is_empty() {
@@ -296,13 +352,15 @@ impl StatusStore for RedisStatus {
             return Ok(Since::Missed);
         }
         let changes = self.changes(id, version).await?;
-        let Some(first) = changes.first() else {
+        if changes.is_empty() {
             // Nothing since, or nothing at all: the record tells.
             let record = self.read(id, now).await?;
             let is_there = record.is_some_and(|record| record.version == version);
             return Ok(if is_there { Since::Changes(changes) } else { Since::Missed });
-        };
-        let is_whole = first.version == version + 1;
+        }
+        // Some may be of a record that was lost, or set back.
+        let befores = iter::once(version).chain(changes.iter().map(|change| change.version));
+        let is_whole = befores.zip(&changes).all(|(before, change)| change.previous == before);
         Ok(if is_whole { Since::Changes(changes) } else { Since::Missed })
     }
 }
@@ -321,6 +379,10 @@ impl From<NotStored> for StoreLost {
     fn from(error: NotStored) -> Self {
         Self::Answer(error.into())
     }
+}
+
+fn milliseconds(duration: Duration) -> Value {
+    Value::from(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The bytes of a text; `None` for nothing.

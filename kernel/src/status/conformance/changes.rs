@@ -21,8 +21,11 @@ pub async fn a_change_is_told_with_what_the_whole_was_after_it(store: &impl Stat
     let done = told.reports(42, said("quality", "completed"), after_ms(START, 2)).await.record;
 
     let changes = told.changes(42, begun.version, after_ms(START, 3)).await;
-    let told_of: Vec<_> = changes.iter().map(|change| (change.version, &*change.stage)).collect();
-    assert_eq!(told_of, [(failed.version, "graph"), (done.version, "quality")]);
+    let told_of: Vec<_> =
+        changes.iter().map(|change| (change.previous, change.version, &*change.stage)).collect();
+    let [first, second, third] = [&begun, &failed, &done].map(|record| record.version);
+    assert_eq!(told_of, [(first, second, "graph"), (second, third, "quality")]);
+    assert!(changes.iter().all(|change| change.owner == Some(told.owner.clone())));
     assert_eq!(Some(&changes[0].state), failed.stage("graph"));
     assert_eq!(Some(&changes[1].state), done.stage("quality"));
     for change in &changes {
@@ -60,6 +63,20 @@ pub async fn more_than_is_kept_and_what_never_was_is_missed(store: &impl StatusS
     told.reports(42, said("graph", "completed"), START).await;
     assert_eq!(told.since(42, first, START).await, Since::Missed);
     assert_eq!(told.changes(42, first + 1, START).await.len(), CHANGES_KEPT_MAX);
+}
+
+/// As after a store came back without the last of what it had been told: whoever knows that is told how
+/// all stands, and not what comes after something else.
+pub async fn what_is_no_version_between_two_changes_is_missed(store: &impl StatusStore) {
+    let told = Told::to(store);
+    let kept = told.reports(42, said("graph", "pending"), START).await.record.version;
+    let now = after_ms(START, 1000);
+    let after = told.reports(42, said("graph", "processing"), now).await.record.version;
+    assert_eq!((kept, after), (START.as_millis(), now.as_millis()));
+    for lost in [kept + 1, kept + 500, after - 1] {
+        assert_eq!(told.since(42, lost, now).await, Since::Missed, "{}", lost - kept);
+    }
+    assert_eq!(told.changes(42, kept, now).await.len(), 1);
 }
 
 /// Though its number of changes is the same.

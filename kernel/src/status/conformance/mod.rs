@@ -33,6 +33,7 @@ pub use changes::a_change_is_told_with_what_the_whole_was_after_it;
 pub use changes::a_record_that_begins_anew_is_not_taken_for_what_it_was;
 pub use changes::more_than_is_kept_and_what_never_was_is_missed;
 pub use changes::what_changes_nothing_is_no_change;
+pub use changes::what_is_no_version_between_two_changes_is_missed;
 pub use lists::a_list_goes_on_where_it_was_left_also_within_one_moment;
 pub use lists::a_list_has_what_is_ones_own_the_last_changed_first;
 pub use lists::what_gets_a_named_owner_changes_lists;
@@ -43,7 +44,9 @@ pub use reports::an_older_attempt_changes_nothing;
 pub use reports::hostile_names_are_one_resource_each;
 pub use reports::the_longest_report_is_taken_in_whole;
 pub use reports::what_is_reported_is_known;
+pub use reports::what_waited_does_not_overwrite_what_was_said_meanwhile;
 pub use reports::what_was_never_reported_is_not_known;
+pub use sequences::agrees_with_a_record_by;
 pub use sequences::agrees_with_a_record_in_hand_on_any_sequence;
 pub use sequences::the_whole_is_as_the_rule_says_in_every_combination;
 
@@ -59,12 +62,14 @@ macro_rules! status_conformance {
             what_is_reported_is_known,
             the_longest_report_is_taken_in_whole,
             an_older_attempt_changes_nothing,
+            what_waited_does_not_overwrite_what_was_said_meanwhile,
             a_named_owner_is_not_put_aside,
             a_record_is_kept_for_its_time_after_the_last_report_and_no_longer,
             hostile_names_are_one_resource_each,
             a_change_is_told_with_what_the_whole_was_after_it,
             what_changes_nothing_is_no_change,
             more_than_is_kept_and_what_never_was_is_missed,
+            what_is_no_version_between_two_changes_is_missed,
             a_record_that_begins_anew_is_not_taken_for_what_it_was,
             a_list_has_what_is_ones_own_the_last_changed_first,
             a_list_goes_on_where_it_was_left_also_within_one_moment,
@@ -153,6 +158,19 @@ impl<'a, S: StatusStore> Told<'a, S> {
 
     async fn reports_of(&self, id: &ResourceId, update: Update, now: Timestamp) -> Taken {
         self.tries(id, update, now).await.expect("a store under test takes it")
+    }
+
+    /// A report that has waited.
+    async fn reports_late(
+        &self,
+        id: u64,
+        update: Update,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Taken {
+        let owner = self.owner.clone();
+        let report = Report { id: ResourceId::Number(id), update, owner };
+        self.store.put_late(&report, waited, now).await.expect("a store under test takes it")
     }
 
     async fn tries(

@@ -1,5 +1,7 @@
 //! What one report does.
 
+use std::time::Duration;
+
 use super::START;
 use super::Told;
 use super::after_ms;
@@ -45,7 +47,7 @@ pub async fn what_is_reported_is_known(store: &impl StatusStore) {
     let record = told.known(42, after_ms(START, 8)).await.expect("it was reported on");
     assert_eq!(second.record, record);
     assert_eq!(record.id, ResourceId::Number(42));
-    assert_eq!((record.version, record.updated_at), (START.as_millis() + 1, after_ms(START, 7)));
+    assert_eq!((record.version, record.updated_at), (START.as_millis() + 7, after_ms(START, 7)));
     assert_eq!(record.owner, Some(named("ada")));
     assert_eq!(record.stages.len(), 2);
     let quality = record.stage("quality").expect("it was reported on");
@@ -90,6 +92,31 @@ pub async fn an_older_attempt_changes_nothing(store: &impl StatusStore) {
         let graph = taken.record.stage("graph").expect("it was reported on");
         assert_eq!(*graph, at(2, "processing").state_after(None, START));
     }
+}
+
+/// Unless attempts order them; and its times are those of when it was said.
+pub async fn what_waited_does_not_overwrite_what_was_said_meanwhile(store: &impl StatusStore) {
+    let told = Told::to(store);
+    let late = async |update: Update, waited_ms, at_ms| {
+        let waited = Duration::from_millis(waited_ms);
+        told.reports_late(42, update, waited, after_ms(START, at_ms)).await
+    };
+    told.reports(42, said("graph", "completed"), after_ms(START, 50)).await;
+    let taken = late(said("graph", "processing"), 60, 100).await;
+    assert_eq!(taken.effect, Effect::Outdated);
+    assert_eq!(taken.record.stage("graph").map(|state| &*state.status.name), Some("completed"));
+    let taken = late(said("graph", "processing"), 40, 100).await;
+    assert_eq!(taken.effect, Effect::Applied);
+    let graph = taken.record.stage("graph").expect("it was reported on");
+    assert_eq!(
+        (graph.updated_at, taken.record.updated_at),
+        (after_ms(START, 60), after_ms(START, 100))
+    );
+    let with_attempt = Update { attempt: Some(1), ..said("graph", "failed") };
+    let taken = late(with_attempt, 190, 200).await;
+    assert_eq!(taken.effect, Effect::Applied);
+    let graph = taken.record.stage("graph").expect("it was reported on");
+    assert_eq!(graph.finished_at, Some(after_ms(START, 10)));
 }
 
 /// A name stands over a guess, and against another name.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use kernel::status::Effect;
@@ -15,28 +16,38 @@ use kernel::status::ResourceId;
 use kernel::time::Timestamp;
 use parking_lot::Mutex;
 
+/// The most bytes of reports that wait, however few they are.
+pub(crate) const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a report weighs beside its texts, and its place among the others.
+const REPORT_BYTES: usize = 512;
+
 /// Reports that wait.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     max: usize,
+    bytes_max: usize,
     waiting: Mutex<Waiting>,
 }
-
-/// Which stage of which resource.
-type Subject = (ResourceId, Arc<str>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     /// By when they came.
     reports: BTreeMap<u64, Waits>,
-    places: HashMap<Subject, u64>,
+    /// Where the stages of a resource stand.
+    places: HashMap<ResourceId, Vec<(Arc<str>, u64)>>,
+    bytes: usize,
     came: u64,
+    /// The place of the one that was given to be sent last.
+    tried: u64,
     dropped: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Waits {
     report: Report,
+    /// When what waits was said.
+    said: Timestamp,
     /// When it took the place of another one, or came: what is sent meanwhile may not be what waits then.
     since: u64,
 }
@@ -45,14 +56,15 @@ struct Waits {
 #[derive(Clone, Debug)]
 pub(crate) struct Next {
     pub(crate) report: Report,
+    pub(crate) said: Timestamp,
     place: u64,
     since: u64,
 }
 
 impl Outbox {
-    /// Room for `max` reports.
+    /// Room for `max` reports, and for [`WAITING_BYTES_MAX`].
     pub(crate) fn new(max: NonZeroUsize) -> Self {
-        Self { max: max.get(), waiting: Mutex::default() }
+        Self { max: max.get(), bytes_max: WAITING_BYTES_MAX, waiting: Mutex::default() }
     }
 
     /// How many wait.
@@ -67,68 +79,113 @@ impl Outbox {
 
     /// Whether a report on this stage waits: another one may not overtake it.
     pub(crate) fn has(&self, id: &ResourceId, stage: &Arc<str>) -> bool {
-        let waiting = self.waiting.lock();
-        !waiting.reports.is_empty() && waiting.places.contains_key(&(id.clone(), Arc::clone(stage)))
+        self.waiting.lock().place(id, stage).is_some()
     }
 
-    /// The reports on a resource that wait, in order.
-    pub(crate) fn of(&self, id: &ResourceId) -> Vec<Report> {
+    /// The reports on a resource that wait, in order, each with when it was said.
+    pub(crate) fn of(&self, id: &ResourceId) -> Vec<(Report, Timestamp)> {
         let waiting = self.waiting.lock();
-        let all = waiting.reports.values().map(|waits| &waits.report);
-        all.filter(|report| report.id == *id).cloned().collect()
+        let mut places: Vec<_> =
+            waiting.places.get(id).into_iter().flatten().map(|(_, place)| *place).collect();
+        places.sort_unstable();
+        let all = places.iter().filter_map(|place| waiting.reports.get(place));
+        all.map(|waits| (waits.report.clone(), waits.said)).collect()
     }
 
-    /// Has a report wait. Where there is no room the oldest is dropped.
+    /// Has a report wait that is said `now`. Where there is no room the oldest are dropped.
     ///
     /// # Errors
     /// [`OtherOwner`] where one waits that names another owner.
-    pub(crate) fn add(&self, report: &Report) -> Result<(), OtherOwner> {
+    pub(crate) fn add(&self, report: &Report, now: Timestamp) -> Result<(), OtherOwner> {
         let mut waiting = self.waiting.lock();
         waiting.came += 1;
         let since = waiting.came;
-        let subject = (report.id.clone(), Arc::clone(&report.update.stage));
-        if let Some(place) = waiting.places.get(&subject).copied()
-            && let Some(waits) = waiting.reports.get_mut(&place)
-        {
-            return waits.replace(report, since);
+        match waiting.place(&report.id, &report.update.stage) {
+            Some(place) => waiting.replace(place, report, since, now)?,
+            None => waiting.insert(since, Waits { report: report.clone(), said: now, since }),
         }
-        if waiting.reports.len() >= self.max
-            && let Some((_, oldest)) = waiting.reports.pop_first()
-        {
-            waiting.places.remove(&(oldest.report.id, oldest.report.update.stage));
-            waiting.dropped += 1;
-            // The first, and then fewer and fewer.
-            if waiting.dropped.is_power_of_two() {
-                tracing::error!(
-                    dropped = waiting.dropped,
-                    "a report of job status was dropped: as many wait as may (`status.buffer_max`)"
-                );
-            }
+        while waiting.reports.len() > self.max || waiting.bytes > self.bytes_max {
+            waiting.drop_oldest();
         }
-        waiting.places.insert(subject, since);
-        waiting.reports.insert(since, Waits { report: report.clone(), since });
         Ok(())
     }
 
-    /// The one that has waited for longest.
+    /// The one that comes after the one before, in the order in which they came; after the last, the
+    /// first.
     pub(crate) fn next(&self) -> Option<Next> {
-        let waiting = self.waiting.lock();
-        let (place, waits) = waiting.reports.first_key_value()?;
-        Some(Next { report: waits.report.clone(), place: *place, since: waits.since })
+        let mut waiting = self.waiting.lock();
+        let later = (Bound::Excluded(waiting.tried), Bound::Unbounded);
+        let next = waiting.reports.range(later).next();
+        let (place, waits) = next.or_else(|| waiting.reports.first_key_value())?;
+        let (place, Waits { report, said, since }) = (*place, waits.clone());
+        waiting.tried = place;
+        Some(Next { report, said, place, since })
     }
 
     /// Says that `next` was sent. What has taken its place meanwhile goes on waiting.
     pub(crate) fn sent(&self, next: &Next) {
         let mut waiting = self.waiting.lock();
         if waiting.reports.get(&next.place).is_some_and(|waits| waits.since == next.since) {
-            waiting.reports.remove(&next.place);
-            waiting.places.remove(&(next.report.id.clone(), Arc::clone(&next.report.update.stage)));
+            waiting.remove(next.place);
+        }
+    }
+}
+
+impl Waiting {
+    fn place(&self, id: &ResourceId, stage: &Arc<str>) -> Option<u64> {
+        let stages = self.places.get(id)?;
+        stages.iter().find(|(name, _)| name == stage).map(|(_, place)| *place)
+    }
+
+    fn insert(&mut self, place: u64, waits: Waits) {
+        let Report { id, update, .. } = &waits.report;
+        let stages = self.places.entry(id.clone()).or_default();
+        stages.push((Arc::clone(&update.stage), place));
+        self.bytes += weight(&waits.report);
+        self.reports.insert(place, waits);
+    }
+
+    fn replace(
+        &mut self,
+        place: u64,
+        report: &Report,
+        since: u64,
+        now: Timestamp,
+    ) -> Result<(), OtherOwner> {
+        let Some(waits) = self.reports.get_mut(&place) else { return Ok(()) };
+        let before = weight(&waits.report);
+        waits.replace(report, since, now)?;
+        self.bytes = self.bytes - before + weight(&waits.report);
+        Ok(())
+    }
+
+    fn remove(&mut self, place: u64) {
+        let Some(Waits { report, .. }) = self.reports.remove(&place) else { return };
+        self.bytes -= weight(&report);
+        if let Some(stages) = self.places.get_mut(&report.id) {
+            stages.retain(|(_, other)| *other != place);
+            if stages.is_empty() {
+                self.places.remove(&report.id);
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(place) = self.reports.first_key_value().map(|(place, _)| *place) else { return };
+        self.remove(place);
+        self.dropped += 1;
+        // The first, and then fewer and fewer.
+        if self.dropped.is_power_of_two() {
+            tracing::error!(
+                dropped = self.dropped,
+                "a report of job status was dropped: no more may wait (`status.buffer_max`)"
+            );
         }
     }
 }
 
 impl Waits {
-    fn replace(&mut self, report: &Report, since: u64) -> Result<(), OtherOwner> {
+    fn replace(&mut self, report: &Report, since: u64, now: Timestamp) -> Result<(), OtherOwner> {
         self.report.owner = Owner::settle(Some(&self.report.owner), &report.owner)?;
         self.since = since;
         let waits = self.report.update.state_after(None, Timestamp::default());
@@ -137,11 +194,25 @@ impl Waits {
                 let attempt = report.update.attempt.or(self.report.update.attempt);
                 self.report.update = report.update.clone();
                 self.report.update.attempt = attempt;
+                self.said = now;
             }
-            Effect::Known | Effect::Outdated => {}
+            // It is so still.
+            Effect::Known => self.said = now,
+            Effect::Outdated => {}
         }
         Ok(())
     }
+}
+
+fn weight(report: &Report) -> usize {
+    let Report { id, update, owner } = report;
+    let name = match id {
+        ResourceId::Number(_) => 0,
+        ResourceId::Text(text) => text.len(),
+    };
+    let texts = [&update.message, &update.error_message].into_iter().flatten();
+    let texts = texts.map(|text| text.len()).sum::<usize>();
+    REPORT_BYTES + name + update.stage.len() + owner.id.len() + texts
 }
 
 #[cfg(test)]
@@ -157,6 +228,8 @@ mod tests {
         let owner = Owner { id: "ada".into(), is_named: true };
         Report { id: ResourceId::Number(id), update, owner }
     }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
     fn outbox(max: usize) -> Outbox {
         Outbox::new(NonZeroUsize::new(max).unwrap())
@@ -183,7 +256,7 @@ mod tests {
         for (id, stage, status) in
             [(1, "graph", "pending"), (2, "graph", "pending"), (1, "graph", "completed")]
         {
-            outbox.add(&report(id, stage, status, None)).unwrap();
+            outbox.add(&report(id, stage, status, None), NOW).unwrap();
         }
         assert_eq!(outbox.len(), 2);
         assert!(outbox.has(&ResourceId::Number(1), &"graph".into()));
@@ -195,8 +268,8 @@ mod tests {
     #[test]
     fn an_older_attempt_does_not_take_the_place_of_a_later_one() {
         let outbox = outbox(10);
-        outbox.add(&report(1, "graph", "processing", Some(2))).unwrap();
-        outbox.add(&report(1, "graph", "failed", Some(1))).unwrap();
+        outbox.add(&report(1, "graph", "processing", Some(2)), NOW).unwrap();
+        outbox.add(&report(1, "graph", "failed", Some(1)), NOW).unwrap();
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "processing")]));
     }
 
@@ -204,22 +277,70 @@ mod tests {
     fn at_the_bound_there_is_room_and_past_it_the_oldest_is_dropped_and_counted() {
         let outbox = outbox(3);
         for id in 1..=3 {
-            outbox.add(&report(id, "graph", "pending", None)).unwrap();
+            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
         }
-        outbox.add(&report(1, "graph", "completed", None)).unwrap();
+        outbox.add(&report(1, "graph", "completed", None), NOW).unwrap();
         assert_eq!((outbox.len(), outbox.dropped()), (3, 0));
-        outbox.add(&report(4, "graph", "pending", None)).unwrap();
+        outbox.add(&report(4, "graph", "pending", None), NOW).unwrap();
         assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
         let left = [("2/graph", "pending"), ("3/graph", "pending"), ("4/graph", "pending")];
         assert_eq!(sent(&outbox), pairs(&left));
     }
 
     #[test]
+    fn however_few_they_are_their_texts_have_a_bound() {
+        let long = |id| {
+            let mut report = report(id, "graph", "failed", None);
+            report.update.error_message = Some("no".repeat(1000).into());
+            report
+        };
+        let mut outbox = outbox(10);
+        outbox.bytes_max = 3 * weight(&long(1));
+        for id in 1..=3 {
+            outbox.add(&long(id), NOW).unwrap();
+        }
+        assert_eq!((outbox.len(), outbox.dropped()), (3, 0));
+        outbox.add(&report(4, "graph", "failed", None), NOW).unwrap();
+        assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
+        // What takes another one's place may be longer.
+        outbox.add(&long(4), NOW).unwrap();
+        assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
+        sent(&outbox);
+        let waiting = outbox.waiting.lock();
+        assert_eq!((waiting.bytes, waiting.places.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_not_sent_waits_until_the_others_have_had_their_turn() {
+        let outbox = outbox(10);
+        for id in 1..=3 {
+            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+        }
+        let tried = [0; 4].map(|_| outbox.next().unwrap().report.id.to_string());
+        assert_eq!(tried, ["1", "2", "3", "1"]);
+    }
+
+    #[test]
+    fn a_report_was_said_when_what_stands_was_said_last() {
+        let outbox = outbox(10);
+        let at = |ms| Timestamp::from_millis(NOW.as_millis() + ms);
+        let said = || outbox.of(&ResourceId::Number(1)).pop().unwrap().1;
+        outbox.add(&report(1, "graph", "processing", Some(2)), at(1)).unwrap();
+        assert_eq!(said(), at(1));
+        outbox.add(&report(1, "graph", "failed", Some(1)), at(2)).unwrap();
+        assert_eq!(said(), at(1), "it is outdated");
+        outbox.add(&report(1, "graph", "processing", Some(2)), at(3)).unwrap();
+        assert_eq!(said(), at(3), "it is so still");
+        outbox.add(&report(1, "graph", "completed", None), at(4)).unwrap();
+        assert_eq!(said(), at(4));
+    }
+
+    #[test]
     fn what_comes_while_it_is_sent_waits_on() {
         let outbox = outbox(3);
-        outbox.add(&report(1, "graph", "pending", None)).unwrap();
+        outbox.add(&report(1, "graph", "pending", None), NOW).unwrap();
         let next = outbox.next().unwrap();
-        outbox.add(&report(1, "graph", "completed", None)).unwrap();
+        outbox.add(&report(1, "graph", "completed", None), NOW).unwrap();
         outbox.sent(&next);
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "completed")]));
     }
@@ -227,10 +348,10 @@ mod tests {
     #[test]
     fn another_owner_is_refused_while_it_waits_too() {
         let outbox = outbox(3);
-        outbox.add(&report(1, "graph", "pending", None)).unwrap();
+        outbox.add(&report(1, "graph", "pending", None), NOW).unwrap();
         let mut other = report(1, "graph", "failed", None);
         other.owner.id = "bob".into();
-        assert_eq!(outbox.add(&other), Err(OtherOwner));
+        assert_eq!(outbox.add(&other, NOW), Err(OtherOwner));
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "pending")]));
     }
 }

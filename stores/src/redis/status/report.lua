@@ -2,11 +2,15 @@
 --
 -- KEYS[1]  the record, as the replaced Python service reads and writes it: JSON
 -- KEYS[2]  what we know beyond that, as JSON: version, owner, named, reported_ms, and of each stage status,
---          attempt, completed, total, message, error_message, started_ms, finished_ms, updated_ms
+--          attempt, completed, total, message, error_message, started_ms, finished_ms, updated_ms. It is kept
+--          for longer than the record, which Python may write on for long after our last report, and says
+--          nothing once that is gone
 -- KEYS[3]  the last changes: a stream whose ids are <version>-0, each entry one field `c`, JSON
 --          All three have one hash tag, so they lie in one slot of a cluster.
 -- ARGV     now_ms      -1: by this server's clock, the only one that a fleet shares
---          ttl_ms      how long all of it is kept after this report
+--          waited_ms   how long ago the report was said
+--          ttl_ms      how long the record and its changes are kept after this report
+--          state_ms    how long what we know beyond it is
 --          id          the resource's name
 --          id_json     the same as JSON has it; a number may be longer than a double is exact
 --          plan        {"stages": [name, ...], "statuses": {name: {"standing", "rank"}}}
@@ -17,18 +21,21 @@
 --          channel     where changes are told at once
 -- Answer   {effect: applied | known | outdated | other_owner, KEYS[1], KEYS[2]}
 
-local now_ms, ttl_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
-local id, id_json = ARGV[3], ARGV[4]
-local plan, update = cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
-local owner, named = ARGV[7], ARGV[8] == '1'
-local kept_max, channel = tonumber(ARGV[9]), ARGV[10]
+local now_ms, waited_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local ttl_ms, state_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+local id, id_json = ARGV[5], ARGV[6]
+local plan, update = cjson.decode(ARGV[7]), cjson.decode(ARGV[8])
+local owner, named = ARGV[9], ARGV[10] == '1'
+local kept_max, channel = tonumber(ARGV[11]), ARGV[12]
 
-local floor, format, max = math.floor, string.format, math.max
+local floor, format, max, min = math.floor, string.format, math.max, math.min
 
-if now_ms == -1 then
+local is_held = now_ms ~= -1
+if not is_held then
   local time = redis.call('TIME')
   now_ms = time[1] * 1000 + floor(time[2] / 1000)
 end
+local said_ms = max(now_ms - waited_ms, 0)
 
 -- A status that is known no more says nothing: it is pending, and before all others.
 local function standing(status)
@@ -41,26 +48,65 @@ local function rank(status)
   return known and known.rank or 0
 end
 
+-- A moment as Python's datetime writes it, with an offset or as UTC. Days are counted from a year that
+-- begins in March, so that a leap day is the last of one.
+local function moment(text)
+  if type(text) ~= 'string' then return nil end
+  local year, month, day, h, m, s, rest = text:match('^(%d%d%d%d)-(%d%d)-(%d%d)T(%d%d):(%d%d):(%d%d)(.*)$')
+  if not year then return nil end
+  local ms = rest:match('^%.(%d+)') or ''
+  local sign, offset_h, offset_m = rest:match('([+-])(%d%d):(%d%d)$')
+  month = tonumber(month)
+  if month <= 2 then year = year - 1 end
+  local era = floor(year / 400)
+  local year_of_era = year - era * 400
+  local day_of_year = floor((153 * (month > 2 and month - 3 or month + 9) + 2) / 5) + day - 1
+  local day_of_era = year_of_era * 365 + floor(year_of_era / 4) - floor(year_of_era / 100) + day_of_year
+  local minutes = h * 60 + m - (sign and tonumber(sign .. (offset_h * 60 + offset_m)) or 0)
+  return (era * 146097 + day_of_era - 719468) * 86400000 + minutes * 60000 + s * 1000
+    + tonumber((ms .. '000'):sub(1, 3))
+end
+
 -- What is there. Without the record nothing is: Python may have deleted it. By a clock that a test holds
 -- it may be over though the key is still there.
 local record_text, state_text = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 local record = record_text and cjson.decode(record_text)
 local state = record and state_text and cjson.decode(state_text)
-if state and now_ms >= state.reported_ms + ttl_ms then record, state = nil, nil end
+if is_held and state then
+  local last_ms = max(state.reported_ms, moment(record.updated_at) or 0)
+  if now_ms >= last_ms + ttl_ms then record, state = nil, nil end
+end
+
+-- Whether what we know is of a record before this one: Python wrote when ours was over, and not on from it,
+-- for then all of its stages would be there.
+local function is_former()
+  if (moment(record.updated_at) or 0) < state.reported_ms + ttl_ms then return false end
+  for stage in pairs(state.stages) do
+    if type(record.stages) ~= 'table' or record.stages[stage] == nil then return true end
+  end
+  return false
+end
+
+if state and is_former() then state = nil end
 if not state then
   state = { version = 0, reported_ms = 0, stages = {} }
   redis.call('DEL', KEYS[3])
 end
 
--- What Python wrote since. A stage that its record lacks is one that it never knew of, and stays. It has
--- one error message for all, which is then that of what has failed.
+-- What Python wrote since, then if it says when. A stage that its record lacks is one that it never knew
+-- of, and stays; a status that is no text is none. It has one error message for all, which is then that of
+-- what has failed.
 if record and type(record.stages) == 'table' then
+  local written_ms = max(min(moment(record.updated_at) or now_ms, now_ms), 0)
   for stage, status in pairs(record.stages) do
     local known = state.stages[stage]
-    if not known or known.status ~= status then
+    if type(status) == 'string' and not (known and known.status == status) then
       local is_failed = standing(status) == 'failed' and type(record.error_message) == 'string'
-      state.stages[stage] =
-        { status = status, updated_ms = now_ms, error_message = is_failed and record.error_message or nil }
+      state.stages[stage] = {
+        status = status,
+        updated_ms = written_ms,
+        error_message = is_failed and record.error_message or nil,
+      }
     end
   end
 end
@@ -84,7 +130,7 @@ end
 
 local SAID = { 'status', 'attempt', 'completed', 'total', 'message', 'error_message' }
 
--- What the report does: see kernel::status::Update::effect.
+-- What the report does: see kernel::status::Update::effect, and effect_late where it has waited.
 local present = state.stages[update.stage]
 local says_attempt = update.attempt ~= nil
 local effect = 'applied'
@@ -100,6 +146,8 @@ if present then
     effect = 'known'
   elseif says_attempt and is_less(ours, theirs) then
     effect = 'outdated'
+  elseif not says_attempt and waited_ms > 0 and present.updated_ms > said_ms then
+    effect = 'outdated'
   end
 end
 
@@ -109,13 +157,15 @@ if effect == 'applied' then
   for _, part in ipairs(SAID) do stage[part] = update[part] end
   if stands ~= 'pending' then
     local is_same = present and present.attempt == update.attempt
-    stage.started_ms = is_same and present.started_ms or now_ms
+    stage.started_ms = is_same and present.started_ms or said_ms
   end
-  if stands == 'completed' or stands == 'failed' then stage.finished_ms = now_ms end
-  stage.updated_ms = now_ms
+  if stands == 'completed' or stands == 'failed' then stage.finished_ms = said_ms end
+  stage.updated_ms = said_ms
   state.stages[update.stage] = stage
-  state.version = state.version == 0 and now_ms or state.version + 1
 end
+local previous = state.version
+-- After a failover that lost the last changes it is past those all the same.
+if effect == 'applied' then state.version = max(now_ms, previous + 1) end
 state.reported_ms = max(state.reported_ms, now_ms)
 
 -- What the expected stages come to: see kernel::status::overall and phase.
@@ -182,12 +232,15 @@ record_text = '{"resource_id":' .. id_json .. ',"overall_status":"' .. overall .
   .. written(state.reported_ms) .. '"}'
 state_text = cjson.encode(state)
 redis.call('SET', KEYS[1], record_text, 'PX', ttl_ms)
-redis.call('SET', KEYS[2], state_text, 'PX', ttl_ms)
+redis.call('SET', KEYS[2], state_text, 'PX', state_ms)
 
 -- The change is kept for who is away, and told to who listens; that nobody may be told is no failure.
 if effect == 'applied' then
   local change = cjson.encode({
     version = state.version,
+    previous = previous,
+    owner = state.owner,
+    named = state.named,
     stage = update.stage,
     state = state.stages[update.stage],
     overall = overall,
@@ -196,7 +249,12 @@ if effect == 'applied' then
     total = #plan.stages,
     error_message = error_message,
   })
-  redis.call('XADD', KEYS[3], 'MAXLEN', kept_max, format('%.0f-0', state.version), 'c', change)
+  local entry = { KEYS[3], 'MAXLEN', kept_max, format('%.0f-0', state.version), 'c', change }
+  if type(redis.pcall('XADD', unpack(entry))) == 'table' then
+    -- The changes that stand there are of a record that was set back, and later by a clock that was, too.
+    redis.call('DEL', KEYS[3])
+    redis.call('XADD', unpack(entry))
+  end
   redis.pcall('PUBLISH', channel, cjson.encode({ id = id }):sub(1, -2) .. ',"change":' .. change .. '}')
 end
 redis.call('PEXPIRE', KEYS[3], ttl_ms)

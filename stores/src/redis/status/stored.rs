@@ -1,6 +1,7 @@
 //! Records and changes as Redis has them: JSON, part of it the replaced service's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kernel::status::Change;
 use kernel::status::Owner;
@@ -60,6 +61,9 @@ struct StoredStage {
 #[derive(Deserialize)]
 struct StoredChange {
     version: u64,
+    previous: u64,
+    owner: String,
+    named: bool,
     stage: String,
     state: StoredStage,
     overall: String,
@@ -120,18 +124,20 @@ pub(super) fn planned(plan: &Plan) -> String {
     json!({ "stages": stages, "statuses": statuses }).to_string()
 }
 
-/// The record of `id` by what both keys hold; the second may be missing, where nobody but the replaced
-/// service has written.
+/// The record of `id` by what both keys hold, where records are kept for `ttl`; the second may be
+/// missing, where nobody but the replaced service has written.
 pub(super) fn record(
     id: &ResourceId,
     record: &[u8],
     state: Option<&[u8]>,
     plan: &Plan,
+    ttl: Duration,
 ) -> Result<Record, NotStored> {
     let written: StoredRecord = serde_json::from_slice(record).map_err(NotStored::Json)?;
     let state = state.map(serde_json::from_slice::<StoredState>).transpose();
     let state = state.map_err(NotStored::Json)?;
     let written_at = written.updated_at.as_deref().and_then(moment).unwrap_or_default();
+    let state = state.filter(|state| !state.is_former(&written, written_at, ttl));
     let mut known = Record::new(id.clone());
     known.updated_at = written_at;
     if let Some(state) = state {
@@ -167,6 +173,18 @@ pub(super) fn hint(text: &[u8], plan: &Plan) -> Result<(ResourceId, Change), Not
     let hint: Hint = serde_json::from_slice(text).map_err(NotStored::Json)?;
     let id = ResourceId::parse(&hint.id).map_err(|_| NotStored::Name)?;
     Ok((id, hint.change.read(plan)?))
+}
+
+impl StoredState {
+    /// Whether it is of a record before this one: the replaced service wrote when ours was over, and not
+    /// on from it, for then all of its stages would be there.
+    fn is_former(&self, written: &StoredRecord, written_at: Timestamp, ttl: Duration) -> bool {
+        let is_over = written_at >= Timestamp::from_millis(self.reported_ms).plus(ttl);
+        let has = |stage: &String| {
+            written.stages.as_ref().is_some_and(|stages| stages.contains_key(stage))
+        };
+        is_over && !self.stages.keys().all(has)
+    }
 }
 
 impl StoredStage {
@@ -209,8 +227,14 @@ impl StoredChange {
             total: self.total,
             error_message: self.error_message.map(Into::into),
         };
-        let state = self.state.read(plan);
-        Ok(Change { version: self.version, stage: self.stage.into(), state, whole })
+        Ok(Change {
+            version: self.version,
+            previous: self.previous,
+            owner: Some(Owner { id: self.owner.into(), is_named: self.named }),
+            stage: self.stage.into(),
+            state: self.state.read(plan),
+            whole,
+        })
     }
 }
 
@@ -223,14 +247,20 @@ fn moment(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use kernel::status::TTL;
+
     use super::*;
+
+    fn read(text: &[u8], state: Option<&[u8]>) -> Result<Record, NotStored> {
+        record(&ResourceId::Number(42), text, state, &Plan::default(), TTL)
+    }
 
     #[test]
     fn what_python_alone_has_written_is_read() {
         let text = br#"{"resource_id": 42, "overall_status": "processing", "stages": {"ingestion":
             "completed", "quality": "processing"}, "error_message": null,
             "updated_at": "2026-11-26T05:30:00.123456+00:00"}"#;
-        let read = record(&ResourceId::Number(42), text, None, &Plan::default()).unwrap();
+        let read = read(text, None).unwrap();
         assert_eq!((read.version, &read.owner), (0, &None));
         assert_eq!(read.updated_at, Timestamp::from_millis(1_795_671_000_123));
         let stages: Vec<_> =
@@ -255,11 +285,10 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_said_to_be_none() {
-        let id = ResourceId::Number(42);
         for text in ["", "7", "[]", "{\"stages\": 7}", "{\"stages\": {\"a\": 7}}"] {
-            assert!(record(&id, text.as_bytes(), None, &Plan::default()).is_err(), "{text}");
+            assert!(read(text.as_bytes(), None).is_err(), "{text}");
         }
-        assert!(record(&id, b"{}", Some(b"{}"), &Plan::default()).is_err());
-        assert!(record(&id, b"{}", None, &Plan::default()).is_ok());
+        assert!(read(b"{}", Some(b"{}")).is_err());
+        assert!(read(b"{}", None).is_ok());
     }
 }

@@ -1,15 +1,26 @@
 //! Job status in a real Redis.
 
+use std::pin::pin;
+
 use config::Redis;
+use futures_util::FutureExt;
 use kernel::secret::Secret;
 use kernel::status::Owner;
+use kernel::status::Standing;
 use kernel::status::TTL;
 use kernel::status::Update;
+use kernel::status::conformance;
 use test_support::redis::RedisCluster;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
+use test_support::wait::START_MAX;
+use tokio::time::timeout;
 
 use super::*;
+use crate::listeners::Heard;
+use crate::listeners::Listener;
+use crate::status::Reported;
+use crate::status::Statuses;
 
 /// A Redis of a test's own, and records in it.
 struct Place {
@@ -25,14 +36,16 @@ fn config() -> Status {
 
 impl Place {
     async fn by(clock: Clock) -> Self {
+        Self::of(clock, Arc::default()).await
+    }
+
+    async fn of(clock: Clock, plan: Arc<Plan>) -> Self {
         let server = RedisServer::start();
-        let redis =
-            Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(server.url())) };
-        let connection = Connection::open(&redis, None).expect("a URL");
-        connection.connected().await.expect("Redis is there");
-        let mut status = RedisStatus::new(&connection, "doorward", clock, &config());
+        let connection = connected(server.url()).await;
+        let config = Status { plan, ..config() };
+        let mut status = RedisStatus::new(&connection, "doorward", clock, &config);
         // Patient, so that a busy machine is no outage.
-        status.guard = Guard::new(connection, "the store of job status", "reports wait");
+        status.guard = patient(connection);
         Self { status, server }
     }
 
@@ -48,9 +61,25 @@ impl Place {
     }
 }
 
+async fn connected(url: String) -> Connection {
+    let redis = Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(url)) };
+    let connection = Connection::open(&redis, None).expect("a URL");
+    connection.connected().await.expect("Redis is there");
+    connection
+}
+
+fn patient(connection: Connection) -> Arc<Guard> {
+    Arc::new(Guard::new(connection, "the store of job status", "reports wait"))
+}
+
 impl StatusStore for Place {
-    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
-        self.status.put(report, now).await
+    async fn put_late(
+        &self,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        self.status.put_late(report, waited, now).await
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
@@ -220,12 +249,9 @@ async fn what_python_says_went_wrong_is_kept_when_another_stage_is_reported() {
 #[tokio::test]
 async fn a_cluster_finds_all_that_is_known_of_a_resource_in_one_slot() {
     let cluster = RedisCluster::start();
-    let redis =
-        Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(cluster.url())) };
-    let connection = Connection::open(&redis, None).expect("a URL");
-    connection.connected().await.expect("Redis is there");
+    let connection = connected(cluster.url()).await;
     let mut status = RedisStatus::new(&connection, "doorward", Clock::OfTheServer, &config());
-    status.guard = Guard::new(connection, "the store of job status", "reports wait");
+    status.guard = patient(connection);
     // Some for each of its masters, and names that a cluster might read as hash tags.
     let names = (0..20).map(|number| number.to_string());
     let names = names.chain(["{a}", "{}", "a{b}c", "}{"].map(str::to_owned));
@@ -244,10 +270,337 @@ async fn a_cluster_finds_all_that_is_known_of_a_resource_in_one_slot() {
     assert_eq!(page.records.len(), ids.len());
 }
 
+#[tokio::test]
+async fn configured_stages_and_statuses_are_taken_in_as_a_record_takes_them() {
+    let further = [("skipped", Standing::Completed), ("paused", Standing::Pending)];
+    let plan = Arc::new(Plan::new(["fetch", "parse", "index"], further));
+    let place = Place::of(Clock::OfTheCaller, Arc::clone(&plan)).await;
+    conformance::agrees_with_a_record_by(&plan, &place).await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_left_out_of_its_owners_list_and_stays_in_it() {
+    let place = Place::by(Clock::OfTheServer).await;
+    for id in 1..=3 {
+        place.put(&report(id, "graph", "pending"), NOW).await.expect("it is taken");
+    }
+    place.ask(&["SET", "progress:resource:2", "junk"]);
+    let page = place.list("ada", None, 10, NOW).await.expect("answers");
+    let mut names: Vec<_> = page.records.iter().map(|record| record.id.to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["1", "3"]);
+    assert_eq!(place.ask(&["ZCARD", "doorward:status:{owner:ada}"]), Reply::Integer(3));
+    assert!(!place.status.rests());
+}
+
+#[tokio::test]
+async fn a_status_that_is_no_text_is_not_taken_in() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    let theirs = "{\"resource_id\": 42, \"stages\": {\"graph\": null, \"quality\": 7, \
+                  \"taxonomy\": {}, \"ingestion\": \"completed\"}, \"updated_at\": \"\"}";
+    place.ask(&["SET", "progress:resource:42", theirs]);
+    place.put(&report(42, "embedding", "pending"), NOW).await.expect("it is taken");
+    let seen = place.get(&ResourceId::Number(42), NOW).await.expect("answers").expect("is there");
+    let names: Vec<_> = seen.stages.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["ingestion", "embedding"]);
+}
+
+/// A record as the replaced service writes it.
+fn theirs(stages: &str, updated_at: &str) -> String {
+    format!(
+        "{{\"resource_id\": 42, \"overall_status\": \"processing\", \"stages\": {{{stages}}}, \
+         \"error_message\": null, \"updated_at\": \"{updated_at}\"}}"
+    )
+}
+
+#[tokio::test]
+async fn owner_and_attempts_stay_while_python_alone_goes_on_writing() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    let mut ours = report(42, "graph", "processing");
+    ours.update.attempt = Some(3);
+    place.put(&ours, NOW).await.expect("it is taken");
+    let state = "doorward:status:{progress:resource:42}";
+    let Reply::Integer(left_ms) = place.ask(&["PTTL", state]) else { panic!("no time") };
+    let kept_ms = 7 * TTL.as_millis() as i64;
+    assert!((kept_ms - 60_000..=kept_ms).contains(&left_ms), "{left_ms}");
+    // Two days later, after the last of many writes.
+    let both = "\"graph\": \"processing\", \"quality\": \"completed\"";
+    place.ask(&["SET", "progress:resource:42", &theirs(both, "2023-11-16T22:15:23.457+00:00")]);
+    let now = NOW.plus(2 * TTL);
+    let seen = place.get(&ResourceId::Number(42), now).await.expect("answers").expect("is there");
+    assert!(seen.is_of("ada"));
+    assert_eq!(seen.stage("graph").and_then(|state| state.attempt), Some(3));
+    let taken = place.put(&report(42, "embedding", "pending"), now).await.expect("it is taken");
+    assert_eq!(taken.record.stages.len(), 3);
+    assert_eq!(taken.record.stage("graph").and_then(|state| state.attempt), Some(3));
+}
+
+#[tokio::test]
+async fn what_python_begins_anew_when_ours_is_over_has_nothing_of_before() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    place.put(&report(42, "graph", "completed"), NOW).await.expect("it is taken");
+    let one = "\"ingestion\": \"processing\"";
+    place.ask(&["SET", "progress:resource:42", &theirs(one, "2023-11-16T22:15:23.457+00:00")]);
+    let now = NOW.plus(2 * TTL);
+    let seen = place.get(&ResourceId::Number(42), now).await.expect("answers").expect("is there");
+    assert_eq!((seen.version, &seen.owner, seen.stages.len()), (0, &None, 1));
+    let mut next = report(42, "quality", "pending");
+    next.owner.id = "bob".into();
+    let taken = place.put(&next, now).await.expect("it is taken");
+    assert_eq!((taken.record.is_of("bob"), taken.record.stages.len()), (true, 2));
+    let since = place.since(&ResourceId::Number(42), NOW.as_millis(), now).await;
+    assert_eq!(since.expect("answers"), Since::Missed);
+}
+
+#[tokio::test]
+async fn what_waited_is_held_against_when_python_wrote() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    let waited = Duration::from_secs(60);
+    // Ours was said at 22:14:23.457; theirs a second before that, and one after it.
+    for (offset, effect) in [
+        ("2023-11-14T22:14:22.457000+00:00", Effect::Applied),
+        ("2023-11-14T22:14:24.457", Effect::Outdated),
+        ("2023-11-14T23:14:22.457+01:00", Effect::Applied),
+        ("2023-11-14T21:44:24.457999-00:30", Effect::Outdated),
+        ("2023-11-14T22:14:22Z", Effect::Applied),
+        ("2024-02-29T00:00:00Z", Effect::Outdated),
+        ("", Effect::Outdated),
+    ] {
+        place.ask(&["DEL", Place::KEYS[0], Place::KEYS[1]]);
+        place.ask(&["SET", "progress:resource:42", &theirs("\"graph\": \"completed\"", offset)]);
+        let late = place.put_late(&report(42, "graph", "processing"), waited, NOW).await;
+        assert_eq!(late.expect("it is taken").effect, effect, "{offset}");
+    }
+}
+
+/// What is known of resource 42, as it stands in Redis, put aside and set back.
+impl Place {
+    const KEYS: [&str; 3] = [
+        "progress:resource:42",
+        "doorward:status:{progress:resource:42}",
+        "doorward:status:{progress:resource:42}:events",
+    ];
+
+    /// Its version after a report.
+    async fn version(&self, status: &str, at_ms: u64) -> u64 {
+        let now = NOW.plus(Duration::from_millis(at_ms));
+        let taken = self.put(&report(42, "graph", status), now).await;
+        taken.expect("it is taken").record.version
+    }
+
+    fn put_aside(&self, keys: &[&str]) {
+        for key in keys {
+            assert_eq!(self.ask(&["COPY", key, &format!("aside:{key}")]), Reply::Integer(1));
+        }
+    }
+
+    fn set_back(&self, keys: &[&str]) {
+        for key in keys {
+            let aside = format!("aside:{key}");
+            assert_eq!(self.ask(&["COPY", &aside, key, "REPLACE"]), Reply::Integer(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_knows_what_a_failover_has_lost_is_told_how_it_stands() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    let id = ResourceId::Number(42);
+    let kept = place.version("pending", 0).await;
+    place.put_aside(&Place::KEYS);
+    let lost = place.version("processing", 1000).await;
+    place.set_back(&Place::KEYS);
+    assert_eq!(place.since(&id, lost, NOW).await.expect("answers"), Since::Missed);
+    let next = place.version("completed", 2000).await;
+    assert_eq!(place.since(&id, lost, NOW).await.expect("answers"), Since::Missed);
+    let since = place.since(&id, kept, NOW).await.expect("answers");
+    let Since::Changes(changes) = since else { panic!("it is missed") };
+    assert_eq!(changes.iter().map(|change| change.version).collect::<Vec<_>>(), [next]);
+}
+
+#[tokio::test]
+async fn changes_that_stand_there_of_a_record_that_was_set_back_are_told_to_nobody() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    let id = ResourceId::Number(42);
+    let kept = place.version("pending", 0).await;
+    place.put_aside(&Place::KEYS[..2]);
+    let lost = place.version("processing", 1000).await;
+    place.set_back(&Place::KEYS[..2]);
+    let next = place.version("completed", 2000).await;
+    for before in [kept, lost] {
+        assert_eq!(place.since(&id, before, NOW).await.expect("answers"), Since::Missed);
+    }
+    assert_eq!(place.since(&id, next, NOW).await.expect("answers"), Since::Changes(Vec::new()));
+    // Where the clock was set back as well, there is no room for the next change after them.
+    place.set_back(&Place::KEYS[..2]);
+    let next = place.version("failed", 500).await;
+    assert!(next < lost);
+    let since = place.since(&id, kept, NOW).await.expect("answers");
+    let Since::Changes(changes) = since else { panic!("it is missed") };
+    assert_eq!(changes.iter().map(|change| change.version).collect::<Vec<_>>(), [next]);
+}
+
+#[tokio::test]
+async fn what_is_reported_on_anew_while_a_list_is_read_stays_in_it() {
+    let place = Place::by(Clock::OfTheCaller).await;
+    let id = ResourceId::Number(42);
+    place.put(&report(42, "graph", "pending"), NOW).await.expect("it is taken");
+    place.ask(&["DEL", "progress:resource:42"]);
+    // It was found to be gone; and is there again before that is written down.
+    let now = NOW.plus(Duration::from_millis(1));
+    place.put(&report(42, "graph", "pending"), now).await.expect("it is taken");
+    place.status.take_out_of_list("ada", &[&(id.clone(), NOW)]).await;
+    assert_eq!(place.list("ada", None, 10, now).await.expect("answers").records.len(), 1);
+    place.status.take_out_of_list("ada", &[&(id, now)]).await;
+    assert_eq!(place.ask(&["ZCARD", "doorward:status:{owner:ada}"]), Reply::Integer(0));
+}
+
+#[tokio::test]
+async fn what_is_reported_is_in_its_owners_list_though_whoever_reported_is_gone() {
+    let mut place = Place::by(Clock::OfTheServer).await;
+    place.server.pause();
+    {
+        let report = report(42, "graph", "pending");
+        let mut put = pin!(place.put(&report, NOW));
+        assert!(put.as_mut().now_or_never().is_none());
+    }
+    place.server.resume();
+    let listed = async {
+        while place.list("ada", None, 10, NOW).await.expect("answers").records.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(START_MAX, listed).await.expect("it is listed");
+}
+
+/// Job status as the admin API is given it, kept by a task; and somebody who listens to resource 42, on
+/// which it is reported.
+struct Told {
+    statuses: Arc<Statuses>,
+    listener: Listener,
+    said: u64,
+}
+
+impl Told {
+    async fn on(server: &RedisServer) -> Self {
+        let connection = connected(server.url()).await;
+        let statuses = Arc::new(Statuses::in_redis(&connection, "doorward", &config()));
+        let keeper = Arc::clone(&statuses);
+        tokio::spawn(async move { keeper.keep(|| NOW).await });
+        let listener = statuses.listeners().listen(&ResourceId::Number(42), "ada").expect("room");
+        let mut told = Self { statuses, listener, said: 0 };
+        let version = told.reports().await;
+        told.listener.is_at(version);
+        is_subscribed(server).await;
+        told
+    }
+
+    async fn reports(&mut self) -> u64 {
+        let mut report = report(42, "graph", "processing");
+        self.said += 1;
+        report.update.completed = Some(self.said);
+        match self.statuses.put(&report, NOW).await.expect("it is taken") {
+            Reported::Taken(taken) => taken.record.version,
+            // A busy machine is late.
+            Reported::Waits => self.version_once_sent().await,
+        }
+    }
+
+    async fn version_once_sent(&self) -> u64 {
+        let sent = async {
+            loop {
+                let seen = self.statuses.get(&ResourceId::Number(42), NOW).await;
+                match seen {
+                    Ok(Some(seen)) if !seen.is_degraded() => return seen.record.version,
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        timeout(START_MAX, sent).await.expect("it is sent")
+    }
+
+    /// The version that is heard next.
+    async fn hears(&mut self) -> u64 {
+        heard(&mut self.listener).await
+    }
+}
+
+async fn heard(listener: &mut Listener) -> u64 {
+    match timeout(START_MAX, listener.next()).await.expect("it is heard") {
+        Heard::Change(change) => change.version,
+        Heard::Record(record) => record.version,
+        Heard::Missed => panic!("it is missed"),
+    }
+}
+
+/// Waits until somebody hears what is told at once.
+async fn is_subscribed(server: &RedisServer) {
+    let numbers = || {
+        let asked = server.command(&["PUBSUB", "NUMSUB", "doorward:status:changes"]);
+        matches!(asked.expect("Redis answers"), Reply::Array(told) if told[1] != Reply::Integer(0))
+    };
+    let subscribed = async {
+        while !numbers() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(START_MAX, subscribed).await.expect("somebody hears");
+}
+
+/// Has nobody hear what is told at once, until it is allowed again.
+fn deafen(server: &RedisServer) {
+    server.command(&["ACL", "SETUSER", "doorward", "-subscribe"]).expect("Redis answers");
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).expect("Redis answers");
+}
+
+fn hearing(server: &RedisServer) {
+    server.command(&["ACL", "SETUSER", "doorward", "+subscribe"]).expect("Redis answers");
+}
+
+#[tokio::test]
+async fn the_last_change_before_the_messages_stopped_is_heard_though_another_listener_has_read_it()
+{
+    let server = RedisServer::setup().user("doorward", "secret", "~* &* +@all").start();
+    let mut told = Told::on(&server).await;
+    let version = told.reports().await;
+    assert_eq!(told.hears().await, version);
+    deafen(&server);
+    let version = told.reports().await;
+    let id = ResourceId::Number(42);
+    let mut second = told.statuses.listeners().listen(&id, "ada").expect("room");
+    let read = told.statuses.get(&id, NOW).await.expect("answers").expect("is there");
+    assert_eq!(read.record.version, version);
+    second.is_at(version);
+    hearing(&server);
+    assert_eq!(told.hears().await, version);
+    let version = told.reports().await;
+    assert_eq!((told.hears().await, heard(&mut second).await), (version, version));
+}
+
+#[tokio::test]
+async fn whoever_heard_what_a_failover_has_lost_hears_how_it_stands() {
+    let server = RedisServer::setup().user("doorward", "secret", "~* &* +@all").start();
+    let mut told = Told::on(&server).await;
+    let kept = told.reports().await;
+    assert_eq!(told.hears().await, kept);
+    let connection = connected(server.url()).await;
+    let status = RedisStatus::new(&connection, "doorward", Clock::OfTheServer, &config());
+    let place = Place { status, server };
+    place.put_aside(&Place::KEYS);
+    let lost = told.reports().await;
+    assert_eq!(told.hears().await, lost);
+    deafen(&place.server);
+    place.set_back(&Place::KEYS);
+    hearing(&place.server);
+    assert_eq!(told.hears().await, kept);
+    let next = told.reports().await;
+    assert_eq!(told.hears().await, next);
+}
+
 /// What docs/status.md says that a user of an access control list needs.
 const RULES: &str = "~progress:resource:* ~doorward:status:* &doorward:status:changes +eval +evalsha +get \
                      +set +del +mget +time +xadd +xrange +pexpire +zadd +zrem +zremrangebyrank \
-                     +zremrangebyscore +zrevrangebyscore +subscribe +publish";
+                     +zremrangebyscore +zrevrangebyscore +zscore +subscribe +publish";
 
 #[tokio::test]
 async fn a_user_who_may_do_what_the_document_says_and_no_more_is_served() {
@@ -260,31 +613,20 @@ async fn a_user_who_may_do_what_the_document_says_and_no_more_is_served() {
     // What any client needs to connect.
     let rules = format!("{RULES} +ping +client +info +hello +cluster +auth +select");
     let server = RedisServer::setup().user("doorward", "secret", &rules).start();
-    let redis =
-        Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(server.url())) };
-    let connection = Connection::open(&redis, None).expect("a URL");
-    connection.connected().await.expect("Redis is there");
-    let statuses = Arc::new(crate::status::Statuses::in_redis(&connection, "doorward", &config()));
-    let keeper = Arc::clone(&statuses);
-    tokio::spawn(async move { keeper.keep(|| NOW).await });
-    let mut listener = statuses.listeners().listen(&ResourceId::Number(42)).expect("room");
-    // What is told before we are heard is looked up; either way it is heard.
-    let mut told = 0;
-    loop {
-        let mut report = report(42, "graph", "processing");
-        told += 1;
-        report.update.completed = Some(told);
-        let put = statuses.put(&report, NOW).await.expect("it is taken");
-        assert!(matches!(put, crate::status::Reported::Taken(_)), "{put:?}");
-        let heard = tokio::time::timeout(Duration::from_millis(100), listener.next()).await;
-        if heard.is_ok() {
-            break;
-        }
+    let mut told = Told::on(&server).await;
+    // What was told before we are heard is looked up, a few times at most; then all is told at once.
+    for _ in 0..10 {
+        let version = told.reports().await;
+        assert_eq!(told.hears().await, version);
     }
-    let id = ResourceId::Number(42);
+    let (statuses, id) = (told.statuses, ResourceId::Number(42));
     assert!(statuses.get(&id, NOW).await.expect("answers").is_some());
     assert!(statuses.since(&id, 1, NOW).await.is_ok());
     assert_eq!(statuses.list("ada", None, 10, NOW).await.expect("answers").records.len(), 1);
     server.command(&["DEL", "progress:resource:42"]).expect("Redis answers");
     assert!(statuses.list("ada", None, 10, NOW).await.expect("answers").records.is_empty());
+    let listed = server.command(&["ZCARD", "doorward:status:{owner:ada}"]);
+    assert_eq!(listed.expect("Redis answers"), Reply::Integer(0));
+    // Nobody was refused anything.
+    assert_eq!(server.command(&["ACL", "LOG"]).expect("Redis answers"), Reply::Array(vec![]));
 }

@@ -206,13 +206,15 @@ impl Telling {
                 () = closed(&mut self.closes) => return None,
                 () = sleep_until(self.comment_at) => {
                     self.comment_at = Instant::now() + COMMENT_EVERY;
-                    if !self.may_listen().await {
+                    // What is seldom asked is made when it is: kept in each stream, it would be most of
+                    // what that weighs.
+                    if !Box::pin(self.may_listen()).await {
                         return None;
                     }
                     self.waiting.push_back(comment());
                 }
                 () = sleep_until(ask_at.unwrap_or(self.comment_at)), if ask_at.is_some() => {
-                    self.ask().await;
+                    Box::pin(self.ask()).await;
                 }
                 heard = self.listener.next(), if ask_at.is_none() => match heard {
                     Heard::Change(change) if self.may_see(change.owner.as_ref()) => {
@@ -222,7 +224,7 @@ impl Telling {
                         self.tell_record(&record);
                     }
                     Heard::Change(_) | Heard::Record(_) => return None,
-                    Heard::Missed => self.ask().await,
+                    Heard::Missed => Box::pin(self.ask()).await,
                 },
             }
         }

@@ -68,9 +68,9 @@ pub struct WorkerEvent {
     pub processed: u64,
     /// How much its machine has to do, over 1, 5 and 15 minutes.
     pub load: [f64; 3],
-    /// What it is, such as `py-celery`.
+    /// What it is, such as `py-celery`; empty where it does not say.
     pub software: String,
-    /// And in which version.
+    /// And in which version; empty where it does not say.
     pub version: String,
     /// When it said so, by its own clock.
     pub at: Timestamp,
@@ -79,6 +79,8 @@ pub struct WorkerEvent {
 impl WorkerEvent {
     /// It, as it goes over the channel; `delivery_tag` is what the message is called.
     pub fn write(&self, delivery_tag: &str) -> String {
+        // What is not known is not said: an empty name would be none.
+        let said = |name: &String| Some(name).filter(|name| !name.is_empty()).cloned();
         let body = json!({
             "hostname": self.hostname,
             "utcoffset": 0,
@@ -88,8 +90,8 @@ impl WorkerEvent {
             "active": self.active,
             "processed": self.processed,
             "loadavg": self.load,
-            "sw_ident": self.software,
-            "sw_ver": self.version,
+            "sw_ident": said(&self.software),
+            "sw_ver": said(&self.version),
             "sw_sys": "Linux",
             "timestamp": json::to_epoch(self.at),
             "type": self.kind.as_str(),

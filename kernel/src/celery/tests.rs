@@ -312,6 +312,14 @@ fn workers_say_when_they_come_are_there_and_go() {
 }
 
 #[test]
+fn a_worker_that_does_not_say_what_it_is_is_read_and_what_is_written_of_it_is_read_again() {
+    let heartbeat = WorkerEvent::read(EVENTS[1]).expect("it");
+    let silent = WorkerEvent { software: String::new(), version: String::new(), ..heartbeat };
+    let again = WorkerEvent::read(silent.write("d").as_bytes()).expect("it is read");
+    assert_eq!((again.software.as_str(), again.version.as_str()), ("", ""));
+}
+
+#[test]
 fn what_a_worker_has_taken_says_where_it_goes_back() {
     let unacked = Unacked::read(UNACKED).expect("it is read");
     assert_eq!((unacked.exchange.as_str(), unacked.routing_key.as_str()), ("", "celery"));

@@ -1,6 +1,11 @@
 //! Revocations that reach the gateways of a fleet by a Redis Stream: at once, each of them, and also
 //! when Redis is away, emptied, or comes back without what it had.
 
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 use test_support::doorward::Tokens;
@@ -20,6 +25,8 @@ use crate::scene::assert_revoked;
 const HEARD: &str = "revocations are heard of by Redis";
 
 const NOT_HEARD: &str = "the admin API is asked instead";
+
+const TELLS: &str = "this process carries revocations to Redis";
 
 /// Two admin APIs on one Postgres, three gateways, all on one Redis.
 struct Fleet {
@@ -120,22 +127,52 @@ fn who_logs_out_at_one_gateway_is_refused_at_all_and_stays_so_whatever_becomes_o
     }
 }
 
+/// Those that had the killed one to ask hear of it by Redis alone.
 #[test]
-fn an_admin_api_that_is_killed_is_followed_by_the_other_as_the_one_that_tells() {
+fn who_tells_of_revocations_is_killed_while_people_log_out_and_no_logout_is_lost() {
     let mut fleet = Fleet::start();
     fleet.admins[0].create_user("ann", "admin", PASSWORD);
-    let [first, second] = [fleet.sign_in(), fleet.sign_in()];
-    fleet.log_out_everywhere(&first);
-    // Whichever of them told so far: one of the two kills ends it.
-    let killed = fleet.admins.remove(0).kill();
-    let mut other = fleet.gateways.remove(1);
-    let answer = other.ask(&Request::post("/auth/logout").bearer(&second.access));
-    assert_eq!(answer.status, 200, "{answer}");
-    fleet.wait_until_refused(&second);
-    fleet.wait_until_refused(&first);
-    drop(killed);
-    let (status, _) = other.sigterm_and_wait();
+    let tells = |admin: &Doorward| admin.log().contains(TELLS);
+    wait_until(START_MAX, || fleet.admins.iter().any(tells));
+    let first = fleet.admins.iter().position(tells).expect("it was there a moment ago");
+    // Each has a gateway of the same number that asks it.
+    let next = 1 - first;
+    let gone = Mutex::new(Vec::new());
+    let is_enough = AtomicBool::new(false);
+    let killed = fleet.admins.remove(first);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let gateway = &fleet.gateways[next];
+            while !is_enough.load(Ordering::Relaxed) {
+                let ann = gateway.login("ann", PASSWORD);
+                let answer = gateway.ask(&Request::post("/auth/logout").bearer(&ann.access));
+                assert_eq!(answer.status, 200, "{answer}");
+                gone.lock().unwrap().push(ann);
+            }
+        });
+        // Whatever becomes of this thread, the other ends.
+        let _enough = Enough(&is_enough);
+        let logged_out = || gone.lock().unwrap().len();
+        wait_until(START_MAX, || logged_out() >= 3);
+        let _builder = killed.kill();
+        wait_until(START_MAX, || fleet.admins[0].log().contains(TELLS));
+        let so_far = logged_out();
+        wait_until(START_MAX, || logged_out() >= so_far + 3);
+    });
+    for ann in gone.into_inner().unwrap() {
+        fleet.wait_until_refused(&ann);
+    }
+    let (status, _) = fleet.gateways[first].sigterm_and_wait();
     assert!(status.success(), "{status}");
+}
+
+/// Says that it is enough when it is dropped.
+struct Enough<'a>(&'a AtomicBool);
+
+impl Drop for Enough<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Instant;
 use kernel::celery::Task;
 use serde_json::Value;
 use serde_json::json;
+use test_support::celery::CelerySetup;
 use test_support::http1::Request;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
@@ -160,6 +161,42 @@ fn whose_resource_it_is_sees_how_far_its_texts_are() {
     wait_until(START_MAX, || {
         ask().status == 200 && ask().json()["stages"]["embedding"] == "failed"
     });
+}
+
+/// A worker of Celery's own that knows our tasks and never ends one.
+const IDLER: &str = r#"
+import os, time
+from celery import Celery
+
+app = Celery(broker=os.environ["CELERY_BROKER_URL"], backend=os.environ["CELERY_BROKER_URL"])
+app.conf.task_acks_late = True
+
+@app.task(name="doorward.noop")
+def noop():
+    time.sleep(3600)
+"#;
+
+#[test]
+fn what_a_worker_in_python_took_before_it_was_killed_is_done_by_one_of_ours() {
+    let redis = RedisServer::start();
+    let mut idler = CelerySetup::at(&redis.url()).program("idler", IDLER).start("idler@here");
+    // As many as a worker with one process takes at one time.
+    let ids = ["1", "2", "3", "4"];
+    for id in ids {
+        let task = Task::new("doorward.noop", id, Vec::new(), "celery", id);
+        redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
+    }
+    wait_until(START_MAX, || count(&redis, &["HLEN", "unacked"]) == 4);
+    idler.kill();
+    let _ours = DoorwardWorker::start(&config(&redis, "visibility_timeout = \"10s\""));
+    for id in ids {
+        let key = format!("celery-task-meta-{id}");
+        wait_until(START_MAX, || count(&redis, &["EXISTS", &key]) == 1);
+        let Ok(Reply::Bulk(Some(result))) = redis.command(&["GET", &key]) else { panic!("{id}") };
+        assert!(result.contains("SUCCESS"), "{result}");
+    }
+    wait_until(START_MAX, || count(&redis, &["HLEN", "unacked"]) == 0);
+    assert_eq!(count(&redis, &["LLEN", "celery"]), 0);
 }
 
 #[test]

@@ -54,7 +54,11 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
     let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
-    let model: Arc<dyn Embed> = Arc::new(Model(load_model(&config.worker).await?));
+    let mut signals = Signals::listen()?;
+    let Some(model) = load_model(&config.worker, &mut signals).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let model: Arc<dyn Embed> = Arc::new(Model(model));
     let (stages, telling) = progress::stages(&config)?;
     let registry = Registry::default()
         .with(&config.worker.noop_task, Arc::new(Noop))
@@ -63,7 +67,6 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
     let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;
     let broker = open_broker(celery, queues)?;
-    let mut signals = Signals::listen()?;
     let (end, ends) = watch::channel(0_u8);
     tokio::spawn(async move {
         loop {
@@ -95,15 +98,22 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The embedder of this process: loaded once, before anything is taken, and shared by all tasks.
+/// The embedder of this process: loaded once, before anything is taken, and shared by all tasks; `None`
+/// where a signal came first.
 ///
 /// # Errors
 /// There is none, in words for the operator.
-async fn load_model(worker: &config::Worker) -> anyhow::Result<Arc<EmbeddingService>> {
+async fn load_model(
+    worker: &config::Worker,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Arc<EmbeddingService>>> {
     let dimensions = Dimensions::new(worker.dimensions).context("`worker.dimensions`")?;
     let (resource, loaded) = embedding::resource(worker.model.clone(), dimensions);
-    house::warm::plan(vec![resource])?.load().await.context("`worker.model`")?;
-    Ok(Arc::clone(loaded.get()?))
+    let plan = house::warm::plan(vec![resource])?;
+    match house::warm::load(&plan, signals).await.context("`worker.model`")? {
+        true => Ok(Some(Arc::clone(loaded.get()?))),
+        false => Ok(None),
+    }
 }
 
 /// The embedder, as tasks want it.

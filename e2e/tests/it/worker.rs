@@ -216,6 +216,19 @@ fn what_is_no_task_is_put_aside_and_nobody_ends_for_it() {
 }
 
 #[test]
+fn a_worker_that_waits_for_its_model_ends_in_order_when_it_is_told_to() {
+    let redis = RedisServer::start();
+    // Nothing is there yet: it looks again and again.
+    let place = tempfile::tempdir().unwrap();
+    let model = format!("model = \"{}\"", place.path().display());
+    let mut worker = DoorwardWorker::begin(&config(&redis, &model));
+    wait_until(START_MAX, || worker.log().contains("the next attempt is in"));
+    worker.ask_to_go();
+    wait_until(START_MAX, || worker.ended().is_some());
+    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+}
+
+#[test]
 fn a_worker_without_a_broker_or_a_model_says_what_it_needs() {
     let redis = RedisServer::start();
     let junk = tempfile::tempdir().unwrap();

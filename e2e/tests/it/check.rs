@@ -206,9 +206,9 @@ fn shown_in(document: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_the_documents_on_warm_up_and_workers_show_is_good() {
+fn what_the_documents_on_warm_up_workers_and_job_status_show_is_good() {
     let builder = Doorward::builder().env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/3");
-    for (document, pieces) in [("warm-up.md", 1), ("workers.md", 2)] {
+    for (document, pieces) in [("status.md", 1), ("warm-up.md", 1), ("workers.md", 2)] {
         let shown = shown_in(document);
         assert_eq!(shown.len(), pieces, "{document}");
         for text in shown {

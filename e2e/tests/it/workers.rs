@@ -252,9 +252,10 @@ fn a_busy_prefork_worker_is_alive_and_a_busy_solo_one_unresponsive_not_gone() {
 
     // One that was busy before anybody looked has no name, and is no nobody.
     let later = watching(&url, "");
+    let operator = Operator::of(&later.doorward);
+    wait_until(SEEN_WITHIN, || operator.workers()["connected"] == 1);
     let celery = health(&later.doorward)["components"]["celery"].take();
     assert_eq!(celery["status"], "degraded", "{celery}");
-    assert_eq!(Operator::of(&later.doorward).workers()["connected"], 1);
 }
 
 #[test]

@@ -84,6 +84,9 @@ mod tests {
         assert!(longer.starts_with("{doorward:#sha256:user:"), "{longer}");
         let other = key("tier", SubjectKind::User, &format!("{id}y"));
         assert_ne!(longer, other);
+        let hostile = key("tier", SubjectKind::User, &"} {\n".repeat(2500));
+        assert_eq!(hostile.len(), longer.len());
+        assert_eq!((hostile.find('{'), hostile.find('}')), (Some(0), Some(hostile.len() - 1)));
     }
 
     proptest! {

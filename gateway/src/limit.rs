@@ -80,6 +80,10 @@ struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
+    fn of_address(policy: &'a Arc<Policy>, client: IpAddr, buffer: &'a mut AddressText) -> Self {
+        Self { policy, kind: SubjectKind::Address, id: buffer.write(limit_key(client)) }
+    }
+
     fn subject(&self) -> Subject<'a> {
         Subject { policy: &self.policy.name, kind: self.kind, id: self.id }
     }
@@ -216,20 +220,12 @@ impl Limiter {
         now: Timestamp,
     ) -> Result<Grant, LimitError> {
         let own = self.routes.get(route.index).and_then(Option::as_ref);
-        let mut buffer = AddressText::default();
-        let is_by_address = own.is_some_and(|own| own.by == LimitBy::Address);
-        let address = match visitor {
-            Visitor::Caller(..) if !is_by_address => "",
-            Visitor::Anonymous | Visitor::Caller(..) => buffer.write(limit_key(client)),
-        };
-        let of_tier = self.claim(visitor, address);
-        let of_route = own.map(|own| {
-            let policy = &own.policy;
-            match own.by {
-                LimitBy::Caller => Claim { policy, ..of_tier },
-                LimitBy::Address => Claim { policy, kind: SubjectKind::Address, id: address },
-                LimitBy::Route => Claim { policy, kind: SubjectKind::Route, id: &own.name },
-            }
+        let (mut of_visitor, mut of_client) = (AddressText::default(), AddressText::default());
+        let of_tier = self.claim(visitor, client, &mut of_visitor);
+        let of_route = own.map(|OwnLimit { policy, by, name }| match by {
+            LimitBy::Caller => Claim { policy, ..of_tier },
+            LimitBy::Address => Claim::of_address(policy, client, &mut of_client),
+            LimitBy::Route => Claim { policy, kind: SubjectKind::Route, id: name },
         });
         let terms = Terms::of(self.mode, route.strict, route.on_store_loss);
         match self.take_all([Some(of_tier), of_route], route.cost, terms, patience, now).await {
@@ -277,7 +273,7 @@ impl Limiter {
         now: Timestamp,
     ) -> Result<Grant, StoreLost> {
         let mut buffer = AddressText::default();
-        let claim = self.claim(visitor, buffer.write(limit_key(client)));
+        let claim = self.claim(visitor, client, &mut buffer);
         let Allowance::Limited(quotas) = &claim.policy.allowance else {
             return Ok(Grant { unlimited: true, ..Grant::default() });
         };
@@ -308,11 +304,14 @@ impl Limiter {
     }
 
     /// What a visitor falls under, wherever it goes.
-    fn claim<'a>(&'a self, visitor: &'a Visitor, address: &'a str) -> Claim<'a> {
+    fn claim<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        client: IpAddr,
+        buffer: &'a mut AddressText,
+    ) -> Claim<'a> {
         match visitor {
-            Visitor::Anonymous => {
-                Claim { policy: &self.anonymous, kind: SubjectKind::Address, id: address }
-            }
+            Visitor::Anonymous => Claim::of_address(&self.anonymous, client, buffer),
             Visitor::Caller(caller, _) => Claim {
                 policy: &self.plan_of(caller.tier()).policy,
                 kind: SubjectKind::User,

@@ -250,7 +250,7 @@ impl Metrics {
             )?,
             store_losses: counter(
                 "doorward_limit_store_losses_total",
-                "Questions to the fleet's store of counters without an answer, or not asked while it rests",
+                "Questions to the fleet's store of counters without an answer, or not asked for want of one",
             )?,
             unsettled: counter(
                 "doorward_limit_unsettled_total",

@@ -22,9 +22,10 @@ impl Patience {
         self.is_spent = true;
     }
 
-    /// There was none of the store of counters. What is wrong with a single counter spends nothing.
+    /// There was none of the store of counters. What is wrong with a single counter spends nothing, and
+    /// neither does a store that rests, for which nobody waits.
     pub fn hear(&mut self, lost: &StoreLost) {
-        self.is_spent |= lost.concerns_all();
+        self.is_spent |= lost.concerns_all() && !matches!(lost, StoreLost::Resting);
     }
 }
 
@@ -35,9 +36,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_spent_by_what_concerns_all_and_not_by_a_single_counter() {
+    fn it_is_spent_by_waiting_in_vain_and_not_by_a_single_counter_or_a_store_that_rests() {
         let mut patience = Patience::default();
         patience.hear(&StoreLost::Answer("a counter that is somebody else's".into()));
+        patience.hear(&StoreLost::Resting);
         assert!(!patience.is_spent());
         patience.hear(&StoreLost::Late(Duration::from_millis(25)));
         assert!(patience.is_spent());

@@ -93,7 +93,7 @@ impl Counters {
     pub(super) fn has_room(
         &self,
         subject: Subject<'_>,
-        quotas: &[Quota],
+        quotas: &Arc<[Quota]>,
         cost: NonZeroU32,
         now: Timestamp,
     ) -> bool {

@@ -131,16 +131,20 @@ impl MemoryQuotas {
     /// Says how `subject` stands, changing nothing: [`QuotaStore::peek`] without waiting.
     pub fn peek_now(&self, subject: Subject<'_>, quotas: &[Quota], now: Timestamp) -> Outcome {
         let digest = Digest::if_long(&subject);
-        self.peek_key(&Key::of(&subject, digest.as_ref()), quotas, now)
+        let seen = self.peek_key(&Key::of(&subject, digest.as_ref()), quotas, now);
+        seen.unwrap_or_else(|| Tally::new().peek(quotas, now))
     }
 
-    /// The same for the subject of `key`.
-    pub(crate) fn peek_key(&self, key: &Key<'_>, quotas: &[Quota], now: Timestamp) -> Outcome {
+    /// The same for the subject of `key`; `None` where nothing is counted of it.
+    pub(crate) fn peek_key(
+        &self,
+        key: &Key<'_>,
+        quotas: &[Quota],
+        now: Timestamp,
+    ) -> Option<Outcome> {
         let hash = self.hasher.hash_one(key);
-        match self.shard(hash).lock().find(hash, key) {
-            Some(entry) => entry.tally.peek(quotas, now),
-            None => Tally::new().peek(quotas, now),
-        }
+        let mut shard = self.shard(hash).lock();
+        shard.find(hash, key).map(|entry| entry.tally.peek(quotas, now))
     }
 
     /// Drops every key whose windows have run empty at `now`.

@@ -9,7 +9,8 @@
 --          want        u32: how many more it would like; 0 for no lease
 --          cap         u32: how many may be out on leases of this subject, over all holders
 --          lease_ms    u32: how long a lease lasts
---          then, for each quota: requests u32, period in seconds u32
+--          then, for each quota: requests u32, period in seconds u32; to settle, not how many may be
+--          asked but how many this window is to count, the most of which are the units
 -- Answer   admitted u8, granted u32, then for each quota: remaining u32, retry_ms i64 (-1: never),
 --          reset_ms i64
 --
@@ -42,9 +43,10 @@ local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 
 -- What a window is known by, and what of it counts now: an array, which takes Redis half as long to make
 -- as a table of named fields. Its newest count is two numbers, those before it are bytes; they begin where
--- those begin that have not left. `OLDEST` is the oldest tick that counts; false: to be looked for.
-local PER_S, TICK, USED, NEWEST, UNITS, OLDEST, OLDER, BEGIN, AT, ASKED, TOUCHED =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+-- those begin that have not left. `OLDEST` is the oldest tick that counts; false: to be looked for. `DUE` is
+-- what is to be settled in it, where that is said.
+local PER_S, TICK, USED, NEWEST, UNITS, OLDEST, OLDER, BEGIN, AT, ASKED, TOUCHED, DUE =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
 local operation, now_ms, units, holder, left, want, cap, lease_ms, quotas_at =
   unpack_bytes('>c1i8I4c8I4I4I4I4', ARGV[1])
@@ -56,6 +58,8 @@ end
 
 -- What is known of the subject: leases that still run, and windows that still hold something.
 local record = redis.call('GET', KEYS[1])
+-- What an older version wrote begins anew: nobody could say what it means.
+if record and unpack_bytes('B', record) < VERSION then record = nil end
 local leases, windows = {}, { nil, nil, nil, nil, nil, nil, nil, nil }
 local kept_until_ms, held_by_others, mine = 0, 0, nil
 if record then
@@ -122,6 +126,7 @@ for i = 1, quotas do
     end
   end
   window[ASKED], asked[i] = true, window
+  if operation == 's' then window[DUE] = max(window[DUE] or 0, limit) end
   local free = limit - window[USED]
   if free < room then room = free end
 end
@@ -160,7 +165,8 @@ if operation == 't' then
     changed = true
   end
 elseif operation == 's' then
-  -- What was let in while nobody could be asked counts, whatever the limit.
+  -- What was let in while nobody could be asked counts, whatever the limit; in a window that nobody asks
+  -- for, all of it.
   more, changed = units, true
 elseif operation == 'r' then
   -- Only what has certainly counted it forgets it. The holder's lease, if it names itself, is over.
@@ -206,7 +212,8 @@ if more then
   end
   for i = 1, #windows do
     local window = windows[i]
-    local tick, used, last, counted = window[TICK], window[USED], window[UNITS], more
+    local tick, used, last = window[TICK], window[USED], window[UNITS]
+    local counted = window[DUE] or more
     if counted > UNITS_MAX - used then counted = UNITS_MAX - used end
     window[TOUCHED] = true
     if counted > 0 then

@@ -100,6 +100,8 @@ struct Call<'a> {
     operation: Operation,
     units: u32,
     lease: Option<&'a LeaseRequest>,
+    /// How many of the units each window is to count, where that is not all.
+    due: Option<&'a [u32]>,
 }
 
 impl RedisQuotas {
@@ -130,7 +132,8 @@ impl RedisQuotas {
         request: &LeaseRequest,
         now: Timestamp,
     ) -> Result<Lease, StoreLost> {
-        let call = Call { operation: Operation::Take, units: cost, lease: Some(request) };
+        let call =
+            Call { operation: Operation::Take, units: cost, lease: Some(request), due: None };
         self.run(call, &self.name_of(&subject), quotas, now).await
     }
 
@@ -145,12 +148,17 @@ impl RedisQuotas {
         request: &LeaseRequest,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
-        let call = Call { operation: Operation::Refund, units: request.left, lease: Some(request) };
+        let call = Call {
+            operation: Operation::Refund,
+            units: request.left,
+            lease: Some(request),
+            due: None,
+        };
         self.run(call, name, quotas, now).await.map(drop)
     }
 
-    /// Counts `units` of the subject called `name` that were let in while there was no answer, whatever
-    /// the limit.
+    /// Counts what was let in of the subject called `name` while there was no answer, whatever the limit:
+    /// in the window of each of `quotas` as many units as are `due` there.
     ///
     /// # Errors
     /// [`StoreLost`].
@@ -158,10 +166,11 @@ impl RedisQuotas {
         &self,
         name: &str,
         quotas: &[Quota],
-        units: NonZeroU32,
+        due: &[u32],
         now: Timestamp,
     ) -> Result<(), StoreLost> {
-        let call = Call { operation: Operation::Settle, units: units.get(), lease: None };
+        let units = due.iter().copied().max().unwrap_or_default();
+        let call = Call { operation: Operation::Settle, units, lease: None, due: Some(due) };
         self.run(call, name, quotas, now).await.map(drop)
     }
 
@@ -209,7 +218,7 @@ impl RedisQuotas {
         let probe = Subject { policy: "(probe)", kind: SubjectKind::Route, id: "" };
         let quota = Quota::new("probe", i64::from(u32::MAX), Duration::from_secs(1));
         let Ok(quota) = quota else { return Ok(()) };
-        let call = Call { operation: Operation::Settle, units: 1, lease: None };
+        let call = Call { operation: Operation::Settle, units: 1, lease: None, due: Some(&[1]) };
         self.ask(&call, &self.name_of(&probe), &[quota], Timestamp::default()).await.map(drop)
     }
 
@@ -260,10 +269,14 @@ impl RedisQuotas {
         for number in [lease.left, lease.want, lease.cap, lasting_ms] {
             bytes.extend(number.to_be_bytes());
         }
-        for quota in quotas {
+        for (at, quota) in quotas.iter().enumerate() {
             // Periods end long before: `PERIOD_MAX`.
             let seconds = u32::try_from(quota.per().as_secs()).unwrap_or(u32::MAX);
-            bytes.extend(quota.requests().to_be_bytes());
+            let requests = match call.due {
+                None => quota.requests(),
+                Some(due) => due.get(at).copied().unwrap_or(call.units),
+            };
+            bytes.extend(requests.to_be_bytes());
             bytes.extend(seconds.to_be_bytes());
         }
         bytes
@@ -278,7 +291,7 @@ impl QuotaStore for RedisQuotas {
         cost: NonZeroU32,
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
-        let call = Call { operation: Operation::Take, units: cost.get(), lease: None };
+        let call = Call { operation: Operation::Take, units: cost.get(), lease: None, due: None };
         self.run(call, &self.name_of(&subject), quotas, now).await.map(|lease| lease.outcome)
     }
 
@@ -289,7 +302,7 @@ impl QuotaStore for RedisQuotas {
         cost: NonZeroU32,
         now: Timestamp,
     ) -> Result<(), StoreLost> {
-        let call = Call { operation: Operation::Refund, units: cost.get(), lease: None };
+        let call = Call { operation: Operation::Refund, units: cost.get(), lease: None, due: None };
         self.run(call, &self.name_of(&subject), quotas, now).await.map(drop)
     }
 
@@ -299,7 +312,7 @@ impl QuotaStore for RedisQuotas {
         quotas: &[Quota],
         now: Timestamp,
     ) -> Result<Outcome, StoreLost> {
-        let call = Call { operation: Operation::Peek, units: 1, lease: None };
+        let call = Call { operation: Operation::Peek, units: 1, lease: None, due: None };
         self.run(call, &self.name_of(&subject), quotas, now).await.map(|lease| lease.outcome)
     }
 }

@@ -38,8 +38,6 @@ pub(super) struct Account {
 /// What the store refused, and goes on refusing until it says otherwise.
 #[derive(Debug)]
 struct Refusal {
-    /// Under which quotas: it says nothing of any others.
-    quotas: Arc<[Quota]>,
     outcome: Outcome,
     cost: u32,
     at: Duration,
@@ -84,7 +82,7 @@ impl Account {
     ) -> Answer {
         self.hold_to(quotas);
         self.used_at = up;
-        if let Some(outcome) = self.refused(quotas, cost, up) {
+        if let Some(outcome) = self.refused(cost, up) {
             return Answer::Refused(outcome);
         }
         let leased = terms.cap > 0;
@@ -99,10 +97,11 @@ impl Account {
         Answer::Ask { lease }
     }
 
-    /// What a refusal from before says of a call, without changing anything.
-    pub(super) fn refused(&self, quotas: &[Quota], cost: u32, up: Duration) -> Option<Outcome> {
+    /// What a refusal from before says of a call, under the quotas that the subject is held to, without
+    /// changing anything.
+    fn refused(&self, cost: u32, up: Duration) -> Option<Outcome> {
         let refusal = self.refusal.as_deref()?;
-        if up >= refusal.until || cost < refusal.cost || *refusal.quotas != *quotas {
+        if up >= refusal.until || cost < refusal.cost {
             return None;
         }
         let since = up.saturating_sub(refusal.at).as_millis() as u64;
@@ -112,6 +111,11 @@ impl Account {
             reset_ms: elapsed(window.reset_ms),
             ..window
         }))
+    }
+
+    /// Whether it is known that a call would be refused under `quotas`.
+    pub(super) fn is_refused(&self, quotas: &Arc<[Quota]>, cost: u32, up: Duration) -> bool {
+        self.is_held_to(quotas) && self.refused(cost, up).is_some()
     }
 
     /// Notes that tokens are being asked for: [`Account::answered`] or [`Account::unanswered`] must
@@ -184,9 +188,7 @@ impl Account {
             // The store's clock may have gone back, and somebody may have deleted what it counted.
             let lasting = Duration::from_millis(retry_ms).min(lasting_max(outcome, quotas));
             let until = up + lasting;
-            let quotas = Arc::clone(quotas);
-            self.refusal =
-                Some(Box::new(Refusal { quotas, outcome: *outcome, cost, at: up, until }));
+            self.refusal = Some(Box::new(Refusal { outcome: *outcome, cost, at: up, until }));
         }
     }
 
@@ -312,7 +314,7 @@ mod tests {
         assert!(matches!(pay(&mut account, &by_day, UP), Answer::Ask { .. }));
         refuse(&mut account, &by_day, &refusal(&[(1000, Some(80_000_000))]));
         assert!(matches!(pay(&mut account, &by_day, UP), Answer::Refused(_)));
-        assert!(account.refused(&by_minute, 1, UP).is_none());
+        assert!(!account.is_refused(&by_minute, 1, UP));
         assert!(matches!(pay(&mut account, &by_minute, UP), Answer::Ask { .. }));
         // And back again it has to be asked anew: much may have happened.
         assert!(matches!(pay(&mut account, &by_day, UP), Answer::Ask { .. }));
@@ -325,7 +327,7 @@ mod tests {
         pay(&mut account, &old, UP);
         pay(&mut account, &new, UP);
         refuse(&mut account, &old, &refusal(&[(5, Some(3_000_000))]));
-        assert!(account.refused(&old, 1, UP).is_none());
+        assert!(!account.is_refused(&old, 1, UP));
         assert!(matches!(pay(&mut account, &new, UP), Answer::Ask { .. }));
         // Nor does it take the place of one that counts.
         refuse(&mut account, &new, &refusal(&[(50, Some(30_000))]));
@@ -341,8 +343,8 @@ mod tests {
         // By a clock that has gone back by a day the minute is over tomorrow; by any other within 61 s.
         refuse(&mut account, &both, &refusal(&[(5, Some(86_460_000)), (5000, Some(0))]));
         let minute = Duration::from_secs(61);
-        let last = account.refused(&both, 1, UP + minute - Duration::from_millis(1));
+        let last = account.refused(1, UP + minute - Duration::from_millis(1));
         assert_eq!(last.and_then(|outcome| outcome.retry_ms()), Some(86_399_001));
-        assert!(account.refused(&both, 1, UP + minute).is_none());
+        assert!(account.refused(1, UP + minute).is_none());
     }
 }

@@ -83,7 +83,20 @@ impl Debts {
         true
     }
 
-    /// Takes all of them out, to settle them.
+    /// Who owes anything now.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.open.lock().keys().cloned().collect()
+    }
+
+    /// Takes one out, to settle it.
+    pub(super) fn take_one(&self, name: &str) -> Option<Debt> {
+        let mut open = self.open.lock();
+        let debt = open.remove(name);
+        self.len.store(open.len(), Ordering::Relaxed);
+        debt
+    }
+
+    /// Takes all of them out.
     pub(super) fn take(&self) -> HashMap<String, Debt> {
         let mut open = self.open.lock();
         self.len.store(0, Ordering::Relaxed);

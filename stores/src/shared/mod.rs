@@ -225,7 +225,7 @@ impl SharedQuotas {
     pub fn is_refused(
         &self,
         subject: Subject<'_>,
-        quotas: &[Quota],
+        quotas: &Arc<[Quota]>,
         cost: NonZeroU32,
         now: Timestamp,
     ) -> bool {
@@ -234,7 +234,7 @@ impl SharedQuotas {
             return here.windows().iter().any(|window| window.remaining < cost.get());
         }
         let up = (self.uptime)();
-        let refused = |account: &Account| account.refused(quotas, cost.get(), up).is_some();
+        let refused = |account: &Account| account.is_refused(quotas, cost.get(), up);
         self.ledger.read(&subject, refused).unwrap_or_default()
     }
 

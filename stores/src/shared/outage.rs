@@ -18,7 +18,6 @@ use super::account::Account;
 use super::debts::Debt;
 use crate::digest::Digest;
 use crate::key::Key;
-use crate::redis::quotas::LeaseRequest;
 
 /// How many ticks of a window, as of when what it holds is settled, lie ahead.
 pub(super) const SETTLED_AHEAD: u32 = 2;
@@ -83,68 +82,67 @@ impl SharedQuotas {
         let key = Key::of(subject, digest.as_ref());
         let name = self.store.name_of_key(&key);
         if !self.debts.add(name, &key, quotas, cost, (self.uptime)()) {
-            self.figures.unsettled.fetch_add(cost.get().into(), Ordering::Relaxed);
+            self.leave_unsettled(cost);
         }
     }
 
-    /// Counts in the store what was let in without it; what is lost again is tried again.
-    pub(super) async fn settle(&self, now: Timestamp) {
-        let mut debts = self.debts.take().into_iter();
-        while !self.store.rests() {
-            let some = debts.by_ref().take(TOLD_AT_ONCE_MAX);
-            let settled = join_all(some.map(|(name, debt)| self.settle_one(name, debt, now))).await;
-            if settled.is_empty() {
+    /// Counts in the store what was let in without it, while it `goes_on`; what is lost again is tried
+    /// again. Of what is owed no more is out of its place at one time than is being told.
+    pub(super) async fn settle(&self, now: Timestamp, goes_on: impl Fn() -> bool) {
+        for some in self.debts.names().chunks(TOLD_AT_ONCE_MAX) {
+            if self.store.rests() || !goes_on() {
                 return;
             }
+            let taken = some.iter().filter_map(|name| Some((name, self.debts.take_one(name)?)));
+            let told = taken.map(|(name, debt)| self.settle_one(name.clone(), debt, now));
+            join_all(told.collect::<Vec<_>>()).await;
         }
-        debts.for_each(|(name, debt)| self.put_back(name, debt));
     }
 
     /// Counts a debt in each of its windows, as far as it is not past there: in a window that is shorter
     /// than the outage was, it would count more than was let in within any stretch of that length.
     async fn settle_one(&self, name: String, debt: Debt, now: Timestamp) {
-        let due = self.due(&debt, now);
-        let Some(most) = due.iter().copied().max().and_then(NonZeroU32::new) else { return };
-        let settled = self.store.settle(&name, &debt.quotas, most, now).await;
+        if debt.is_over((self.uptime)()) {
+            return;
+        }
+        let Some(due) = self.due(&debt, now) else {
+            // Its counter here had to make room: nobody knows what of it is due.
+            return self.leave_unsettled(debt.units);
+        };
+        if due.iter().all(|due| *due == 0) {
+            return;
+        }
+        let settled = self.store.settle(&name, &debt.quotas, &due, now).await;
         if self.counted(settled).is_err() {
             // It may have been counted, and counting it once more is the safe side.
-            return self.put_back(name, debt);
-        }
-        for (quota, due) in debt.quotas.iter().zip(due) {
-            if due == most.get() {
-                continue;
-            }
-            // All windows have counted the most. Nobody's lease ends with it; and where it is lost, this
-            // window counts too much, which is the safe side as well.
-            let excess = LeaseRequest { left: most.get() - due, ..LeaseRequest::default() };
-            let quota = slice::from_ref(quota);
-            let _ = self.counted(self.store.give_back(&name, quota, &excess, now).await);
+            self.put_back(name, debt);
         }
     }
 
     /// How much of a debt still counts in each of its windows: no more than this gateway has counted
-    /// there, since it has counted all that it let in.
+    /// there, since it has counted all that it let in. `None`: it has no such counter any more.
     ///
     /// As it will be [`SETTLED_AHEAD`] from now. A window here holds up to a tick more than its length, and
     /// what is settled stays up to a tick longer: else who keeps to half of a limit would be refused.
-    fn due(&self, debt: &Debt, now: Timestamp) -> Vec<u32> {
-        if debt.is_over((self.uptime)()) {
-            return Vec::new();
-        }
+    fn due(&self, debt: &Debt, now: Timestamp) -> Option<Vec<u32>> {
         let due = |quota: &Quota| {
             let then = now.plus(SETTLED_AHEAD * quota.per() / TICKS as u32);
             let here = self.here.peek_key(&debt.of.key(), slice::from_ref(quota), then);
             let used = |window: &WindowState| window.limit.saturating_sub(window.remaining);
-            here.windows().iter().map(used).sum::<u32>().min(debt.units.get())
+            Some(here?.windows().iter().map(used).sum::<u32>().min(debt.units.get()))
         };
         debt.quotas.iter().map(due).collect()
     }
 
     fn put_back(&self, name: String, debt: Debt) {
-        let units = debt.units.get();
+        let units = debt.units;
         if !self.debts.put_back(name, debt) {
-            self.figures.unsettled.fetch_add(units.into(), Ordering::Relaxed);
+            self.leave_unsettled(units);
         }
+    }
+
+    fn leave_unsettled(&self, units: NonZeroU32) {
+        self.figures.unsettled.fetch_add(units.get().into(), Ordering::Relaxed);
     }
 }
 

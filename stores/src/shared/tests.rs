@@ -8,6 +8,7 @@ use kernel::limit::conformance::Dice;
 use kernel::limit::conformance::NaiveLog;
 use kernel::secret::Secret;
 use test_support::redis::RedisServer;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::outage::SETTLED_AHEAD;
@@ -43,14 +44,26 @@ fn pass(ms: u64) {
     SINCE_MS.set(SINCE_MS.get() + ms);
 }
 
+/// What tells nobody to stop.
+fn never() -> watch::Receiver<bool> {
+    let (never, told) = watch::channel(false);
+    std::mem::forget(never);
+    told
+}
+
 /// One more gateway of the fleet in `server`.
 async fn gateway(server: &RedisServer, name: u8) -> Arc<SharedQuotas> {
+    gateway_with(server, name, 10_000).await
+}
+
+/// One that has room for so many subjects.
+async fn gateway_with(server: &RedisServer, name: u8, keys_max: usize) -> Arc<SharedQuotas> {
     let redis =
         Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(server.url())) };
     let connection = Connection::open(&redis, None).expect("a URL");
     connection.connected().await.expect("Redis is there");
     let store = RedisQuotas::new(connection, "doorward", Clock::OfTheCaller);
-    let keys_max = NonZeroUsize::new(10_000).expect("not zero");
+    let keys_max = NonZeroUsize::new(keys_max).expect("not zero");
     Arc::new(SharedQuotas::new(store, keys_max, [name; NAME_BYTES], uptime))
 }
 
@@ -402,7 +415,7 @@ async fn without_the_store_a_gateway_goes_by_its_share_and_what_it_let_in_is_cou
         }
     };
     tokio::select! {
-        () = one.keep(now) => unreachable!("it is kept for ever"),
+        () = one.keep(now, never()) => unreachable!("it is kept for ever"),
         counted = timeout(PATIENCE, counted) => {
             counted.expect("what was let in is counted");
         }
@@ -501,7 +514,7 @@ async fn after_ten_minutes_without_redis_a_caller_within_its_limit_is_not_locked
         let (gateway, limit) = (gateway(&server, 1).await, quotas(windows));
         // 50 a minute, half of what a minute may see.
         assert_eq!(alone(&gateway, &limit, 1200, 10 * minute), 500);
-        gateway.settle(now()).await;
+        gateway.settle(now(), || true).await;
         let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
         for window in seen.windows() {
             let counted = window.limit - window.remaining;
@@ -535,7 +548,7 @@ async fn what_is_settled_after_any_outage_is_what_each_window_would_have_counted
             }
             pass(*dice.pick(&[0, 1, 10, 100, 100, 700, 5_000]));
         }
-        gateway.settle(now()).await;
+        gateway.settle(now(), || true).await;
         let seen = gateway.store.peek(ADA, &limit, now()).await.expect("the store answers");
         for (window, quota) in seen.windows().iter().zip(limit.iter()) {
             let then = now().plus(SETTLED_AHEAD * quota.per() / 60);
@@ -552,9 +565,60 @@ async fn what_is_past_all_windows_is_not_settled() {
     let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(100, 60)]));
     assert_eq!(alone(&gateway, &limit, 1000, Duration::from_secs(30)), 30);
     pass(61_000);
-    gateway.settle(now()).await;
+    gateway.settle(now(), || true).await;
     assert_eq!(gateway.figures().asked, 0);
     assert!(!gateway.debts.any());
+}
+
+#[tokio::test]
+async fn whose_counter_here_had_to_make_room_in_an_outage_is_unsettled_and_not_forgotten() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway_with(&server, 1, 100).await, quotas(&[(100, 60)]));
+    let all: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    for id in &all {
+        gateway.let_in(Subject { id, ..ADA }, &limit, ONE, now());
+    }
+    gateway.settle(now(), || true).await;
+    let mut settled = 0;
+    for id in &all {
+        let seen = gateway.store.peek(Subject { id, ..ADA }, &limit, now()).await;
+        settled += 100 - u64::from(seen.expect("the store answers").windows()[0].remaining);
+    }
+    assert!((1..300).contains(&settled), "{settled}");
+    assert_eq!(gateway.figures().unsettled, 300 - settled);
+}
+
+#[tokio::test]
+async fn who_is_told_to_stop_while_it_settles_owes_what_it_has_not_told() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(100, 60)]));
+    let all: Vec<String> = (0..2 * TOLD_AT_ONCE_MAX).map(|n| n.to_string()).collect();
+    for id in &all {
+        gateway.acquire_here(Subject { id, ..ADA }, &limit, ONE, now());
+    }
+    let rounds = Cell::new(0);
+    gateway.settle(now(), || rounds.replace(rounds.get() + 1) == 0).await;
+    assert_eq!(gateway.debts.names().len(), TOLD_AT_ONCE_MAX);
+    assert_eq!(gateway.figures().asked, TOLD_AT_ONCE_MAX as u64);
+}
+
+#[tokio::test]
+async fn what_is_being_settled_when_a_gateway_is_told_to_stop_is_not_lost() {
+    let server = RedisServer::start();
+    let (gateway, limit) = (gateway(&server, 1).await, quotas(&[(100, 3600)]));
+    gateway.let_in(ADA, &limit, NonZeroU32::new(3).expect("not zero"), now());
+    server.command(&["CLIENT", "PAUSE", "600000", "WRITE"]).expect("it answers");
+    let (stop, stops) = watch::channel(false);
+    let kept = gateway.keep(now, stops);
+    let story = async {
+        until("it begins to settle", || !gateway.debts.any()).await;
+        stop.send_replace(true);
+        tokio::task::yield_now().await;
+        server.command(&["CLIENT", "UNPAUSE"]).expect("it answers");
+    };
+    tokio::join!(kept, story);
+    let outcome = gateway.peek(ADA, &limit, now()).await.expect("Redis answers");
+    assert_eq!(outcome.windows()[0].remaining, 97);
 }
 
 #[tokio::test]
@@ -568,7 +632,7 @@ async fn settling_for_a_counter_that_is_somebody_elses_holds_up_nobody() {
     }
     gateway.acquire_here(bob, &limit, ONE, now());
     server.command(&["LPUSH", &gateway.store.name_of(&bob), "junk"]).expect("Redis answers");
-    gateway.settle(now()).await;
+    gateway.settle(now(), || true).await;
     let owed = gateway.debts.take();
     assert_eq!(owed.keys().collect::<Vec<_>>(), [&gateway.store.name_of(&bob)]);
     for id in &others {
@@ -659,7 +723,7 @@ async fn a_single_lost_call_is_settled_too() {
         }
     };
     tokio::select! {
-        () = gateway.keep(now) => unreachable!("it is kept for ever"),
+        () = gateway.keep(now, never()) => unreachable!("it is kept for ever"),
         counted = timeout(PATIENCE, counted) => counted.expect("it is counted"),
     }
 }

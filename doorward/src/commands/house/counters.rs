@@ -16,8 +16,6 @@ use stores::shared::SharedQuotas;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::duty::closed;
-
 /// How long giving back what a gateway has taken ahead may take; what is not given back by then stays
 /// counted.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -60,8 +58,7 @@ impl Share {
         let Self { shared } = self;
         let (stop, stops) = watch::channel(false);
         let keeper = Arc::clone(&shared);
-        let at_work =
-            tokio::spawn(async move { keeper.keep_until(time::now, closed(stops)).await });
+        let at_work = tokio::spawn(async move { keeper.keep(time::now, stops).await });
         KeptShare { shared, at_work, stop }
     }
 }

@@ -104,7 +104,7 @@ async fn what_was_let_in_without_asking_is_settled_beyond_the_limit() {
     let quotas = [quota(QUOTA, 60)];
     fleet
         .quotas
-        .settle(&fleet.quotas.name_of(&ADA), &quotas, units(QUOTA + 50), NOW)
+        .settle(&fleet.quotas.name_of(&ADA), &quotas, &[QUOTA + 50], NOW)
         .await
         .expect("answers");
     let take = fleet.quotas.acquire(ADA, &quotas, NonZeroU32::MIN, NOW);
@@ -114,4 +114,15 @@ async fn what_was_let_in_without_asking_is_settled_beyond_the_limit() {
     let later = NOW.plus(Duration::from_millis(retry_ms));
     let later = fleet.quotas.peek(ADA, &quotas, later).await.expect("answers");
     assert_eq!(later.windows()[0].remaining, QUOTA);
+}
+
+#[tokio::test]
+async fn each_window_is_told_what_is_due_in_it_in_one_act() {
+    let fleet = Fleet::by(Clock::OfTheCaller).await;
+    let quotas = [quota(100, 60), quota(2000, 3600), quota(5, 1)];
+    let name = fleet.quotas.name_of(&ADA);
+    fleet.quotas.settle(&name, &quotas, &[10, 500, 0], NOW).await.expect("answers");
+    let seen = fleet.quotas.peek(ADA, &quotas, NOW).await.expect("answers");
+    let remaining: Vec<u32> = seen.windows().iter().map(|window| window.remaining).collect();
+    assert_eq!(remaining, [90, 1500, 5]);
 }

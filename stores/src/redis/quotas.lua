@@ -58,16 +58,19 @@ end
 
 -- What is known of the subject: leases that still run, and windows that still hold something.
 local record = redis.call('GET', KEYS[1])
--- What an older version wrote begins anew: nobody could say what it means.
-if record and unpack_bytes('B', record) < VERSION then record = nil end
 local leases, windows = {}, { nil, nil, nil, nil, nil, nil, nil, nil }
 local kept_until_ms, held_by_others, mine = 0, 0, nil
+local version, count, at
 if record then
-  local version, count, at
   version, count, kept_until_ms, at = unpack_bytes('>BBI6', record)
-  if version ~= VERSION then
-    return redis.error_reply('ERR the counter is of another version')
+  if version > VERSION then
+    return redis.error_reply('ERR the counter is of a newer version')
+  elseif version < VERSION then
+    -- Nobody can say any more what it means: it begins anew.
+    record, kept_until_ms = nil, 0
   end
+end
+if record then
   for _ = 1, count do
     local who, tokens, until_ms
     who, tokens, until_ms, at = unpack_bytes('>c8I4I6', record, at)

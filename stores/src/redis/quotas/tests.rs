@@ -267,7 +267,7 @@ async fn a_redis_that_was_emptied_lets_callers_begin_anew_and_is_not_lost() {
 async fn what_an_older_version_wrote_begins_anew_and_what_a_newer_one_did_is_left_alone() {
     let fleet = Fleet::by(Clock::OfTheCaller).await;
     let (quotas, key) = ([quota(9, 60)], "{doorward:tier:user:ada}");
-    fleet.ask(&["SET", key, "\u{1}\0and so on"]);
+    fleet.ask(&["SET", key, "\u{1}\0and so on, for some bytes"]);
     let outcome = fleet.acquire(ADA, &quotas, NonZeroU32::MIN, NOW).await.expect("answers");
     assert_eq!(outcome.windows()[0].remaining, 8);
     fleet.ask(&["SET", key, "\u{3}\0and so on"]);

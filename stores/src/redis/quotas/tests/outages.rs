@@ -120,7 +120,7 @@ async fn a_key_that_is_somebody_elses_is_an_error_for_one_subject_and_no_outage(
         let lost = take(&fleet.quotas).await;
         assert!(matches!(lost, Err(StoreLost::Answer(_))), "{lost:?}");
     }
-    for junk in ["", "j", "junk", "\u{2}\u{1}", "\u{2}\u{0}junk"] {
+    for junk in ["", "j", "junk", "\u{1}\u{1}", "\u{1}\u{0}junk", "\u{2}\u{1}", "\u{2}\u{0}junk"] {
         fleet.ask(&["SET", "{doorward:tier:user:ada}", junk]);
         let lost = take(&fleet.quotas).await;
         assert!(matches!(lost, Err(StoreLost::Answer(_))), "{junk:?}: {lost:?}");

@@ -35,7 +35,6 @@ use crate::arguments::Arguments;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    pages::keep_small();
     let arguments = Arguments::parse();
     commands::execute(arguments).unwrap_or_else(|error| {
         // One paragraph: the fault, and what it comes from.

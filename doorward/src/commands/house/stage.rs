@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use crate::arguments::Place;
 use crate::data_dir::DataDir;
 use crate::log;
+use crate::pages;
 use crate::settings;
 
 /// How many threads the admin API, feeds and the ops listener share.
@@ -33,6 +34,7 @@ pub(crate) fn play<S>(
 where
     S: Future<Output = anyhow::Result<ExitCode>>,
 {
+    pages::keep_small();
     let Some(mut config) = read(place) else { return Ok(ExitCode::FAILURE) };
     prepare(&mut config)?;
     log::start();
@@ -44,7 +46,7 @@ where
     served
 }
 
-/// The same for what keeps nothing on disk.
+/// The same for what keeps nothing on disk, and has no streams for which pages had to be small.
 ///
 /// # Errors
 /// As [`play`].

@@ -81,6 +81,10 @@ impl Log {
         self.asked.load(Ordering::Relaxed)
     }
 
+    fn asked_for_rows(&self) -> u64 {
+        self.asked_for_rows.load(Ordering::Relaxed)
+    }
+
     async fn answer(&self) -> Result<(), FeedLost> {
         let _answers = self.answers.acquire().await;
         self.asked.fetch_add(1, Ordering::Relaxed);

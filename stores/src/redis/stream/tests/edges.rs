@@ -4,6 +4,7 @@ use kernel::revocation::RevocationSet;
 use kernel::revocation::follower::Follower;
 use test_support::link::Link;
 use test_support::redis::RedisCluster;
+use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -33,6 +34,19 @@ impl Edge {
         edge.until("ready", |set| set.is_ready()).await;
         edge.hears(log, publisher).await;
         edge
+    }
+
+    /// Has it hear of row 2, and read rows of `log` up to there, which gives none until the permit is
+    /// dropped.
+    async fn read<'l>(&self, log: &'l Log, publisher: &StreamPublisher) -> SemaphorePermit<'l> {
+        log.is_away.store(1, Ordering::Relaxed);
+        let rows = log.write_many(2);
+        publish(publisher, &rows[1..]).await;
+        self.holds(1).await;
+        let hanging = log.row_answers.acquire().await.expect("it is never closed");
+        log.is_away.store(0, Ordering::Relaxed);
+        self.until("asking for rows", |_| log.asked_for_rows() == 1).await;
+        hanging
     }
 
     /// Waits until a heartbeat got through, which alone moves the time within a second of another.
@@ -154,10 +168,7 @@ async fn a_feed_that_hangs_while_it_reads_rows_holds_up_no_frame() {
     let server = RedisServer::start();
     let (log, publisher) = (Log::default(), publisher(&server));
     let edge = Edge::hearing(server.url(), &log, &publisher).await;
-    let hanging = log.row_answers.acquire().await.expect("it is never closed");
-    let rows = log.write_many(2);
-    publish(&publisher, &rows[1..]).await;
-    edge.until("asking for rows", |_| log.asked_for_rows.load(Ordering::Relaxed) == 1).await;
+    let hanging = edge.read(&log, &publisher).await;
     // More than are kept, of which the first ones are then read off the feed.
     for n in 1..ENTRIES_KEPT_MAX + 50 {
         edge.holds(n).await;
@@ -173,11 +184,7 @@ async fn what_comes_while_rows_are_read_is_followed_without_asking_for_it() {
     let server = RedisServer::start();
     let (log, publisher) = (Log::default(), publisher(&server));
     let edge = Edge::hearing(server.url(), &log, &publisher).await;
-    let hanging = log.row_answers.acquire().await.expect("it is never closed");
-    let rows = log.write_many(2);
-    publish(&publisher, &rows[1..]).await;
-    let asked_for_rows = || log.asked_for_rows.load(Ordering::Relaxed);
-    edge.until("asking for rows", |_| asked_for_rows() == 1).await;
+    let hanging = edge.read(&log, &publisher).await;
     for n in 1..20 {
         edge.holds(n).await;
         publish(&publisher, &[log.write()]).await;
@@ -186,7 +193,7 @@ async fn what_comes_while_rows_are_read_is_followed_without_asking_for_it() {
     drop(hanging);
     edge.holds(21).await;
     edge.hears(&log, &publisher).await;
-    assert_eq!(asked_for_rows(), 1);
+    assert_eq!(log.asked_for_rows(), 1);
 }
 
 #[tokio::test]

@@ -103,7 +103,9 @@ impl Follower {
             let reached = in_order(&rows, from)?;
             self.set.apply(&rows, now);
             if let Some(witness) = witness {
-                rows.iter().for_each(|row| witness(now.since(row.at)));
+                // What lies beyond comes again, by a frame or with the next reading.
+                let awaited = rows.iter().filter(|row| row.seq <= target.seq);
+                awaited.for_each(|row| witness(now.since(row.at)));
             }
             if reached == from {
                 // What is left up to the target can refuse nothing.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -141,19 +142,37 @@ fn after_the_clock_was_put_back_a_frame_asks_for_everything_anew() {
     assert_eq!(edge.at(), 2);
 }
 
-#[test]
-fn a_witness_is_told_how_long_each_row_of_a_frame_took_once() {
-    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+/// An edge at the tail of a log of one row, and how many seconds its witness is told of each later one.
+fn witnessed() -> (Edge, Arc<Mutex<Vec<u64>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
     let witness = Arc::clone(&told);
     let mut edge = Edge::of(vec![key("a")]);
     edge.follower = Follower::new(Arc::clone(&edge.set))
         .witnessed_by(Arc::new(move |lag| witness.lock().push(lag.as_secs())));
     edge.repair(NOW);
+    (edge, told)
+}
+
+#[test]
+fn a_witness_is_told_how_long_each_row_of_a_frame_took_once() {
+    let (mut edge, told) = witnessed();
     (0..2).for_each(|_| edge.write(key("b")));
     // Rows are written at `NOW`.
     let (one, both) = (edge.rows(1), edge.rows(0));
     edge.follower.take(&Frame::of(LOG, 1, 2, one[..1].to_vec())[0], seconds(1));
     edge.follower.take(&Frame::of(LOG, 0, 3, both)[0], seconds(2));
+    assert_eq!(*told.lock(), [1, 2]);
+}
+
+#[test]
+fn a_row_that_a_feed_gives_beyond_where_it_was_asked_to_read_is_witnessed_once() {
+    let (mut edge, told) = witnessed();
+    (0..2).for_each(|_| edge.write(key("b")));
+    let target = Position { log_id: LOG.to_owned(), seq: 2 };
+    let reading = edge.follower.catch_up_to(target, seconds(1), &mut edge.log, seconds(1));
+    to_its_end(reading).unwrap();
+    assert_eq!(*told.lock(), [1]);
+    edge.repair(seconds(2));
     assert_eq!(*told.lock(), [1, 2]);
 }
 

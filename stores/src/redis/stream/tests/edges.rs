@@ -2,6 +2,7 @@
 
 use kernel::revocation::RevocationSet;
 use kernel::revocation::follower::Follower;
+use kernel::revocation::follower::LagWitness;
 use test_support::link::Link;
 use test_support::redis::RedisCluster;
 use tokio::sync::SemaphorePermit;
@@ -13,18 +14,28 @@ use crate::redis::stream::follow::follow;
 use crate::redis::stream::reader::StreamReader;
 
 /// An edge on a task of its own.
-struct Edge {
-    set: Arc<RevocationSet>,
+pub(super) struct Edge {
+    pub(super) set: Arc<RevocationSet>,
     task: JoinHandle<()>,
 }
 
 impl Edge {
     /// One that reads the stream at `url`, and has `log` for the truth.
     fn start(url: String, log: &Log) -> Self {
+        Self::start_at(url, log, now, Arc::new(|_| {}))
+    }
+
+    /// The same, at which it is what `time` says, and which tells `witness` how long rows took.
+    pub(super) fn start_at(
+        url: String,
+        log: &Log,
+        time: impl Fn() -> Timestamp + Send + 'static,
+        witness: LagWitness,
+    ) -> Self {
         let set = Arc::new(RevocationSet::default());
         let reader = StreamReader::open(&at_url(url), None).expect("a URL");
-        let follower = Follower::new(Arc::clone(&set));
-        let task = tokio::spawn(follow(reader, follower, log.clone(), now));
+        let follower = Follower::new(Arc::clone(&set)).witnessed_by(witness);
+        let task = tokio::spawn(follow(reader, follower, log.clone(), time));
         Self { set, task }
     }
 
@@ -38,7 +49,11 @@ impl Edge {
 
     /// Has it hear of row 2, and read rows of `log` up to there, which gives none until the permit is
     /// dropped.
-    async fn read<'l>(&self, log: &'l Log, publisher: &StreamPublisher) -> SemaphorePermit<'l> {
+    pub(super) async fn read<'l>(
+        &self,
+        log: &'l Log,
+        publisher: &StreamPublisher,
+    ) -> SemaphorePermit<'l> {
         log.is_away.store(1, Ordering::Relaxed);
         let rows = log.write_many(2);
         publish(publisher, &rows[1..]).await;
@@ -66,7 +81,7 @@ impl Edge {
         tokio::time::timeout(Duration::from_secs(30), hears).await.expect("it hears");
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&RevocationSet) -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&RevocationSet) -> bool) {
         let wait = async {
             while !holds(&self.set) {
                 assert!(!self.task.is_finished(), "it follows for ever");
@@ -79,7 +94,7 @@ impl Edge {
     }
 
     /// Waits until `count` revocations are in force.
-    async fn holds(&self, count: usize) {
+    pub(super) async fn holds(&self, count: usize) {
         self.until(&format!("at {count}"), |set| set.len() == count).await;
     }
 }

@@ -149,7 +149,7 @@ impl<N: Fn() -> Timestamp> Edge<N> {
         let now = (self.now)();
         let verdict = match entry {
             Ok(Message::Frame(frame)) => self.follower.take(frame, heard_at, now),
-            Ok(Message::Heartbeat(heartbeat)) => self.follower.hear(heartbeat, now),
+            Ok(Message::Heartbeat(heartbeat)) => self.follower.hear(heartbeat, heard_at.min(now)),
             Err(_) => Verdict::Repair,
         };
         self.sees_gap |= verdict == Verdict::Repair;

@@ -79,3 +79,19 @@ async fn rows_of_more_frames_than_are_kept_are_measured_by_when_they_are_read_of
     let lags = lags_of(ENTRIES_KEPT_MAX + 1).await;
     assert_eq!(lags, [LAG + HANG; ENTRIES_KEPT_MAX + 1]);
 }
+
+#[tokio::test]
+async fn a_heartbeat_of_a_clock_ahead_makes_a_set_no_newer_than_when_it_was_heard() {
+    let scene = Scene::new().await;
+    let hanging = scene.edge.read(&scene.log, &scene.publisher).await;
+    scene.pass(LAG);
+    let heard_at = scene.pass(Duration::ZERO);
+    let ahead = heard_at.plus(Duration::from_secs(3600));
+    beat(&scene.publisher, scene.log.last(), ahead).await;
+    // After it, so that it was heard before time passes.
+    scene.hear_row(heard_at).await;
+    scene.pass(HANG);
+    drop(hanging);
+    assert_eq!(scene.lags(1).await, [Duration::ZERO]);
+    assert_eq!(scene.edge.set.heard_at(), heard_at);
+}

@@ -39,11 +39,7 @@ const RECONNECT_MS_MAX: u32 = 1_000;
 /// The most calls that wait for their turn on the connection.
 pub const CALLS_WAITING_MAX: usize = 16_384;
 
-/// The most messages that wait until they are heard, of those [for messages](Connection::for_messages);
-/// past it the oldest are lost, and that is told.
-pub const MESSAGES_WAITING_MAX: usize = 4_096;
-
-/// The same for connections on which nobody listens: room is taken in advance.
+/// The most messages that wait on a connection on which nobody listens: room is taken in advance.
 const UNHEARD_MAX: usize = 32;
 
 /// How long a connection may owe an answer before it is given up for another: far beyond any budget,
@@ -179,11 +175,11 @@ impl Connection {
         self.bounded.subscribe(channel).await.map_err(|error| Lost::of(error, self.budget))
     }
 
-    /// Another connection to the same server, with room for [`MESSAGES_WAITING_MAX`] messages; nobody
-    /// connects it yet.
-    pub(crate) fn for_messages(&self) -> Client {
+    /// Another connection to the same server, with room for `waiting_max` messages that nobody has taken
+    /// yet; past it the oldest are lost, and that is told. Nobody connects it yet.
+    pub(crate) fn for_messages(&self, waiting_max: usize) -> Client {
         let mut performance = self.client.perf_config();
-        performance.broadcast_channel_capacity = MESSAGES_WAITING_MAX;
+        performance.broadcast_channel_capacity = waiting_max;
         Client::new(
             self.client.client_config(),
             Some(performance),
@@ -348,6 +344,7 @@ mod tests {
     use super::*;
     use crate::redis::broker::REQUESTS_WAITING_MAX;
     use crate::redis::celery::EVENTS_WAITING_MAX;
+    use crate::redis::status::hints::MESSAGES_WAITING_MAX;
 
     /// How long what was published may be on its way.
     const HEARD_WITHIN: Duration = Duration::from_secs(30);
@@ -402,7 +399,7 @@ mod tests {
     async fn one_for_messages_has_room_for_many_though_the_one_that_it_is_made_of_has_not() {
         let redis = RedisServer::start();
         let connection = Connection::open(&Redis::at(Secret::new(redis.url())), None);
-        let client = connection.expect("a URL").for_messages();
+        let client = connection.expect("a URL").for_messages(MESSAGES_WAITING_MAX);
         let published = client.message_rx();
         drop(client.connect());
         client.wait_for_connect().await.expect("Redis is there");

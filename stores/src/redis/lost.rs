@@ -103,3 +103,71 @@ fn own_word(error: &Error) -> Option<&str> {
     let is_own = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
     is_own.then_some(word)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_millis(25);
+
+    fn of(kind: ErrorKind, details: &'static str) -> Lost {
+        Lost::of(Error::new(kind, details), BUDGET)
+    }
+
+    #[test]
+    fn a_refusal_that_concerns_the_server_is_one_whatever_kind_of_error_the_client_takes_it_for() {
+        for kind in [ErrorKind::Unknown, ErrorKind::Auth, ErrorKind::InvalidCommand] {
+            for prefix in REFUSALS {
+                let lost = of(kind.clone(), prefix);
+                assert!(
+                    matches!(lost, Lost::Refused(_)) && lost.concerns_all(),
+                    "{prefix}: {lost:?}"
+                );
+                let elsewhere = ["READONLY", "MASTERDOWN"].contains(&prefix);
+                assert_eq!(
+                    (lost.is_elsewhere(), lost.is_silence()),
+                    (elsewhere, false),
+                    "{prefix}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_about_one_command_is_an_answer_and_concerns_no_other() {
+        let answers = [
+            (ErrorKind::InvalidArgument, "WRONGTYPE Operation against a key"),
+            (ErrorKind::Unknown, "WRONGTYPE Operation against a key"),
+            (ErrorKind::Parse, "Cannot convert to number."),
+            (ErrorKind::NotFound, "Cannot parse nil"),
+        ];
+        for (kind, details) in answers {
+            let lost = of(kind, details);
+            assert!(matches!(lost, Lost::Answer(_)) && !lost.concerns_all(), "{lost:?}");
+        }
+    }
+
+    #[test]
+    fn without_an_answer_redis_is_late_or_cannot_be_reached() {
+        let late = of(ErrorKind::Timeout, "BUSY");
+        assert!(matches!(late, Lost::Late(BUDGET)) && late.is_silence(), "{late:?}");
+        for kind in [ErrorKind::IO, ErrorKind::Canceled, ErrorKind::Unknown] {
+            let lost = of(kind, "Connection reset");
+            assert!(matches!(lost, Lost::Unreachable(_)) && lost.is_silence(), "{lost:?}");
+            assert!(lost.concerns_all());
+        }
+    }
+
+    #[test]
+    fn of_what_redis_says_its_first_word_is_told_and_nothing_that_was_asked() {
+        let refused = of(ErrorKind::Unknown, "NOPERM User ann has no permissions to access secret");
+        assert_eq!(refused.in_short(), "Redis refuses to work (NOPERM)");
+        let unreachable = of(ErrorKind::IO, "A secret");
+        assert_eq!(
+            unreachable.in_short(),
+            "Redis cannot be reached",
+            "one letter is no word of its"
+        );
+        assert_eq!(of(ErrorKind::Timeout, "").in_short(), "Redis did not answer within 25 ms");
+    }
+}

@@ -103,7 +103,9 @@ impl Follower {
             let reached = in_order(&rows, from)?;
             self.set.apply(&rows, now);
             if let Some(witness) = witness {
-                rows.iter().for_each(|row| witness(now.since(row.at)));
+                // What lies beyond comes again, by a frame or with the next reading.
+                let awaited = rows.iter().filter(|row| row.seq <= target.seq);
+                awaited.for_each(|row| witness(now.since(row.at)));
             }
             if reached == from {
                 // What is left up to the target can refuse nothing.
@@ -121,8 +123,9 @@ impl Follower {
     ///
     /// The rows of a frame are in force at once wherever it stands, since their order does not matter
     /// and none does harm twice; but the position stays before a gap, so that what is missing is not
-    /// forgotten.
-    pub fn take(&mut self, frame: &Frame, now: Timestamp) -> Verdict {
+    /// forgotten. The witness is told how long they took until `heard_at`: whoever kept the frame since
+    /// has applied them then.
+    pub fn take(&mut self, frame: &Frame, heard_at: Timestamp, now: Timestamp) -> Verdict {
         let Some(at) = self.at.as_mut().filter(|at| at.log_id == frame.log_id) else {
             return Verdict::Repair;
         };
@@ -139,7 +142,7 @@ impl Follower {
         if verdict == Verdict::Apply {
             if let Some(witness) = self.witness.as_ref().filter(|_| self.is_at_the_tail) {
                 let news = frame.rows.iter().filter(|row| row.seq > at.seq);
-                news.for_each(|row| witness(now.since(row.at)));
+                news.for_each(|row| witness(heard_at.since(row.at)));
             }
             at.seq = frame.last;
         }

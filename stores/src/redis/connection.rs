@@ -6,7 +6,6 @@ use config::Redis;
 use fred::clients::Client;
 use fred::clients::WithOptions;
 use fred::error::Error;
-use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
 use fred::interfaces::EventInterface;
 use fred::interfaces::PubsubInterface;
@@ -29,6 +28,8 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 use tokio::time::timeout;
 
+pub use super::lost::Lost;
+
 /// How long making a connection may take, its TLS and sign-in included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -38,11 +39,7 @@ const RECONNECT_MS_MAX: u32 = 1_000;
 /// The most calls that wait for their turn on the connection.
 pub const CALLS_WAITING_MAX: usize = 16_384;
 
-/// The most messages that wait until they are heard, of those [for messages](Connection::for_messages);
-/// past it the oldest are lost, and that is told.
-pub const MESSAGES_WAITING_MAX: usize = 4_096;
-
-/// The same for connections on which nobody listens: room is taken in advance.
+/// The most messages that wait on a connection on which nobody listens: room is taken in advance.
 const UNHEARD_MAX: usize = 32;
 
 /// How long a connection may owe an answer before it is given up for another: far beyond any budget,
@@ -51,23 +48,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// The policy under which Redis, when it is full, keeps what it has.
 const KEEPS_ALL: &str = "noeviction";
-
-/// Prefixes of Redis' refusals that concern the server as a whole, and not one command.
-const REFUSALS: [&str; 13] = [
-    "READONLY",
-    "OOM",
-    "MISCONF",
-    "LOADING",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "NOREPLICAS",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
-    "BUSY",
-    "TRYAGAIN",
-    "ERR max number of clients",
-];
 
 /// A connection to Redis. It is there at once, and does its best to be connected.
 #[derive(Clone)]
@@ -106,63 +86,6 @@ pub enum ConnectionError {
     /// The URL is none that the client takes.
     #[error("the URL of Redis cannot be used")]
     Url(#[source] Error),
-}
-
-/// Redis gave no answer to a call. The call may have been carried out all the same.
-#[derive(Debug, thiserror::Error)]
-pub enum Lost {
-    /// There was none within the budget.
-    #[error("Redis did not answer within {} ms", .0.as_millis())]
-    Late(Duration),
-    /// There is no connection.
-    #[error("Redis cannot be reached")]
-    Unreachable(#[source] Error),
-    /// Redis answers, and does nothing that is asked: it is full, a replica, still loading, …
-    #[error("Redis refuses to work")]
-    Refused(#[source] Error),
-    /// The answer is not one to what was asked.
-    #[error("Redis gave an answer that makes no sense")]
-    Answer(#[source] Error),
-}
-
-impl Lost {
-    /// Whether another server, behind the same name, may be the one that works now.
-    pub(crate) fn is_elsewhere(&self) -> bool {
-        match self {
-            Self::Refused(error) => {
-                ["READONLY", "MASTERDOWN"].iter().any(|why| error.details().starts_with(why))
-            }
-            Self::Late(_) | Self::Unreachable(_) | Self::Answer(_) => false,
-        }
-    }
-
-    /// Whether there was no answer at all.
-    pub(crate) fn is_silence(&self) -> bool {
-        matches!(self, Self::Late(_) | Self::Unreachable(_))
-    }
-
-    /// Whether the next call would fare no better, whatever it asks.
-    pub fn concerns_all(&self) -> bool {
-        match self {
-            Self::Late(_) | Self::Unreachable(_) | Self::Refused(_) => true,
-            Self::Answer(_) => false,
-        }
-    }
-
-    /// What happened, and at most the first word of what Redis says of it, such as `NOPERM`: the rest
-    /// may repeat what was asked.
-    pub fn in_short(&self) -> String {
-        let word = match self {
-            Self::Late(_) => None,
-            Self::Unreachable(error) | Self::Refused(error) | Self::Answer(error) => {
-                own_word(error)
-            }
-        };
-        match word {
-            Some(word) => format!("{self} ({word})"),
-            None => self.to_string(),
-        }
-    }
 }
 
 impl Connection {
@@ -241,7 +164,7 @@ impl Connection {
     /// # Errors
     /// [`Lost`].
     pub(crate) async fn listen(&self, pattern: &str) -> Result<(), Lost> {
-        self.bounded.psubscribe(pattern).await.map_err(|error| self.lost(error))
+        self.bounded.psubscribe(pattern).await.map_err(|error| Lost::of(error, self.budget))
     }
 
     /// The same for the one channel of this name.
@@ -249,14 +172,14 @@ impl Connection {
     /// # Errors
     /// [`Lost`].
     pub(crate) async fn listen_to(&self, channel: &str) -> Result<(), Lost> {
-        self.bounded.subscribe(channel).await.map_err(|error| self.lost(error))
+        self.bounded.subscribe(channel).await.map_err(|error| Lost::of(error, self.budget))
     }
 
-    /// Another connection to the same server, with room for [`MESSAGES_WAITING_MAX`] messages; nobody
-    /// connects it yet.
-    pub(crate) fn for_messages(&self) -> Client {
+    /// Another connection to the same server, with room for `waiting_max` messages that nobody has taken
+    /// yet; past it the oldest are lost, and that is told. Nobody connects it yet.
+    pub(crate) fn for_messages(&self, waiting_max: usize) -> Client {
         let mut performance = self.client.perf_config();
-        performance.broadcast_channel_capacity = MESSAGES_WAITING_MAX;
+        performance.broadcast_channel_capacity = waiting_max;
         Client::new(
             self.client.client_config(),
             Some(performance),
@@ -270,7 +193,7 @@ impl Connection {
     /// # Errors
     /// [`Lost::Unreachable`] where it never will be.
     pub async fn connected(&self) -> Result<(), Lost> {
-        self.client.wait_for_connect().await.map_err(|error| self.lost(error))
+        self.client.wait_for_connect().await.map_err(|error| Lost::of(error, self.budget))
     }
 
     /// Has Redis carry out a script that it may know, by the script's SHA-1; once it is told the text
@@ -320,7 +243,7 @@ impl Connection {
             }
             answer => answer,
         };
-        answer.map_err(|error| self.lost(error))
+        answer.map_err(|error| Lost::of(error, self.budget))
     }
 
     /// Whether there is a key of that name, whatever it holds.
@@ -364,8 +287,11 @@ impl Connection {
     pub(crate) async fn eviction_policy(&self) -> Result<String, Lost> {
         let info = CustomCommand::new_static("INFO", ClusterHash::Random, false);
         let memory = vec![Value::from_static_str("memory")];
-        let info: String =
-            self.bounded.custom(info, memory).await.map_err(|error| self.lost(error))?;
+        let info: String = self
+            .bounded
+            .custom(info, memory)
+            .await
+            .map_err(|error| Lost::of(error, self.budget))?;
         let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
         Ok(policy.unwrap_or_default().trim().to_owned())
     }
@@ -382,23 +308,7 @@ impl Connection {
     ) -> Result<R, Lost> {
         let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
         let command = CustomCommand::new_static(command, slot, false);
-        self.bounded.custom(command, words).await.map_err(|error| self.lost(error))
-    }
-
-    /// What an error of a call means.
-    fn lost(&self, error: Error) -> Lost {
-        match error.kind() {
-            ErrorKind::Timeout => Lost::Late(self.budget),
-            _ if REFUSALS.iter().any(|prefix| error.details().starts_with(prefix)) => {
-                Lost::Refused(error)
-            }
-            ErrorKind::NotFound
-            | ErrorKind::Parse
-            | ErrorKind::InvalidArgument
-            | ErrorKind::InvalidCommand => Lost::Answer(error),
-            ErrorKind::Unknown if own_word(&error).is_some() => Lost::Answer(error),
-            _ => Lost::Unreachable(error),
-        }
+        self.bounded.custom(command, words).await.map_err(|error| Lost::of(error, self.budget))
     }
 
     /// Gives the present connections up for new ones: after a failover, behind the same name, another
@@ -412,14 +322,6 @@ impl Connection {
 /// Again and again, after longer and longer pauses, for ever.
 fn reconnecting() -> ReconnectPolicy {
     ReconnectPolicy::new_exponential(0, 20, RECONNECT_MS_MAX, 2)
-}
-
-/// The word of capitals that an error of Redis' own begins with, such as `WRONGTYPE`; what the client
-/// says of itself begins otherwise.
-fn own_word(error: &Error) -> Option<&str> {
-    let word = error.details().split(' ').next()?;
-    let is_own = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    is_own.then_some(word)
 }
 
 impl std::fmt::Debug for Connection {
@@ -442,6 +344,7 @@ mod tests {
     use super::*;
     use crate::redis::broker::REQUESTS_WAITING_MAX;
     use crate::redis::celery::EVENTS_WAITING_MAX;
+    use crate::redis::status::hints::MESSAGES_WAITING_MAX;
 
     /// How long what was published may be on its way.
     const HEARD_WITHIN: Duration = Duration::from_secs(30);
@@ -496,7 +399,7 @@ mod tests {
     async fn one_for_messages_has_room_for_many_though_the_one_that_it_is_made_of_has_not() {
         let redis = RedisServer::start();
         let connection = Connection::open(&Redis::at(Secret::new(redis.url())), None);
-        let client = connection.expect("a URL").for_messages();
+        let client = connection.expect("a URL").for_messages(MESSAGES_WAITING_MAX);
         let published = client.message_rx();
         drop(client.connect());
         client.wait_for_connect().await.expect("Redis is there");

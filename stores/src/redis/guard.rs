@@ -7,7 +7,7 @@ use crate::redis::breaker::Loss;
 use crate::redis::breaker::STEADY_AFTER;
 use crate::redis::breaker::Turn;
 use crate::redis::connection::Connection;
-use crate::redis::connection::Lost;
+use crate::redis::lost::Lost;
 
 /// A connection with a breaker before it.
 #[derive(Debug)]

@@ -8,6 +8,8 @@
 //! Architecture Invariant: nothing here is asked on a request's path without a budget, and nothing
 //! here decides what happens to a request when there is no answer.
 
+pub mod lost;
+
 pub mod connection;
 
 mod breaker;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -83,7 +84,7 @@ fn heartbeats_move_the_time_of_hearing_only_where_all_up_to_them_is_known() {
     assert_eq!(edge.follower.hear(&heartbeat(3, seconds(3)), seconds(3)), Verdict::Repair);
     assert_eq!(edge.set.heard_at(), seconds(1));
     let frame = Frame { log_id: LOG.to_owned(), first: 3, last: 3, rows: vec![] };
-    assert_eq!(edge.follower.take(&frame, seconds(4)), Verdict::Apply);
+    assert_eq!(edge.follower.take(&frame, seconds(4), seconds(4)), Verdict::Apply);
     assert_eq!(edge.set.heard_at(), seconds(1), "a frame says nothing of what follows it");
     assert_eq!(edge.follower.hear(&heartbeat(3, seconds(3)), seconds(4)), Verdict::NothingNew);
     assert_eq!(edge.set.heard_at(), seconds(3));
@@ -98,7 +99,7 @@ fn before_the_first_snapshot_nothing_of_a_stream_counts_as_known() {
     let set = Arc::new(RevocationSet::default());
     let mut follower = Follower::new(Arc::clone(&set));
     let frame = Frame { log_id: LOG.to_owned(), first: 1, last: 1, rows: vec![] };
-    assert_eq!(follower.take(&frame, NOW), Verdict::Repair);
+    assert_eq!(follower.take(&frame, NOW, NOW), Verdict::Repair);
     assert_eq!(follower.hear(&heartbeat(0, NOW), NOW), Verdict::Repair);
     assert_eq!(set.heard_at(), Timestamp::default());
     assert!(!set.is_ready());
@@ -110,7 +111,7 @@ fn a_frame_of_another_log_changes_nothing_and_asks_for_a_fresh_snapshot() {
     let row = Row { seq: 2, ..edge.rows(0).remove(0) };
     let other = Frame { log_id: "l2".to_owned(), first: 2, last: 2, rows: vec![row] };
     let before = edge.set.len();
-    assert_eq!(edge.follower.take(&other, NOW), Verdict::Repair);
+    assert_eq!(edge.follower.take(&other, NOW, NOW), Verdict::Repair);
     assert_eq!((edge.at(), edge.set.len()), (1, before));
     to_its_end(edge.log.restore("l2", vec![key("c"), key("d"), key("e")]));
     edge.repair(NOW);
@@ -124,7 +125,7 @@ fn what_a_frame_takes_back_is_taken_back_though_its_numbers_say_that_it_is_old()
     let forged = Row { seq: 2, at: NOW, entry: key("d") };
     let frame = Frame { log_id: LOG.to_owned(), first: 1, last: 2, rows: vec![forged] };
     for _ in 0..2 {
-        assert_eq!(edge.follower.take(&frame, NOW), Verdict::NothingNew);
+        assert_eq!(edge.follower.take(&frame, NOW, NOW), Verdict::NothingNew);
         assert_eq!((edge.at(), edge.set.len()), (3, 4));
     }
 }
@@ -135,25 +136,52 @@ fn after_the_clock_was_put_back_a_frame_asks_for_everything_anew() {
     edge.repair(seconds(60));
     edge.write(key("b"));
     let frame = Frame::of(LOG, 1, 2, edge.rows(1)).remove(0);
-    assert_eq!(edge.follower.take(&frame, seconds(59)), Verdict::Repair);
+    assert_eq!(edge.follower.take(&frame, seconds(59), seconds(59)), Verdict::Repair);
     assert_eq!(edge.at(), 1);
     edge.repair(seconds(59));
     assert_eq!(edge.at(), 2);
 }
 
-#[test]
-fn a_witness_is_told_how_long_each_row_of_a_frame_took_once() {
-    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+/// An edge at the tail of a log of one row, and how many seconds its witness is told of each later one.
+fn witnessed() -> (Edge, Arc<Mutex<Vec<u64>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
     let witness = Arc::clone(&told);
     let mut edge = Edge::of(vec![key("a")]);
     edge.follower = Follower::new(Arc::clone(&edge.set))
         .witnessed_by(Arc::new(move |lag| witness.lock().push(lag.as_secs())));
     edge.repair(NOW);
+    (edge, told)
+}
+
+#[test]
+fn a_witness_is_told_how_long_each_row_of_a_frame_took_once() {
+    let (mut edge, told) = witnessed();
     (0..2).for_each(|_| edge.write(key("b")));
     // Rows are written at `NOW`.
     let (one, both) = (edge.rows(1), edge.rows(0));
-    edge.follower.take(&Frame::of(LOG, 1, 2, one[..1].to_vec())[0], seconds(1));
-    edge.follower.take(&Frame::of(LOG, 0, 3, both)[0], seconds(2));
+    edge.follower.take(&Frame::of(LOG, 1, 2, one[..1].to_vec())[0], seconds(1), seconds(1));
+    edge.follower.take(&Frame::of(LOG, 0, 3, both)[0], seconds(2), seconds(2));
+    assert_eq!(*told.lock(), [1, 2]);
+}
+
+#[test]
+fn a_frame_that_was_kept_is_witnessed_by_when_it_was_heard() {
+    let (mut edge, told) = witnessed();
+    edge.write(key("b"));
+    let frame = Frame::of(LOG, 1, 2, edge.rows(1)).remove(0);
+    assert_eq!(edge.follower.take(&frame, seconds(1), seconds(10)), Verdict::Apply);
+    assert_eq!(*told.lock(), [1]);
+}
+
+#[test]
+fn a_row_that_a_feed_gives_beyond_where_it_was_asked_to_read_is_witnessed_once() {
+    let (mut edge, told) = witnessed();
+    (0..2).for_each(|_| edge.write(key("b")));
+    let target = Position { log_id: LOG.to_owned(), seq: 2 };
+    let reading = edge.follower.catch_up_to(target, seconds(1), &mut edge.log, seconds(1));
+    to_its_end(reading).unwrap();
+    assert_eq!(*told.lock(), [1]);
+    edge.repair(seconds(2));
     assert_eq!(*told.lock(), [1, 2]);
 }
 
@@ -162,7 +190,7 @@ fn a_feed_has_nothing_new_only_where_it_knows_the_same_log_no_further_and_no_sho
     let at = |log_id: &str, seq| Position { log_id: log_id.to_owned(), seq };
     let mut edge = Edge::of(vec![key("a"), key("b")]);
     let frame = Frame { log_id: LOG.to_owned(), first: 3, last: 4, rows: vec![] };
-    edge.follower.take(&frame, seconds(1));
+    edge.follower.take(&frame, seconds(1), seconds(1));
     let asked = |told: Position, now| edge.follower.has_all_of(&told, &at(LOG, 2), seconds(1), now);
     for (seq, has_all) in [(1, false), (2, true), (3, true), (4, true), (5, false)] {
         assert_eq!(asked(at(LOG, seq), seconds(2)), has_all, "{seq}");
@@ -237,7 +265,7 @@ proptest! {
             };
             for frame in arriving {
                 let before = edge.at();
-                let verdict = edge.follower.take(&frame, NOW);
+                let verdict = edge.follower.take(&frame, NOW, NOW);
                 let at = edge.at();
                 prop_assert_eq!(verdict == Verdict::Repair, frame.first > before + 1);
                 prop_assert_eq!(at, if verdict == Verdict::Apply { frame.last } else { before });

@@ -31,6 +31,9 @@ const SURE_EVERY: Duration = Duration::from_secs(5);
 /// How long that may take.
 const SURE_WITHIN: Duration = Duration::from_secs(2);
 
+/// The most messages that wait until they are heard; past it the oldest are lost, and that is told.
+pub(crate) const MESSAGES_WAITING_MAX: usize = 4_096;
+
 /// Hears what is told on the channel of `store`, for as long as this runs, and tells `listeners`. `now`
 /// tells the time.
 pub(crate) async fn hear(
@@ -38,7 +41,7 @@ pub(crate) async fn hear(
     listeners: &Listeners,
     now: impl Fn() -> Timestamp + Send + Sync,
 ) {
-    let client = store.guard.connection().for_messages();
+    let client = store.guard.connection().for_messages(MESSAGES_WAITING_MAX);
     let (mut told, mut anew) = (client.message_rx(), client.reconnect_rx());
     drop(client.connect());
     let channel = store.channel();

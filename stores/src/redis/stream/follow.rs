@@ -139,16 +139,17 @@ impl<N: Fn() -> Timestamp> Edge<N> {
     }
 
     fn hear(&mut self, news: Heard) {
+        let heard_at = (self.now)();
         for entry in self.ear.hear(news, &mut self.ask_at) {
-            self.take(&entry);
+            self.take(&entry, heard_at);
         }
     }
 
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, entry: &Entry, heard_at: Timestamp) {
         let now = (self.now)();
         let verdict = match entry {
-            Ok(Message::Frame(frame)) => self.follower.take(frame, now),
-            Ok(Message::Heartbeat(heartbeat)) => self.follower.hear(heartbeat, now),
+            Ok(Message::Frame(frame)) => self.follower.take(frame, heard_at, now),
+            Ok(Message::Heartbeat(heartbeat)) => self.follower.hear(heartbeat, heard_at.min(now)),
             Err(_) => Verdict::Repair,
         };
         self.sees_gap |= verdict == Verdict::Repair;
@@ -188,8 +189,8 @@ impl<N: Fn() -> Timestamp> Edge<N> {
     }
 
     /// Reads off the feed what is missing up to `told`, where it was when it was asked at `asked_at`.
-    /// Meanwhile, rows that the stream tells of are in force at once; how far they reach is seen
-    /// afterwards.
+    /// Meanwhile, rows that the stream tells of are in force at once, and that is what is measured; how far
+    /// they reach is seen afterwards.
     async fn read_up_to(
         &mut self,
         told: Position,
@@ -207,21 +208,22 @@ impl<N: Fn() -> Timestamp> Edge<N> {
                     read = &mut reading => break read,
                     Some(news) = heard.recv() => news,
                 };
+                let heard_at = (self.now)();
                 for entry in self.ear.hear(news, &mut self.ask_at) {
                     if let Ok(Message::Frame(frame)) = &entry
                         && frame.log_id == log_id
                     {
-                        set.apply(&frame.rows, (self.now)());
+                        set.apply(&frame.rows, heard_at);
                     }
                     if kept.len() == ENTRIES_KEPT_MAX {
                         kept.pop_front();
                     }
-                    kept.push_back(entry);
+                    kept.push_back((entry, heard_at));
                 }
             }
         };
         self.answered(read);
-        kept.iter().for_each(|entry| self.take(entry));
+        kept.iter().for_each(|(entry, heard_at)| self.take(entry, *heard_at));
     }
 
     async fn catch_up(&mut self, feed: &mut impl RevocationFeed) {

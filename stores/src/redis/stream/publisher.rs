@@ -11,7 +11,7 @@ use super::place::EntryId;
 use super::place::FIELD;
 use super::place::key;
 use crate::redis::connection::Connection;
-use crate::redis::connection::Lost;
+use crate::redis::lost::Lost;
 
 /// About how many entries a stream keeps; who is further behind asks a feed.
 pub const ENTRIES_MAX: u64 = 4096;

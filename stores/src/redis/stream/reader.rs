@@ -15,7 +15,7 @@ use super::place::FIELD;
 use super::place::key;
 use crate::redis::connection::Connection;
 use crate::redis::connection::ConnectionError;
-use crate::redis::connection::Lost;
+use crate::redis::lost::Lost;
 
 /// How long Redis keeps a question that it has no answer to; no longer than a connection may owe an
 /// answer.

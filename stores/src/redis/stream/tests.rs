@@ -2,6 +2,7 @@
 
 mod edges;
 mod entries;
+mod lags;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -59,8 +60,12 @@ impl Default for Log {
 
 impl Log {
     fn write(&self) -> Row {
+        self.write_at(now())
+    }
+
+    fn write_at(&self, at: Timestamp) -> Row {
         let rows = &mut self.rows.lock().1;
-        let row = row(rows.len() as u64 + 1);
+        let row = Row { at, ..row(rows.len() as u64 + 1) };
         rows.push(row.clone());
         row
     }
@@ -79,6 +84,10 @@ impl Log {
 
     fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    fn asked_for_rows(&self) -> u64 {
+        self.asked_for_rows.load(Ordering::Relaxed)
     }
 
     async fn answer(&self) -> Result<(), FeedLost> {

@@ -2,8 +2,10 @@
 
 use kernel::revocation::RevocationSet;
 use kernel::revocation::follower::Follower;
+use kernel::revocation::follower::LagWitness;
 use test_support::link::Link;
 use test_support::redis::RedisCluster;
+use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -12,18 +14,28 @@ use crate::redis::stream::follow::follow;
 use crate::redis::stream::reader::StreamReader;
 
 /// An edge on a task of its own.
-struct Edge {
-    set: Arc<RevocationSet>,
+pub(super) struct Edge {
+    pub(super) set: Arc<RevocationSet>,
     task: JoinHandle<()>,
 }
 
 impl Edge {
     /// One that reads the stream at `url`, and has `log` for the truth.
     fn start(url: String, log: &Log) -> Self {
+        Self::start_at(url, log, now, Arc::new(|_| {}))
+    }
+
+    /// The same, at which it is what `time` says, and which tells `witness` how long rows took.
+    pub(super) fn start_at(
+        url: String,
+        log: &Log,
+        time: impl Fn() -> Timestamp + Send + 'static,
+        witness: LagWitness,
+    ) -> Self {
         let set = Arc::new(RevocationSet::default());
         let reader = StreamReader::open(&at_url(url), None).expect("a URL");
-        let follower = Follower::new(Arc::clone(&set));
-        let task = tokio::spawn(follow(reader, follower, log.clone(), now));
+        let follower = Follower::new(Arc::clone(&set)).witnessed_by(witness);
+        let task = tokio::spawn(follow(reader, follower, log.clone(), time));
         Self { set, task }
     }
 
@@ -33,6 +45,23 @@ impl Edge {
         edge.until("ready", |set| set.is_ready()).await;
         edge.hears(log, publisher).await;
         edge
+    }
+
+    /// Has it hear of row 2, and read rows of `log` up to there, which gives none until the permit is
+    /// dropped.
+    pub(super) async fn read<'l>(
+        &self,
+        log: &'l Log,
+        publisher: &StreamPublisher,
+    ) -> SemaphorePermit<'l> {
+        log.is_away.store(1, Ordering::Relaxed);
+        let rows = log.write_many(2);
+        publish(publisher, &rows[1..]).await;
+        self.holds(1).await;
+        let hanging = log.row_answers.acquire().await.expect("it is never closed");
+        log.is_away.store(0, Ordering::Relaxed);
+        self.until("asking for rows", |_| log.asked_for_rows() == 1).await;
+        hanging
     }
 
     /// Waits until a heartbeat got through, which alone moves the time within a second of another.
@@ -52,7 +81,7 @@ impl Edge {
         tokio::time::timeout(Duration::from_secs(30), hears).await.expect("it hears");
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&RevocationSet) -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&RevocationSet) -> bool) {
         let wait = async {
             while !holds(&self.set) {
                 assert!(!self.task.is_finished(), "it follows for ever");
@@ -65,7 +94,7 @@ impl Edge {
     }
 
     /// Waits until `count` revocations are in force.
-    async fn holds(&self, count: usize) {
+    pub(super) async fn holds(&self, count: usize) {
         self.until(&format!("at {count}"), |set| set.len() == count).await;
     }
 }
@@ -154,10 +183,7 @@ async fn a_feed_that_hangs_while_it_reads_rows_holds_up_no_frame() {
     let server = RedisServer::start();
     let (log, publisher) = (Log::default(), publisher(&server));
     let edge = Edge::hearing(server.url(), &log, &publisher).await;
-    let hanging = log.row_answers.acquire().await.expect("it is never closed");
-    let rows = log.write_many(2);
-    publish(&publisher, &rows[1..]).await;
-    edge.until("asking for rows", |_| log.asked_for_rows.load(Ordering::Relaxed) == 1).await;
+    let hanging = edge.read(&log, &publisher).await;
     // More than are kept, of which the first ones are then read off the feed.
     for n in 1..ENTRIES_KEPT_MAX + 50 {
         edge.holds(n).await;
@@ -173,11 +199,7 @@ async fn what_comes_while_rows_are_read_is_followed_without_asking_for_it() {
     let server = RedisServer::start();
     let (log, publisher) = (Log::default(), publisher(&server));
     let edge = Edge::hearing(server.url(), &log, &publisher).await;
-    let hanging = log.row_answers.acquire().await.expect("it is never closed");
-    let rows = log.write_many(2);
-    publish(&publisher, &rows[1..]).await;
-    let asked_for_rows = || log.asked_for_rows.load(Ordering::Relaxed);
-    edge.until("asking for rows", |_| asked_for_rows() == 1).await;
+    let hanging = edge.read(&log, &publisher).await;
     for n in 1..20 {
         edge.holds(n).await;
         publish(&publisher, &[log.write()]).await;
@@ -186,7 +208,7 @@ async fn what_comes_while_rows_are_read_is_followed_without_asking_for_it() {
     drop(hanging);
     edge.holds(21).await;
     edge.hears(&log, &publisher).await;
-    assert_eq!(asked_for_rows(), 1);
+    assert_eq!(log.asked_for_rows(), 1);
 }
 
 #[tokio::test]

@@ -1,18 +1,14 @@
 //! Writes down what came to an end.
 
-use kernel::celery::MESSAGE_BYTES_MAX;
 use stores::redis::broker::Broker;
 use stores::redis::broker::Finished;
 use stores::redis::broker::NotFinished;
 use stores::redis::broker::Returned;
-use stores::redis::broker::TAKEN_MAX;
 use stores::redis::broker::Written;
+use stores::redis::broker::parts;
 use stores::redis::connection::Lost;
 
 use crate::terms::Terms;
-
-/// The most bytes of results that are written down by one act.
-pub(super) const RESULTS_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 /// A message that came to an end. To write it down twice does no harm.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +68,7 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
             other => others.push(other),
         }
     }
-    for part in parts(finished) {
+    for part in parts(finished, bytes_told) {
         if !left.is_in_vain() {
             match broker.finish(&part, terms.result_ttl_s).await {
                 Ok(()) => {
@@ -122,30 +118,17 @@ async fn settle_one(broker: &Broker, terms: &Terms, one: &Settled) -> Result<(),
     }
 }
 
-/// As many as one act writes down: at most [`TAKEN_MAX`], and [`RESULTS_BYTES_MAX`] of their results, or
-/// one that has more.
-fn parts(all: Vec<Finished>) -> Vec<Vec<Finished>> {
-    let (mut parts, mut bytes) = (Vec::<Vec<Finished>>::new(), 0);
-    for one in all {
-        let more = one.told.as_ref().map_or(0, |told| told.text().len());
-        match parts.last_mut() {
-            Some(part) if part.len() < TAKEN_MAX && bytes + more <= RESULTS_BYTES_MAX => {
-                part.push(one);
-                bytes += more;
-            }
-            _ => {
-                parts.push(vec![one]);
-                bytes = more;
-            }
-        }
-    }
-    parts
+/// How many bytes are told of one.
+fn bytes_told(one: &Finished) -> usize {
+    one.told.as_ref().map_or(0, |told| told.text().len())
 }
 
 #[cfg(test)]
 mod tests {
     use kernel::celery::TaskResult;
     use kernel::time::Timestamp;
+    use stores::redis::broker::PART_BYTES_MAX;
+    use stores::redis::broker::TAKEN_MAX;
 
     use super::*;
 
@@ -159,7 +142,7 @@ mod tests {
     }
 
     fn counts(all: Vec<Finished>) -> Vec<usize> {
-        parts(all).iter().map(Vec::len).collect()
+        parts(all, bytes_told).iter().map(Vec::len).collect()
     }
 
     #[test]
@@ -167,9 +150,9 @@ mod tests {
         let silent = Finished { tag: "1".to_owned(), told: None };
         assert_eq!(counts(vec![silent.clone(); TAKEN_MAX]), [TAKEN_MAX]);
         assert_eq!(counts(vec![silent.clone(); TAKEN_MAX + 1]), [TAKEN_MAX, 1]);
-        let half = RESULTS_BYTES_MAX / 2;
+        let half = PART_BYTES_MAX / 2;
         assert_eq!(counts(vec![finished(half), finished(half), silent]), [3]);
         assert_eq!(counts(vec![finished(half), finished(half + 1)]), [1, 1]);
-        assert_eq!(counts(vec![finished(RESULTS_BYTES_MAX); 2]), [1, 1]);
+        assert_eq!(counts(vec![finished(PART_BYTES_MAX); 2]), [1, 1]);
     }
 }

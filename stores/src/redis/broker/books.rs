@@ -13,12 +13,11 @@ use kernel::celery::result;
 use kernel::time::Timestamp;
 use uuid::Uuid;
 
+use super::parts::TAKEN_MAX;
+use super::parts::parts;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 use crate::redis::connection::Script;
-
-/// The most messages that are taken by one act.
-pub const TAKEN_MAX: usize = 64;
 
 /// After so many bytes one act takes no further message.
 pub const TAKEN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
@@ -244,8 +243,8 @@ impl Broker {
     pub async fn give_back(&self, messages: &[Returned]) -> Result<usize, Lost> {
         let mut all = 0;
         // The last one that is put back is the first to be taken.
-        for some in messages.rchunks(TAKEN_MAX) {
-            let back = some.iter().rev().map(|message| Back::of(message, &self.names));
+        for some in parts(messages.iter().rev(), |message| message.message.len()) {
+            let back = some.into_iter().map(|message| Back::of(message, &self.names));
             all += self.put_back("+inf".into(), "RPUSH", None, back).await?;
         }
         Ok(all)

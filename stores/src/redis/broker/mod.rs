@@ -6,6 +6,8 @@
 //!
 //! Modules in reading order; each uses only those above it.
 
+mod parts;
+
 mod books;
 
 mod results;
@@ -18,13 +20,15 @@ pub use self::books::Broker;
 pub use self::books::DeadLetters;
 pub use self::books::Returned;
 pub use self::books::TAKEN_BYTES_MAX;
-pub use self::books::TAKEN_MAX;
 pub use self::books::Taken;
 pub use self::books::Ticket;
 pub use self::books::Written;
 pub use self::overdue::PUT_BACK_BYTES_MAX;
 pub use self::overdue::PUT_BACK_MAX;
 pub use self::overdue::PutBack;
+pub use self::parts::PART_BYTES_MAX;
+pub use self::parts::TAKEN_MAX;
+pub use self::parts::parts;
 pub use self::presence::Ear;
 pub use self::presence::PONGS_KEPT_S;
 pub use self::presence::REQUESTS_WAITING_MAX;

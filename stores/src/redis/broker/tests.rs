@@ -326,6 +326,47 @@ async fn what_is_given_back_is_next_in_the_same_order_and_goes_back_once() {
     }
 }
 
+/// How many scripts Redis was asked to carry out.
+fn scripts_run(redis: &RedisServer) -> usize {
+    let Ok(Reply::Bulk(Some(stats))) = redis.command(&["INFO", "commandstats"]) else {
+        panic!("it says so")
+    };
+    let calls = |command: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:")));
+        let calls = line.and_then(|line| line.strip_prefix("calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    calls("evalsha") + calls("eval")
+}
+
+#[tokio::test]
+async fn messages_that_are_too_much_for_one_act_are_given_back_by_several_in_their_order() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let of = |id: &str, bytes: usize| {
+        let message = task(id, 0).write();
+        let spaces = " ".repeat(bytes - message.len());
+        message + &spaces
+    };
+    let half = PART_BYTES_MAX / 2;
+    for (second, acts) in [(half, 2), (half + 1, 3)] {
+        let mut back = Vec::new();
+        for (id, bytes) in [("1", half), ("2", half), ("3", second), ("4", half)] {
+            let message = of(id, bytes);
+            redis.command(&["LPUSH", "app:celery", &message]).expect("Redis is there");
+            let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+            back.push(returned(&taken[0]));
+        }
+        // Redis knows the script from then on.
+        broker.give_back(&back[..1]).await.expect("an answer");
+        let before = scripts_run(&redis);
+        assert_eq!(broker.give_back(&back).await.expect("an answer"), 3);
+        assert_eq!(scripts_run(&redis) - before, acts, "{second} bytes");
+        assert_eq!(waiting(&redis), ["2", "3", "4", "1"]);
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
+    }
+}
+
 /// Looks at `at` for what was taken an hour before.
 async fn put_back(broker: &Broker, at: Timestamp) -> PutBack {
     broker.put_back_overdue(HOUR, at, DEAD).await.expect("an answer")

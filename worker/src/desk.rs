@@ -173,8 +173,14 @@ impl Desk {
         let taking = async {
             match (takes, was_unsure) {
                 (false, _) => None,
-                (true, true) => Some(self.broker.find_again(&ticket).await),
-                (true, false) => Some(self.broker.take(&ticket, now()).await),
+                (true, true) => {
+                    let found = self.broker.find_again(&ticket).await;
+                    Some(found.map(|found| (found.taken, ticket.after(found.looked_at))))
+                }
+                (true, false) => {
+                    let taken = self.broker.take(&ticket, now()).await;
+                    Some(taken.map(|taken| (taken, None)))
+                }
             }
         };
         let settling = settle::settle(&self.broker, &self.terms, settled);
@@ -182,8 +188,8 @@ impl Desk {
         self.note_left(left);
         match taken {
             None => {}
-            Some(Ok(taken)) => {
-                self.unsure = None;
+            Some(Ok((taken, unsure))) => {
+                self.unsure = unsure;
                 self.broker_outage.works();
                 match was_unsure || taken.len() == room {
                     true => self.pace.took_all(),
@@ -248,13 +254,14 @@ impl Desk {
 
     /// What a message calls for; none where it is settled at once.
     fn read(&mut self, taken: Taken) -> Option<Order> {
-        let Taken { tag, queue, message: bytes } = taken;
-        let message = match Message::read(&bytes) {
+        let message = taken.read();
+        let Taken { tag, queue, .. } = taken;
+        let message = match message {
             Ok(message) => message,
             Err(why) => {
                 let list = &self.terms.dead_letters;
                 tracing::warn!(error = %why, queue, "a message is no task: it is moved to `{list}`");
-                self.settled.push(Settled::Buried { tag, message: bytes });
+                self.settled.push(Settled::Buried { tag });
                 return None;
             }
         };
@@ -374,9 +381,9 @@ impl Desk {
         }
         let tags: Vec<_> = due.iter().map(|(_, tag)| tag.clone()).collect();
         match self.broker.booked(&tags).await {
-            Ok(taken) => {
-                due.iter().for_each(|one| _ = self.later.remove(one));
-                let orders = taken.into_iter().filter_map(|taken| self.read(taken)).collect();
+            Ok(found) => {
+                due[..found.looked_at].iter().for_each(|one| _ = self.later.remove(one));
+                let orders = found.taken.into_iter().filter_map(|taken| self.read(taken)).collect();
                 self.begin(orders);
             }
             Err(lost) => self.note_lost(&lost),

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use kernel::celery::Task as Message;
 use stores::redis::broker::Returned;
 use stores::redis::broker::TAKEN_MAX;
 use stores::redis::broker::Taken;
@@ -81,13 +80,17 @@ impl Desk {
 
     /// To do it twice does no harm.
     async fn give_back_unread(&self, tags: &[String], unsure: Option<&Ticket>) -> Result<(), Lost> {
-        if let Some(ticket) = unsure {
-            let taken = self.broker.find_again(ticket).await?;
-            self.broker.give_back(&as_they_were(&taken)).await?;
+        let mut unsure = unsure.cloned();
+        while let Some(ticket) = unsure {
+            let found = self.broker.find_again(&ticket).await?;
+            self.broker.give_back(&as_they_were(&found.taken)).await?;
+            unsure = ticket.after(found.looked_at);
         }
-        for some in tags.chunks(TAKEN_MAX) {
-            let taken = self.broker.booked(some).await?;
-            self.broker.give_back(&as_they_were(&taken)).await?;
+        let mut left = tags;
+        while !left.is_empty() {
+            let found = self.broker.booked(&left[..left.len().min(TAKEN_MAX)]).await?;
+            self.broker.give_back(&as_they_were(&found.taken)).await?;
+            left = &left[found.looked_at..];
         }
         Ok(())
     }
@@ -117,7 +120,7 @@ impl Desk {
 /// Messages as they go back; without those that are no tasks, which wait for the visibility timeout.
 fn as_they_were(taken: &[Taken]) -> Vec<Returned> {
     let back = taken.iter().filter_map(|taken| {
-        let mut message = Message::read(&taken.message).ok()?;
+        let mut message = taken.read().ok()?;
         message.redelivered = true;
         Some(outcome::returned(&taken.tag, &taken.queue, &message))
     });

@@ -18,14 +18,14 @@ pub(super) enum Settled {
     /// It waits to be tried again.
     Again { told: Option<Written>, message: Returned },
     /// Nobody can make anything of it.
-    Buried { tag: String, message: Vec<u8> },
+    Buried { tag: String },
 }
 
 impl Settled {
     /// What the message is called while it is taken.
     pub(super) fn tag(&self) -> &str {
         match self {
-            Self::Finished(Finished { tag, .. }) | Self::Buried { tag, .. } => tag,
+            Self::Finished(Finished { tag, .. }) | Self::Buried { tag } => tag,
             Self::Again { message, .. } => &message.tag,
         }
     }
@@ -111,8 +111,8 @@ async fn settle_one(broker: &Broker, terms: &Terms, one: &Settled) -> Result<(),
         Settled::Again { told, message } => {
             broker.send_again(message, told.as_ref(), terms.result_ttl_s).await
         }
-        Settled::Buried { tag, message } => {
-            let buried = broker.bury(tag, message, terms.dead_letters_kept()).await;
+        Settled::Buried { tag } => {
+            let buried = broker.bury(tag, terms.dead_letters_kept()).await;
             buried.map(drop).map_err(NotFinished::Broker)
         }
     }

@@ -10,6 +10,8 @@ mod parts;
 
 mod books;
 
+mod found;
+
 mod results;
 
 mod overdue;
@@ -23,6 +25,7 @@ pub use self::books::TAKEN_BYTES_MAX;
 pub use self::books::Taken;
 pub use self::books::Ticket;
 pub use self::books::Written;
+pub use self::found::Found;
 pub use self::overdue::PUT_BACK_BYTES_MAX;
 pub use self::overdue::PUT_BACK_MAX;
 pub use self::overdue::PutBack;

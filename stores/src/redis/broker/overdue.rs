@@ -87,7 +87,7 @@ impl Broker {
             let went = match Unacked::read(booked) {
                 Ok(unacked) => self.put_one_back(&tag, &unacked, now, until, done).await,
                 Err(_) => {
-                    let buried = self.bury(&tag, booked, dead_letters).await;
+                    let buried = self.bury(&tag, dead_letters).await;
                     buried.map(|buried| done.buried += usize::from(buried))
                 }
             };

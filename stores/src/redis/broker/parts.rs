@@ -5,7 +5,8 @@ use kernel::celery::MESSAGE_BYTES_MAX;
 /// The most messages that one act is about.
 pub const TAKEN_MAX: usize = 64;
 
-/// The most bytes of results, or of messages that go back, that one act writes; one that has more goes alone.
+/// The most bytes of results, of messages that go back, or of those that are found again, that one act is
+/// about; one that has more goes alone.
 pub const PART_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
 /// Cuts `all` into as many as one act is about: at most [`TAKEN_MAX`], and [`PART_BYTES_MAX`] of what

@@ -6,6 +6,7 @@ use config::Celery;
 use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Task;
 use kernel::celery::TaskResult;
+use kernel::celery::Unreadable;
 use kernel::celery::envelope::Envelope;
 use kernel::celery::envelope::Unacked;
 use kernel::celery::names::Binding;
@@ -110,7 +111,7 @@ async fn what_is_taken_is_booked_in_the_same_act_and_as_kombu_books_it() {
     assert_eq!((unacked.exchange.as_str(), unacked.routing_key.as_str()), ("", odd));
     let message = Envelope::read(&taken[0].message).expect("it is read");
     assert_eq!(Envelope::read(&unacked.message), Ok(message));
-    assert_eq!(broker.find_again(&ticket).await.expect("an answer"), taken);
+    assert_eq!(broker.find_again(&ticket).await.expect("an answer").taken, taken);
 }
 
 #[tokio::test]
@@ -160,7 +161,7 @@ async fn a_queue_that_is_no_list_loses_nothing_of_the_others() {
     redis.command(&["SET", &broker.names.queue("celery", 3), "?"]).expect("Redis is there");
     let ticket = broker.ticket(2);
     broker.take(&ticket, NOW).await.expect_err("a text is no list");
-    assert_eq!(ids(&broker.find_again(&ticket).await.expect("an answer")), ["first"]);
+    assert_eq!(ids(&broker.find_again(&ticket).await.expect("an answer").taken), ["first"]);
 }
 
 #[tokio::test]
@@ -187,6 +188,55 @@ async fn once_four_mebibytes_are_taken_the_next_message_is_left() {
         }
         let taken = broker.take(&broker.ticket(3), NOW).await.expect("an answer");
         assert_eq!(taken.len(), count, "{} bytes at first", first.len());
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_four_mebibytes_is_answered_and_one_byte_more_is_buried_as_it_came_unseen() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    for more in [0, 1] {
+        let mut text = task("1", 0).write();
+        text.extend(std::iter::repeat_n(' ', MESSAGE_BYTES_MAX + more - text.len()));
+        redis.command(&["LPUSH", "app:celery", &text]).expect("Redis is there");
+        let ticket = broker.ticket(1);
+        let taken = broker.take(&ticket, NOW).await.expect("an answer");
+        assert_eq!(broker.find_again(&ticket).await.expect("an answer").taken, taken);
+        let (answered, why) = match more {
+            0 => (text.len(), None),
+            _ => (0, Some(Unreadable::Long { bytes: text.len(), at_most: MESSAGE_BYTES_MAX })),
+        };
+        assert_eq!((taken[0].message.len(), taken[0].read().err()), (answered, why));
+        assert!(broker.bury(&taken[0].tag, DEAD).await.expect("an answer"));
+        let buried = redis.command(&["RPOP", "app:dead"]).expect("an answer");
+        assert!(buried == Reply::text(&text), "it is another one");
+        assert_eq!(booked(&redis), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn of_messages_that_are_too_much_for_one_answer_all_are_found_by_several() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let half = "x".repeat(PART_BYTES_MAX / 2);
+    let long = "x".repeat(MESSAGE_BYTES_MAX + 1);
+    for (second, at_once) in [(half.clone(), vec![4, 2]), (format!("{half}x"), vec![1, 3, 2])] {
+        let ticket = broker.ticket(6);
+        // What is never answered takes no room; behind the last tag nothing stands.
+        for (tag, text) in ticket.tags().zip([half.as_str(), &second, &long, "", &half]) {
+            let value = format!("[{text},\"\",\"celery\"]");
+            redis.command(&["HSET", "app:unacked", &tag, &value]).expect("Redis is there");
+        }
+        let (mut taken, mut looked_at, mut left) = (Vec::new(), Vec::new(), Some(ticket));
+        while let Some(ticket) = left {
+            let found = broker.find_again(&ticket).await.expect("an answer");
+            taken.extend(found.taken.iter().map(|taken| taken.bytes));
+            looked_at.push(found.looked_at);
+            left = ticket.after(found.looked_at);
+        }
+        assert_eq!(taken, [half.len(), second.len(), long.len(), 0, half.len()]);
+        assert_eq!(looked_at, at_once);
         redis.command(&["FLUSHALL"]).expect("Redis is there");
     }
 }
@@ -292,9 +342,9 @@ async fn what_can_go_nowhere_is_not_lost_but_stays_booked() {
     let back = returned(&taken[0]);
     broker.give_back(std::slice::from_ref(&back)).await.expect_err("a text is no list");
     broker.send_again(&back, Some(&told("1")), 60).await.expect_err("a text is no list");
-    let message = &taken[0].message;
-    broker.bury(&back.tag, message, DEAD).await.expect_err("a text is no list");
-    assert_eq!(broker.booked(std::slice::from_ref(&back.tag)).await.expect("an answer"), taken);
+    broker.bury(&back.tag, DEAD).await.expect_err("a text is no list");
+    let found = broker.booked(std::slice::from_ref(&back.tag)).await.expect("an answer");
+    assert_eq!(found.taken, taken);
     assert_eq!(booked(&redis), (1, 1));
     assert_eq!(integer(&redis, &["EXISTS", &result::key("1")]), 0, "it is not tried again");
 }
@@ -555,7 +605,7 @@ async fn so_many_dead_letters_are_kept_and_the_oldest_of_one_more_is_dropped() {
         redis.command(&["LPUSH", "app:celery", text]).expect("an answer");
         let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
         for is_booked in [true, false] {
-            let buried = broker.bury(&taken[0].tag, &taken[0].message, two).await;
+            let buried = broker.bury(&taken[0].tag, two).await;
             assert_eq!(buried.expect("an answer"), is_booked);
         }
     }

@@ -256,7 +256,11 @@ impl Broker {
         let mut told = told.map(|(told, _)| told);
         let mut words = vec![taken_until, Value::from_static_str(end), seconds_kept(kept_s)];
         for Back { tag, lists, message } in messages {
-            words.extend([tag.into(), message]);
+            words.push(tag.into());
+            words.extend(match message {
+                Lying::So(message) => [message, "".into()],
+                Lying::AsItCame { behind } => ["".into(), count(behind)],
+            });
             words.extend(Written::words(told.take()));
             words.push(count(lists.len()));
             words.extend(lists.into_iter().map(Value::from));
@@ -325,13 +329,22 @@ pub struct DeadLetters<'n> {
 pub(super) struct Back<'m> {
     pub(super) tag: &'m str,
     pub(super) lists: Vec<String>,
-    pub(super) message: Value,
+    pub(super) message: Lying,
+}
+
+/// How a message is to lie in a list.
+pub(super) enum Lying {
+    /// So.
+    So(Value),
+    /// As it stands in the hash, without the bracket before it and so many bytes behind it.
+    AsItCame { behind: usize },
 }
 
 impl<'m> Back<'m> {
     pub(super) fn of(message: &'m Returned, names: &Names) -> Self {
         let Returned { tag, queue, priority, message } = message;
-        Self { tag, lists: vec![names.queue(queue, *priority)], message: message.as_str().into() }
+        let lists = vec![names.queue(queue, *priority)];
+        Self { tag, lists, message: Lying::So(message.as_str().into()) }
     }
 }
 

@@ -29,6 +29,7 @@ pub use self::found::Found;
 pub use self::overdue::PUT_BACK_BYTES_MAX;
 pub use self::overdue::PUT_BACK_MAX;
 pub use self::overdue::PutBack;
+pub use self::overdue::WAY_BYTES_MAX;
 pub use self::parts::PART_BYTES_MAX;
 pub use self::parts::TAKEN_MAX;
 pub use self::parts::parts;

@@ -556,6 +556,54 @@ async fn what_a_worker_of_celery_dropped_and_we_cannot_read_goes_back_to_the_byt
 }
 
 #[tokio::test]
+async fn what_was_dropped_and_is_too_long_to_be_told_goes_back_to_the_byte_and_holds_nobody_up() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let text = format!("\"{}\"", "x".repeat(2 * MESSAGE_BYTES_MAX));
+    bind(&redis, "a,\"b\\", "", "celery");
+    let (by_name, by_exchange) = (r#", "", "celery"]"#, r#" ,"shop" , "a,\"b\\"] "#);
+    for way in [by_name, r#",null,"celery"]"#, by_exchange] {
+        for (tag, value) in
+            [("1", format!("[{text}{way}")), ("2", "[2,\"\",\"celery\"]".to_owned())]
+        {
+            redis.command(&["HSET", "app:unacked", tag, &value]).expect("an answer");
+            redis.command(&["ZADD", "app:unacked_index", "1.5", tag]).expect("an answer");
+        }
+        assert_eq!(put_back(&broker, NOW).await, PutBack { messages: 2, ..PutBack::default() });
+        for message in ["2", &text] {
+            let back = redis.command(&["RPOP", "app:celery"]).expect("an answer");
+            assert!(back == Reply::text(message), "it is another one: {way}");
+        }
+        assert_eq!(booked(&redis), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_told_and_has_no_way_of_four_kibibytes_is_buried() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let text = format!("\"{}\"", "x".repeat(MESSAGE_BYTES_MAX + WAY_BYTES_MAX));
+    let around = r#",["",""]"#.len() - 1;
+    let name = "q".repeat(WAY_BYTES_MAX - around);
+    let (longest, longer) = (format!(r#","","{name}"]"#), format!(r#","","{name}q"]"#));
+    assert_eq!(longest.len(), WAY_BYTES_MAX);
+    for (value, buried) in [
+        (format!("[{text}{longest}"), 0),
+        (format!("[{text}{longer}"), 1),
+        (text.clone(), 1),
+        (format!("[{text}]"), 1),
+    ] {
+        redis.command(&["HSET", "app:unacked", "t", &value]).expect("an answer");
+        redis.command(&["ZADD", "app:unacked_index", "1.5", "t"]).expect("an answer");
+        let done = PutBack { messages: 1 - buried, buried, ..PutBack::default() };
+        assert_eq!(put_back(&broker, NOW).await, done);
+        let dead = redis.command(&["RPOP", "app:dead"]).expect("an answer");
+        assert!(buried == 0 || dead == Reply::text(&value), "it is another one");
+        assert_eq!(booked(&redis), (0, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_task_of_just_four_mebibytes_that_was_dropped_says_that_it_was() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;

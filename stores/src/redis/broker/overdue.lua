@@ -18,9 +18,12 @@
 local MESSAGES_MAX, BYTES_MAX = tonumber(ARGV[2]), tonumber(ARGV[3])
 local WHOLE_MAX, END_MAX = tonumber(ARGV[4]), tonumber(ARGV[5])
 
-if not redis.call('SET', KEYS[3], ARGV[6], 'NX', 'PX', ARGV[7]) then
+-- Who holds it already has missed an answer, and goes on.
+local holder = redis.call('GET', KEYS[3])
+if holder and holder ~= ARGV[6] then
   return {}
 end
+redis.call('SET', KEYS[3], ARGV[6], 'PX', ARGV[7])
 
 local tags = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, MESSAGES_MAX)
 local answer, bytes = { #tags == MESSAGES_MAX and 1 or 0 }, 0

@@ -61,16 +61,21 @@ impl Broker {
         dead_letters: DeadLetters<'_>,
     ) -> Result<PutBack, Lost> {
         let until = seconds(now.minus(timeout));
-        let mutex = self.names.unacked_mutex();
         let mut keys = self.unacked();
-        keys.push(mutex.clone());
+        keys.push(self.names.unacked_mutex());
         let lock_ms = i64::try_from(LOCK_FOR.as_millis()).unwrap_or(i64::MAX);
-        let own = Value::from(self.own.as_str());
         let bounds = [PUT_BACK_MAX, PUT_BACK_BYTES_MAX, WHOLE_BYTES_MAX, WAY_BYTES_MAX];
         let mut words: Vec<Value> = vec![until.into()];
         words.extend(bounds.map(count));
-        words.extend([own.clone(), lock_ms.into()]);
-        let found = self.act(&self.scripts().overdue, keys, words).await?;
+        words.extend([self.own.as_str().into(), lock_ms.into()]);
+        let found = match self.act(&self.scripts().overdue, keys, words).await {
+            Ok(found) => found,
+            Err(lost) => {
+                // It may be held all the same.
+                let _ = self.let_go().await;
+                return Err(lost);
+            }
+        };
         let Some((more, found)) = found.split_first() else { return Ok(PutBack::default()) };
         let mut done = PutBack { more: more.as_usize() == Some(1), ..PutBack::default() };
         if found.is_empty() {
@@ -78,8 +83,14 @@ impl Broker {
         }
         let all = self.put_all_back(found, until, now, dead_letters, &mut done).await;
         // However it went: nobody is to wait until the lock ends by itself.
-        let let_go = self.act(&self.scripts().let_go, vec![mutex], vec![own]).await;
-        all.and(let_go.map(|_| done))
+        let let_go = self.let_go().await;
+        all.and(let_go.map(|()| done))
+    }
+
+    /// Lets the lock go, if it is held.
+    async fn let_go(&self) -> Result<(), Lost> {
+        let (mutex, own) = (self.names.unacked_mutex(), self.own.as_str().into());
+        self.run(&self.scripts().let_go, vec![mutex], vec![own]).await.map(drop)
     }
 
     async fn put_all_back(

@@ -474,6 +474,20 @@ async fn whoever_puts_back_is_alone_at_it() {
 }
 
 #[tokio::test]
+async fn who_could_not_look_holds_nobody_up_and_who_missed_an_answer_looks_again() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    redis.command(&["SET", "app:unacked_index", "?"]).expect("Redis is there");
+    broker.put_back_overdue(HOUR, NOW, DEAD).await.expect_err("there are no books");
+    assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 0, "the lock is let go");
+    redis.command(&["DEL", "app:unacked_index"]).expect("Redis is there");
+    drop_at(&redis, "t", "", "celery", task("1", 0).write().as_bytes());
+    redis.command(&["SET", "app:unacked_mutex", &broker.own]).expect("Redis is there");
+    assert_eq!(put_back(&broker, NOW).await.messages, 1);
+    assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 0, "and once more");
+}
+
+#[tokio::test]
 async fn of_16_all_are_put_back_at_one_go_and_of_more_it_is_said_that_there_are() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;

@@ -45,6 +45,8 @@ mod upkeep;
 pub use self::close::WRITE_DOWN_FOR;
 use self::pace::Outage;
 use self::pace::Pace;
+use self::settle::CallEnd;
+use self::settle::Hears;
 use self::settle::Left;
 use self::settle::Settled;
 
@@ -272,7 +274,7 @@ impl Desk {
                 queue,
                 "a task is refused: it is none of ours, or something is to follow on it"
             );
-            self.settled.push(Settled::Finished(Finished { tag, told }));
+            self.settled.push(Settled::Finished(Finished { tag, told }, None));
             return None;
         }
         let task = Arc::clone(task?);
@@ -319,16 +321,17 @@ impl Desk {
             tracing::error!(task.name = name, task.id = id, "a task has a fault");
         }
         self.counts.processed();
-        self.settled.push(match outcome::of(message, end, self.terms.retries_max, now()) {
-            Outcome::Done(told) => Settled::Finished(Finished { tag, told }),
-            Outcome::Failed(told) => {
-                task.came_to_nothing(&call);
-                Settled::Finished(Finished { tag, told })
-            }
+        let (told, end) = match outcome::of(message, end, self.terms.retries_max, now()) {
+            Outcome::Done(told) => (told, CallEnd::Done),
+            Outcome::Failed(told) => (told, CallEnd::Nothing),
             Outcome::Again(told, again) => {
-                Settled::Again { told, message: outcome::returned(&tag, &queue, &again) }
+                let message = outcome::returned(&tag, &queue, &again);
+                self.settled.push(Settled::Again { told, message });
+                return self.count_active();
             }
-        });
+        };
+        let hears = Hears { task, call, end, may_be_done: false };
+        self.settled.push(Settled::Finished(Finished { tag, told }, Some(hears)));
         self.count_active();
     }
 

@@ -1,4 +1,7 @@
-//! Writes down what came to an end.
+//! Writes down what came to an end, and tells its task.
+
+use std::fmt;
+use std::sync::Arc;
 
 use stores::redis::broker::Broker;
 use stores::redis::broker::Finished;
@@ -8,13 +11,15 @@ use stores::redis::broker::Written;
 use stores::redis::broker::parts;
 use stores::redis::connection::Lost;
 
+use crate::task::Call;
+use crate::task::Task;
 use crate::terms::Terms;
 
 /// A message that came to an end. To write it down twice does no harm.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Settled {
-    /// It is finished.
-    Finished(Finished),
+    /// It is finished; whoever carried it out hears of it.
+    Finished(Finished, Option<Hears>),
     /// It waits to be tried again.
     Again { told: Option<Written>, message: Returned },
     /// Nobody can make anything of it.
@@ -25,9 +30,44 @@ impl Settled {
     /// What the message is called while it is taken.
     pub(super) fn tag(&self) -> &str {
         match self {
-            Self::Finished(Finished { tag, .. }) | Self::Buried { tag } => tag,
+            Self::Finished(Finished { tag, .. }, _) | Self::Buried { tag } => tag,
             Self::Again { message, .. } => &message.tag,
         }
+    }
+}
+
+/// A task that hears how a call ended, once that is written down.
+pub(super) struct Hears {
+    pub(super) task: Arc<dyn Task>,
+    pub(super) call: Call,
+    pub(super) end: CallEnd,
+    /// Whether it may be written down already, with the answer lost.
+    pub(super) may_be_done: bool,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallEnd {
+    Done,
+    Nothing,
+}
+
+impl Hears {
+    /// The one place that says it. A message that is no longer booked is somebody else's, and so is what
+    /// is said of it; unless it was us who finished it.
+    fn tell(&self, was_booked: bool) {
+        match self.end {
+            _ if !was_booked && !self.may_be_done => {}
+            CallEnd::Done => self.task.was_done(&self.call),
+            CallEnd::Nothing => self.task.came_to_nothing(&self.call),
+        }
+    }
+}
+
+impl fmt::Debug for Hears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { end, may_be_done, .. } = self;
+        f.debug_struct("Hears").field("end", end).field("may_be_done", may_be_done).finish()
     }
 }
 
@@ -64,22 +104,30 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
     let (mut finished, mut others, mut left) = (Vec::new(), Vec::new(), Left::default());
     for one in all {
         match one {
-            Settled::Finished(one) => finished.push(one),
+            Settled::Finished(one, hears) => finished.push((one, hears)),
             other => others.push(other),
         }
     }
-    for part in parts(finished, bytes_told) {
+    for part in parts(finished, |(one, _)| bytes_told(one)) {
+        let (part, mut hear): (Vec<_>, Vec<_>) = part.into_iter().unzip();
         if !left.is_in_vain() {
             match broker.finish(&part, terms.result_ttl_s).await {
-                Ok(()) => {
+                Ok(were_booked) => {
                     left.has_done = true;
                     left.has_told |= part.iter().any(|one| one.told.is_some());
+                    let all = hear.iter().zip(were_booked);
+                    all.for_each(|(hears, was)| hears.iter().for_each(|hears| hears.tell(was)));
                     continue;
                 }
-                Err(lost) => left.because_of(lost),
+                Err(lost) => {
+                    let may_be_done = matches!(lost, NotFinished::Broker(_));
+                    hear.iter_mut().flatten().for_each(|hears| hears.may_be_done |= may_be_done);
+                    left.because_of(lost);
+                }
             }
         }
-        left.all.extend(part.into_iter().map(Settled::Finished));
+        let part = part.into_iter().zip(hear);
+        left.all.extend(part.map(|(one, hears)| Settled::Finished(one, hears)));
     }
     for one in others {
         if left.is_in_vain() {
@@ -105,8 +153,9 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
 
 async fn settle_one(broker: &Broker, terms: &Terms, one: &Settled) -> Result<(), NotFinished> {
     match one {
-        Settled::Finished(one) => {
-            broker.finish(std::slice::from_ref(one), terms.result_ttl_s).await
+        Settled::Finished(one, _) => {
+            let done = broker.finish(std::slice::from_ref(one), terms.result_ttl_s).await;
+            done.map(drop)
         }
         Settled::Again { told, message } => {
             broker.send_again(message, told.as_ref(), terms.result_ttl_s).await

@@ -1,8 +1,11 @@
 //! For how many messages there are hands.
 
 use config::Redis;
+use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Names;
 use kernel::secret::Secret;
+use parking_lot::Mutex;
+use serde_json::Value;
 use stores::redis::connection::Connection;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
@@ -141,7 +144,7 @@ async fn of_what_is_not_yet_written_down_and_what_may_be_taken_it_is_said_that_i
     let unsure = desk.broker.take(&ticket, now()).await.expect("an answer");
     desk.unsure = Some(ticket);
     let tag = taken[0].tag.clone();
-    desk.settled.push(Settled::Finished(Finished { tag, told: None }));
+    desk.settled.push(Settled::Finished(Finished { tag, told: None }, None));
     let tags = [&taken[0].tag, &unsure[0].tag];
     for tag in tags {
         redis.command(&["ZADD", "unacked_index", "1.5", tag]).expect("Redis is there");
@@ -149,6 +152,91 @@ async fn of_what_is_not_yet_written_down_and_what_may_be_taken_it_is_said_that_i
     desk.terms.visibility_timeout = Duration::ZERO;
     desk.say_what_is_had().await;
     tags.into_iter().for_each(|tag| assert!(had_at(&redis, tag) > 1.5));
+}
+
+/// Notes what it hears of its calls.
+#[derive(Default)]
+struct Listens(Mutex<Vec<(String, &'static str)>>);
+
+impl Listens {
+    fn note(&self, call: &Call, end: &'static str) {
+        self.0.lock().push((call.id().to_owned(), end));
+    }
+
+    fn heard(&self) -> Vec<(String, &'static str)> {
+        self.0.lock().clone()
+    }
+}
+
+impl Task for Listens {
+    fn run(&self, _: &Call) -> Result<Value, Failed> {
+        Ok(Value::Null)
+    }
+
+    fn was_done(&self, call: &Call) {
+        self.note(call, "done");
+    }
+
+    fn came_to_nothing(&self, call: &Call) {
+        self.note(call, "nothing");
+    }
+}
+
+/// A desk with so many tasks in hand, each of which listens; their tags, too.
+async fn desk_that_listens(redis: &RedisServer, count: usize) -> (Desk, Vec<String>, Arc<Listens>) {
+    let (mut desk, taken) = desk_with(redis, count).await;
+    let listens = Arc::new(Listens::default());
+    desk.registry = Registry::default().with("noop", Arc::clone(&listens) as Arc<dyn Task>);
+    let tags = taken.iter().map(|taken| taken.tag.clone()).collect();
+    desk.receive(taken);
+    (desk, tags, listens)
+}
+
+fn failed() -> End {
+    End::Failed(Failed::arguments("no"))
+}
+
+#[tokio::test]
+async fn a_task_hears_how_a_call_ended_once_that_is_kept_and_nothing_of_what_is_another_workers() {
+    let redis = RedisServer::start();
+    let (mut desk, tags, listens) = desk_that_listens(&redis, 4).await;
+    for tag in &tags[2..] {
+        redis.command(&["HDEL", "unacked", tag]).expect("Redis is there");
+    }
+    let ends = [End::Gave(Value::Null), failed(), End::Gave(Value::Null), failed()];
+    for (tag, end) in tags.into_iter().zip(ends) {
+        desk.note(Done { tag, end });
+    }
+    assert_eq!(listens.heard(), [], "nothing is kept yet");
+    desk.settle().await;
+    assert_eq!(listens.heard(), [("1".to_owned(), "done"), ("2".to_owned(), "nothing")]);
+}
+
+#[tokio::test]
+async fn a_task_whose_result_is_too_long_to_be_kept_came_to_nothing_and_was_not_done() {
+    let redis = RedisServer::start();
+    let (mut desk, tags, listens) = desk_that_listens(&redis, 1).await;
+    let end = End::Gave("x".repeat(MESSAGE_BYTES_MAX).into());
+    desk.note(Done { tag: tags[0].clone(), end });
+    desk.settle().await;
+    assert_eq!(listens.heard(), [("1".to_owned(), "nothing")]);
+}
+
+#[tokio::test]
+async fn a_task_hears_how_a_call_ended_though_the_answer_was_lost_by_which_it_was_written_down() {
+    let mut redis = RedisServer::start();
+    let (mut desk, tags, listens) = desk_that_listens(&redis, 1).await;
+    redis.stop();
+    desk.note(Done { tag: tags[0].clone(), end: End::Gave(Value::Null) });
+    desk.settle().await;
+    assert_eq!(listens.heard(), []);
+    // It has lost its books: as if the message were finished.
+    redis.restart();
+    while !desk.settled.is_empty() {
+        desk.settle().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(listens.heard(), [("1".to_owned(), "done")]);
 }
 
 #[tokio::test]

@@ -259,11 +259,13 @@ async fn a_result_is_kept_and_published_before_its_message_is_forgotten() {
     ear.listen_to(&key).await.expect("it listens");
     let result = TaskResult::success("1", json!(["ä", 0.5]), NOW);
     let finished = |told| [Finished { tag: taken[0].tag.clone(), told: Some(told) }];
-    broker.finish(&finished(Written::new(&result)), 60).await.expect("an answer");
+    let was_booked = broker.finish(&finished(Written::new(&result)), 60).await;
+    assert_eq!(was_booked.expect("an answer"), [true]);
     let heard = published.recv().await.expect("it is published");
     assert_eq!(heard.value.as_str().as_deref(), Some(result.write().as_str()));
     let late = TaskResult::failure("1", &Failure::builtin("E", "late"), None, NOW);
-    broker.finish(&finished(Written::new(&late)), 60).await.expect("an answer");
+    let was_booked = broker.finish(&finished(Written::new(&late)), 60).await;
+    assert_eq!(was_booked.expect("an answer"), [false]);
     assert!(published.is_empty(), "it is somebody else's by then");
     assert_eq!(redis.command(&["GET", &key]).expect("an answer"), Reply::text(&result.write()));
     assert!((1..=60).contains(&integer(&redis, &["TTL", &key])));
@@ -285,7 +287,7 @@ async fn results_go_to_a_database_of_their_own_where_there_is_one() {
     let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
     let of = |tag: &str, id| Finished { tag: tag.to_owned(), told: Some(told(id)) };
     let all = [of(&taken[0].tag, "1"), of("nobody's", "2")];
-    broker.finish(&all, 60).await.expect("an answer");
+    assert_eq!(broker.finish(&all, 60).await.expect("an answer"), [true, false]);
     assert_eq!(booked(&redis), (0, 0));
     assert_eq!(integer(&redis, &["EXISTS", &result::key("1")]), 0);
     assert!(elsewhere.has(&result::key("1")).await.expect("an answer"));

@@ -342,7 +342,7 @@ impl Desk {
     async fn look_at_the_clock(&mut self) {
         self.give_up_overdue();
         if self.is_stuck() {
-            self.give_back_what_waits().await;
+            self.give_back_for_others().await;
         }
         self.begin_what_is_due().await;
         self.say_what_is_had().await;
@@ -376,21 +376,29 @@ impl Desk {
     }
 
     async fn begin_what_is_due(&mut self) {
-        let now = now();
-        let due = self.later.iter().take_while(|(at, _)| *at <= now).take(self.hands());
-        let due: Vec<_> = due.cloned().collect();
+        let due = self.due(self.hands());
         if due.is_empty() {
             return;
         }
-        let tags: Vec<_> = due.iter().map(|(_, tag)| tag.clone()).collect();
-        match self.broker.booked(&tags).await {
+        match self.broker.booked(&due).await {
             Ok(found) => {
-                due[..found.looked_at].iter().for_each(|one| _ = self.later.remove(one));
+                self.forget_first_later(found.looked_at);
                 let orders = found.taken.into_iter().filter_map(|taken| self.read(taken)).collect();
                 self.begin(orders);
             }
             Err(lost) => self.note_lost(&lost),
         }
+    }
+
+    /// The tags of those whose time has come, so many at most: the first of all that wait for it.
+    fn due(&self, at_most: usize) -> Vec<String> {
+        let now = now();
+        let due = self.later.iter().take_while(|(at, _)| *at <= now).take(at_most);
+        due.map(|(_, tag)| tag.clone()).collect()
+    }
+
+    fn forget_first_later(&mut self, count: usize) {
+        (0..count).for_each(|_| _ = self.later.pop_first());
     }
 }
 

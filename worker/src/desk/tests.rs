@@ -116,9 +116,9 @@ async fn a_task_that_ended_in_time_is_done_though_that_is_noted_after_its_time()
 }
 
 #[tokio::test]
-async fn with_every_thread_stuck_what_was_not_begun_and_what_waits_goes_back() {
+async fn with_every_thread_stuck_what_was_not_begun_and_what_has_come_due_goes_back() {
     let redis = RedisServer::start();
-    let (mut desk, taken) = desk_with(&redis, 4).await;
+    let (mut desk, taken) = desk_with(&redis, 5).await;
     desk.terms.time_limit = Duration::ZERO;
     desk.receive(taken[..3].to_vec());
     let far = now().plus(Duration::from_secs(3600));
@@ -127,11 +127,38 @@ async fn with_every_thread_stuck_what_was_not_begun_and_what_waits_goes_back() {
     desk.look_at_the_clock().await;
     assert_eq!((desk.held.len(), desk.later.len()), (2, 1), "a thread is left");
     desk.held[&taken[1].tag].call.course.begin();
+    desk.later.insert((now(), taken[4].tag.clone()));
     desk.look_at_the_clock().await;
-    assert_eq!((desk.held.len(), desk.later.len(), desk.stuck.len()), (0, 0, 2));
+    assert_eq!((desk.held.len(), desk.later.len(), desk.stuck.len()), (0, 1, 2));
     assert_eq!(count(&redis, &["LLEN", "celery"]), 2, "others may do them");
     desk.settle().await;
-    assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
+    assert_eq!(count(&redis, &["HLEN", "unacked"]), 1, "nobody could do it yet");
+}
+
+#[tokio::test]
+async fn what_a_stuck_worker_could_not_give_back_it_still_has_and_does_once_a_thread_is_free() {
+    let mut redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let (mut desk, taken) = desk_with(&redis, 4).await;
+    desk.terms.time_limit = Duration::ZERO;
+    desk.receive(taken[..3].to_vec());
+    taken[..2].iter().for_each(|taken| desk.held[&taken.tag].call.course.begin());
+    let due = (now(), taken[3].tag.clone());
+    desk.later.insert(due.clone());
+    desk.unsure = Some(desk.broker.ticket(1));
+    redis.stop();
+    desk.look_at_the_clock().await;
+    assert!(desk.is_stuck() && desk.held.contains_key(&taken[2].tag), "it is had");
+    assert!(desk.later.contains(&due) && desk.unsure.is_some());
+    let jobs = desk.pool.withdraw();
+    assert_eq!(jobs.len(), 1, "whatever thread is free does it");
+    desk.pool.put(jobs);
+    redis.restart();
+    while !desk.held.is_empty() || !desk.later.is_empty() {
+        desk.give_back_for_others().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.unsure, None);
+    assert_eq!(count(&redis, &["LLEN", "celery"]), 2, "others may do them");
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ mod settle;
 mod upkeep;
 
 pub use self::close::WRITE_DOWN_FOR;
+use self::pace::Fault;
 use self::pace::Outage;
 use self::pace::Pace;
 use self::settle::CallEnd;
@@ -74,6 +75,7 @@ pub(crate) struct Desk {
     arrivals: u64,
     pace: Pace,
     broker_outage: Outage,
+    fault: Fault,
     results_outage: Outage,
     said_at: Instant,
     put_back_at: Instant,
@@ -121,6 +123,7 @@ impl Desk {
             arrivals: 0,
             pace: Pace::new(now),
             broker_outage: Outage::of_broker(now),
+            fault: Fault::default(),
             results_outage: Outage::of_results(now),
             said_at: now,
             put_back_at: now,
@@ -193,6 +196,9 @@ impl Desk {
             Some(Ok((taken, unsure))) => {
                 self.unsure = unsure;
                 self.broker_outage.works();
+                if !was_unsure {
+                    self.fault.is_over();
+                }
                 match was_unsure || taken.len() == room {
                     true => self.pace.took_all(),
                     false => self.pace.took(taken.len()),
@@ -235,7 +241,11 @@ impl Desk {
     }
 
     fn note_lost(&mut self, lost: &Lost) {
-        self.broker_outage.lost(lost);
+        match lost.concerns_all() {
+            true => self.broker_outage.lost(lost),
+            // It is there, and does the rest.
+            false => self.fault.found(lost),
+        }
         self.pace.lost();
     }
 

@@ -279,6 +279,36 @@ async fn a_result_back_end_that_is_away_is_no_broker_that_is() {
     assert!(!desk.results_outage.is_lost() && !desk.broker_outage.is_lost());
 }
 
+/// Has the desk take once; what it missed before is found again first.
+async fn take(desk: &mut Desk) {
+    loop {
+        let was_unsure = desk.unsure.is_some();
+        desk.pace.took_all();
+        desk.take_and_settle().await;
+        if !was_unsure {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_no_list_is_no_broker_that_is_away_and_a_fault_until_something_is_taken() {
+    let redis = RedisServer::start();
+    let (mut desk, _) = desk_with(&redis, 0).await;
+    redis.command(&["SET", "celery", "?"]).expect("Redis is there");
+    for _ in 0..2 {
+        take(&mut desk).await;
+        assert!(desk.unsure.is_some() && desk.fault.is_there());
+        assert!(!desk.broker_outage.is_lost() && !desk.pace.is_due());
+    }
+    desk.pace.took_all();
+    desk.take_and_settle().await;
+    assert!(desk.unsure.is_none() && desk.fault.is_there(), "to find nothing mends nothing");
+    redis.command(&["DEL", "celery"]).expect("Redis is there");
+    take(&mut desk).await;
+    assert!(!desk.fault.is_there());
+}
+
 #[tokio::test]
 async fn a_thread_that_is_stuck_has_no_hands() {
     let mut desk = desk();

@@ -27,8 +27,8 @@ pub const PUT_BACK_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 /// is buried.
 pub const WAY_BYTES_MAX: usize = 4096;
 
-/// The most bytes that are told of what is booked: a task, and its way.
-const WHOLE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + WAY_BYTES_MAX;
+/// The most bytes that are told of what is booked: a bracket, a task, and its way.
+const WHOLE_BYTES_MAX: usize = 1 + MESSAGE_BYTES_MAX + WAY_BYTES_MAX;
 
 /// How long the lock of whoever puts back outlives its holder; as long as Celery's.
 const LOCK_FOR: Duration = Duration::from_secs(300);
@@ -50,7 +50,7 @@ pub struct PutBack {
 impl Broker {
     /// Puts back what was taken more than `timeout` before `now`, at most [`PUT_BACK_MAX`] of it, unless
     /// somebody else is at it: as it came, and where it can be read, it says that it was taken before.
-    /// What is no message is moved to `dead_letters`.
+    /// What is no message, or has no way to go back, is moved to `dead_letters`.
     ///
     /// # Errors
     /// [`Lost`].

@@ -595,6 +595,29 @@ async fn what_was_dropped_and_is_too_long_to_be_told_goes_back_to_the_byte_and_h
 }
 
 #[tokio::test]
+async fn a_task_of_four_mebibytes_with_the_longest_way_is_told_whole_and_one_byte_more_is_not_read()
+{
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let spaces = " ".repeat(WAY_BYTES_MAX - r#",["","celery"]"#.len() + 1);
+    let way = format!(r#",{spaces}"","celery"]"#);
+    assert_eq!(way.len(), WAY_BYTES_MAX);
+    for more in [0, 1] {
+        let mut text = task("1", 0).write();
+        let without = text.pop().expect("a bracket");
+        text.extend(std::iter::repeat_n(' ', MESSAGE_BYTES_MAX + more - text.len() - 1));
+        text.push(without);
+        redis.command(&["HSET", "app:unacked", "t", &format!("[{text}{way}")]).expect("an answer");
+        redis.command(&["ZADD", "app:unacked_index", "1.5", "t"]).expect("an answer");
+        assert_eq!(put_back(&broker, NOW).await.messages, 1);
+        let Ok(Reply::Bulk(Some(back))) = redis.command(&["RPOP", "app:celery"]) else {
+            panic!("it is back")
+        };
+        assert_eq!(back == text, more == 1, "it says that it was taken before, if it is read");
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_long_to_be_told_and_has_no_way_of_four_kibibytes_is_buried() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;

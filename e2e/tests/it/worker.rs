@@ -255,6 +255,21 @@ fn a_worker_that_waits_for_its_model_ends_in_order_when_it_is_told_to() {
 }
 
 #[test]
+fn a_worker_says_what_no_waiting_mends_before_it_waits_for_its_model() {
+    let redis = RedisServer::start();
+    // Nothing is there yet: it would look again and again.
+    let place = tempfile::tempdir().unwrap();
+    let model = format!("model = \"{}\"", place.path().display());
+    let more = format!("{model}\nembed_stage = \"nobody-knows\"");
+    let config = format!("redis.url = \"{}\"\n{}", redis.url(), config(&redis, &more));
+    let mut worker = DoorwardWorker::begin(&config);
+    wait_until(START_MAX, || worker.ended().is_some());
+    assert!(!worker.ended().unwrap().success());
+    assert!(worker.log().contains("`worker.embed_stage`"), "{}", worker.log());
+    assert!(!worker.log().contains("attempt"), "{}", worker.log());
+}
+
+#[test]
 fn a_worker_without_a_broker_or_a_model_says_what_it_needs() {
     let redis = RedisServer::start();
     let junk = tempfile::tempdir().unwrap();

@@ -43,8 +43,11 @@ mod settle;
 mod upkeep;
 
 pub use self::close::WRITE_DOWN_FOR;
+use self::pace::Fault;
 use self::pace::Outage;
 use self::pace::Pace;
+use self::settle::CallEnd;
+use self::settle::Hears;
 use self::settle::Left;
 use self::settle::Settled;
 
@@ -72,6 +75,7 @@ pub(crate) struct Desk {
     arrivals: u64,
     pace: Pace,
     broker_outage: Outage,
+    fault: Fault,
     results_outage: Outage,
     said_at: Instant,
     put_back_at: Instant,
@@ -119,6 +123,7 @@ impl Desk {
             arrivals: 0,
             pace: Pace::new(now),
             broker_outage: Outage::of_broker(now),
+            fault: Fault::default(),
             results_outage: Outage::of_results(now),
             said_at: now,
             put_back_at: now,
@@ -173,8 +178,14 @@ impl Desk {
         let taking = async {
             match (takes, was_unsure) {
                 (false, _) => None,
-                (true, true) => Some(self.broker.find_again(&ticket).await),
-                (true, false) => Some(self.broker.take(&ticket, now()).await),
+                (true, true) => {
+                    let found = self.broker.find_again(&ticket).await;
+                    Some(found.map(|found| (found.taken, ticket.after(found.looked_at))))
+                }
+                (true, false) => {
+                    let taken = self.broker.take(&ticket, now()).await;
+                    Some(taken.map(|taken| (taken, None)))
+                }
             }
         };
         let settling = settle::settle(&self.broker, &self.terms, settled);
@@ -182,9 +193,12 @@ impl Desk {
         self.note_left(left);
         match taken {
             None => {}
-            Some(Ok(taken)) => {
-                self.unsure = None;
+            Some(Ok((taken, unsure))) => {
+                self.unsure = unsure;
                 self.broker_outage.works();
+                if !was_unsure {
+                    self.fault.is_over();
+                }
                 match was_unsure || taken.len() == room {
                     true => self.pace.took_all(),
                     false => self.pace.took(taken.len()),
@@ -227,7 +241,11 @@ impl Desk {
     }
 
     fn note_lost(&mut self, lost: &Lost) {
-        self.broker_outage.lost(lost);
+        match lost.concerns_all() {
+            true => self.broker_outage.lost(lost),
+            // It is there, and does the rest.
+            false => self.fault.found(lost),
+        }
         self.pace.lost();
     }
 
@@ -248,13 +266,14 @@ impl Desk {
 
     /// What a message calls for; none where it is settled at once.
     fn read(&mut self, taken: Taken) -> Option<Order> {
-        let Taken { tag, queue, message: bytes } = taken;
-        let message = match Message::read(&bytes) {
+        let message = taken.read();
+        let Taken { tag, queue, .. } = taken;
+        let message = match message {
             Ok(message) => message,
             Err(why) => {
                 let list = &self.terms.dead_letters;
                 tracing::warn!(error = %why, queue, "a message is no task: it is moved to `{list}`");
-                self.settled.push(Settled::Buried { tag, message: bytes });
+                self.settled.push(Settled::Buried { tag });
                 return None;
             }
         };
@@ -265,7 +284,7 @@ impl Desk {
                 queue,
                 "a task is refused: it is none of ours, or something is to follow on it"
             );
-            self.settled.push(Settled::Finished(Finished { tag, told }));
+            self.settled.push(Settled::Finished(Finished { tag, told }, None));
             return None;
         }
         let task = Arc::clone(task?);
@@ -312,16 +331,17 @@ impl Desk {
             tracing::error!(task.name = name, task.id = id, "a task has a fault");
         }
         self.counts.processed();
-        self.settled.push(match outcome::of(message, end, self.terms.retries_max, now()) {
-            Outcome::Done(told) => Settled::Finished(Finished { tag, told }),
-            Outcome::Failed(told) => {
-                task.came_to_nothing(&call);
-                Settled::Finished(Finished { tag, told })
-            }
+        let (told, end) = match outcome::of(message, end, self.terms.retries_max, now()) {
+            Outcome::Done(told) => (told, CallEnd::Done),
+            Outcome::Failed(told) => (told, CallEnd::Nothing),
             Outcome::Again(told, again) => {
-                Settled::Again { told, message: outcome::returned(&tag, &queue, &again) }
+                let message = outcome::returned(&tag, &queue, &again);
+                self.settled.push(Settled::Again { told, message });
+                return self.count_active();
             }
-        });
+        };
+        let hears = Hears { task, call, end, may_be_done: false };
+        self.settled.push(Settled::Finished(Finished { tag, told }, Some(hears)));
         self.count_active();
     }
 
@@ -332,7 +352,7 @@ impl Desk {
     async fn look_at_the_clock(&mut self) {
         self.give_up_overdue();
         if self.is_stuck() {
-            self.give_back_what_waits().await;
+            self.give_back_for_others().await;
         }
         self.begin_what_is_due().await;
         self.say_what_is_had().await;
@@ -366,21 +386,29 @@ impl Desk {
     }
 
     async fn begin_what_is_due(&mut self) {
-        let now = now();
-        let due = self.later.iter().take_while(|(at, _)| *at <= now).take(self.hands());
-        let due: Vec<_> = due.cloned().collect();
+        let due = self.due(self.hands());
         if due.is_empty() {
             return;
         }
-        let tags: Vec<_> = due.iter().map(|(_, tag)| tag.clone()).collect();
-        match self.broker.booked(&tags).await {
-            Ok(taken) => {
-                due.iter().for_each(|one| _ = self.later.remove(one));
-                let orders = taken.into_iter().filter_map(|taken| self.read(taken)).collect();
+        match self.broker.booked(&due).await {
+            Ok(found) => {
+                self.forget_first_later(found.looked_at);
+                let orders = found.taken.into_iter().filter_map(|taken| self.read(taken)).collect();
                 self.begin(orders);
             }
             Err(lost) => self.note_lost(&lost),
         }
+    }
+
+    /// The tags of those whose time has come, so many at most: the first of all that wait for it.
+    fn due(&self, at_most: usize) -> Vec<String> {
+        let now = now();
+        let due = self.later.iter().take_while(|(at, _)| *at <= now).take(at_most);
+        due.map(|(_, tag)| tag.clone()).collect()
+    }
+
+    fn forget_first_later(&mut self, count: usize) {
+        (0..count).for_each(|_| _ = self.later.pop_first());
     }
 }
 

@@ -63,7 +63,6 @@ impl EmbedTask {
             Asked::One(text) => {
                 told.say(Standing::Processing { done: 0, of: 1 });
                 let vectors = self.model.embed(&[text])?;
-                told.say(Standing::Completed { of: 1 });
                 Ok(vectors.into_iter().next().map(written).unwrap_or_default())
             }
             Asked::Many(texts) => {
@@ -75,7 +74,6 @@ impl EmbedTask {
                     vectors.extend(self.model.embed(some)?.into_iter().map(written));
                 }
                 call.check()?;
-                told.say(Standing::Completed { of });
                 Ok(Value::Array(vectors))
             }
         }
@@ -88,9 +86,23 @@ impl Task for EmbedTask {
         self.vectors(call, &Told { stages: &*self.stages, call, subject })
     }
 
+    fn was_done(&self, call: &Call) {
+        let of = match asked(call) {
+            Ok(Asked::Many(texts)) => texts.len() as u64,
+            Ok(Asked::One(_)) | Err(_) => 1,
+        };
+        self.say_end(call, Standing::Completed { of });
+    }
+
     fn came_to_nothing(&self, call: &Call) {
+        self.say_end(call, Standing::Failed);
+    }
+}
+
+impl EmbedTask {
+    fn say_end(&self, call: &Call, end: Standing) {
         if let Ok(Some(subject)) = Subject::of(call) {
-            self.stages.report(subject.report(call, Standing::Failed));
+            self.stages.report(subject.report(call, end));
         }
     }
 }
@@ -225,9 +237,13 @@ mod tests {
         let task = EmbedTask::new(Arc::new(Lengths), stages);
         let answer = task.run(call);
         // As whoever notes what came of it.
-        if answer.is_err() {
-            call.course.end();
-            task.came_to_nothing(call);
+        match &answer {
+            Ok(_) if call.check().is_ok() => task.was_done(call),
+            Ok(_) => {}
+            Err(_) => {
+                call.course.end();
+                task.came_to_nothing(call);
+            }
         }
         let reports = heard.0.lock().clone();
         (answer, reports)

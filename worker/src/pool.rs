@@ -86,9 +86,9 @@ impl Pool {
         (0..count).for_each(|_| _ = self.queue.changed.notify_one());
     }
 
-    /// Takes back all jobs that were not begun.
-    pub(crate) fn withdraw(&self) {
-        self.queue.jobs.lock().waiting.clear();
+    /// Takes back all jobs that were not begun, in their order.
+    pub(crate) fn withdraw(&self) -> Vec<Job> {
+        self.queue.jobs.lock().waiting.drain(..).collect()
     }
 }
 

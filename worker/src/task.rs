@@ -25,8 +25,12 @@ pub trait Task: Send + Sync {
     /// [`Failed`]; its text reaches whoever asked.
     fn run(&self, call: &Call) -> Result<Value, Failed>;
 
-    /// Hears that a call came to nothing, and is not tried again: it failed, or had a fault, or its time
-    /// was over, be it that some thread goes on at it. Whoever tells it does not wait.
+    /// Hears that a call was done, and what it gave is kept. Of one that is somebody else's by then nothing
+    /// is heard. Whoever tells it does not wait.
+    fn was_done(&self, _call: &Call) {}
+
+    /// Hears likewise that a call came to nothing, and is not tried again: it failed, or had a fault, or its
+    /// time was over, be it that some thread goes on at it.
     fn came_to_nothing(&self, _call: &Call) {}
 }
 

@@ -55,18 +55,19 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let terms = Terms::new(&config.worker, &machine(), cores, std::process::id());
     let queues = config.worker.queues.as_ref().unwrap_or(&celery.queues);
     let mut signals = Signals::listen()?;
+    // Before a model is loaded, which may take long: what no waiting would mend.
+    let (stages, telling) = progress::stages(&config)?;
+    let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
+    let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;
+    let broker = open_broker(celery, queues)?;
     let Some(model) = load_model(&config.worker, &mut signals).await? else {
         return Ok(ExitCode::SUCCESS);
     };
     let model: Arc<dyn Embed> = Arc::new(Model(model));
-    let (stages, telling) = progress::stages(&config)?;
     let registry = Registry::default()
         .with(&config.worker.noop_task, Arc::new(Noop))
         .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, stages)));
 
-    let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
-    let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;
-    let broker = open_broker(celery, queues)?;
     let (end, ends) = watch::channel(0_u8);
     tokio::spawn(async move {
         loop {

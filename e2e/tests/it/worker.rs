@@ -215,6 +215,32 @@ fn what_is_no_task_is_put_aside_and_nobody_ends_for_it() {
     assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
 }
 
+/// How often Redis was asked to carry out a script.
+fn scripts_run(redis: &RedisServer) -> u64 {
+    let Ok(Reply::Bulk(Some(stats))) = redis.command(&["INFO", "commandstats"]) else { return 0 };
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn a_queue_that_is_no_list_does_not_fill_the_log_and_others_are_served() {
+    let redis = RedisServer::start();
+    // The last one that is looked at.
+    redis.command(&["SET", "celery\u{6}\u{16}9", "?"]).unwrap();
+    let worker = DoorwardWorker::start(&config(&redis, ""));
+    let fault = "the Celery broker cannot do what it is asked";
+    wait_until(START_MAX, || worker.log().contains(fault));
+    let task = Task::new("doorward.noop", "1", Vec::new(), "celery", "1");
+    redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
+    wait_until(START_MAX, || count(&redis, &["EXISTS", "celery-task-meta-1"]) == 1);
+    let before = scripts_run(&redis);
+    wait_until(START_MAX, || scripts_run(&redis) > before + 8);
+    assert_eq!(worker.log().matches(fault).count(), 1, "{}", worker.log());
+    assert!(!worker.log().contains("gives no answer"), "{}", worker.log());
+    redis.command(&["DEL", "celery\u{6}\u{16}9"]).unwrap();
+    wait_until(START_MAX, || worker.log().contains("does what it is asked again"));
+}
+
 #[test]
 fn a_worker_that_waits_for_its_model_ends_in_order_when_it_is_told_to() {
     let redis = RedisServer::start();
@@ -226,6 +252,21 @@ fn a_worker_that_waits_for_its_model_ends_in_order_when_it_is_told_to() {
     worker.ask_to_go();
     wait_until(START_MAX, || worker.ended().is_some());
     assert!(worker.ended().unwrap().success(), "{}", worker.log());
+}
+
+#[test]
+fn a_worker_says_what_no_waiting_mends_before_it_waits_for_its_model() {
+    let redis = RedisServer::start();
+    // Nothing is there yet: it would look again and again.
+    let place = tempfile::tempdir().unwrap();
+    let model = format!("model = \"{}\"", place.path().display());
+    let more = format!("{model}\nembed_stage = \"nobody-knows\"");
+    let config = format!("redis.url = \"{}\"\n{}", redis.url(), config(&redis, &more));
+    let mut worker = DoorwardWorker::begin(&config);
+    wait_until(START_MAX, || worker.ended().is_some());
+    assert!(!worker.ended().unwrap().success());
+    assert!(worker.log().contains("`worker.embed_stage`"), "{}", worker.log());
+    assert!(!worker.log().contains("attempt"), "{}", worker.log());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use kernel::celery::Task as Message;
+use stores::redis::broker::Found;
 use stores::redis::broker::Returned;
 use stores::redis::broker::TAKEN_MAX;
 use stores::redis::broker::Taken;
@@ -19,6 +19,7 @@ use super::Desk;
 use super::Held;
 use super::LOOK_EVERY;
 use crate::outcome;
+use crate::pool::Job;
 
 /// How long a worker that ends goes on trying to write down what came to an end.
 pub const WRITE_DOWN_FOR: Duration = Duration::from_secs(5);
@@ -57,10 +58,53 @@ impl Desk {
         unfinished
     }
 
+    /// Gives back what was not begun, what may have been taken without our knowing, and what has come due,
+    /// for there is no thread for it. It is tried once: until there is an answer it stays in hand.
+    pub(super) async fn give_back_for_others(&mut self) {
+        if let Err(lost) = self.try_to_give_back().await {
+            self.note_lost(&lost);
+        }
+    }
+
+    async fn try_to_give_back(&mut self) -> Result<(), Lost> {
+        let mut jobs = self.pool.withdraw();
+        jobs.retain(|Job { tag, call, .. }| self.held.contains_key(tag) && !call.course.is_begun());
+        let back = jobs.iter().filter_map(|Job { tag, call, .. }| {
+            Some(outcome::returned(tag, &self.held.get(tag)?.queue, call.message()))
+        });
+        if let Err(lost) = self.broker.give_back(&back.collect::<Vec<_>>()).await {
+            // A thread may be free before the next attempt.
+            self.pool.put(jobs);
+            return Err(lost);
+        }
+        jobs.iter().for_each(|job| _ = self.held.remove(&job.tag));
+        self.count_active();
+        if let Some(ticket) = self.unsure.clone() {
+            let looked_at = self.give_back_found(self.broker.find_again(&ticket)).await?;
+            self.unsure = ticket.after(looked_at);
+        }
+        let due = self.due(TAKEN_MAX);
+        if !due.is_empty() {
+            let looked_at = self.give_back_found(self.broker.booked(&due)).await?;
+            self.forget_first_later(looked_at);
+        }
+        Ok(())
+    }
+
+    /// Gives back what is found, as it was. Says how many of the tags were looked at.
+    async fn give_back_found(
+        &self,
+        found: impl Future<Output = Result<Found, Lost>>,
+    ) -> Result<usize, Lost> {
+        let found = found.await?;
+        self.broker.give_back(&as_they_were(&found.taken)).await?;
+        Ok(found.looked_at)
+    }
+
     /// Gives back what was not begun, what waits for its time, and what may have been taken without our
     /// knowing.
-    pub(super) async fn give_back_what_waits(&mut self) {
-        self.pool.withdraw();
+    async fn give_back_what_waits(&mut self) {
+        drop(self.pool.withdraw());
         self.give_back(|held| !held.call.course.is_begun()).await;
         let unsure = self.unsure.take();
         let later = std::mem::take(&mut self.later);
@@ -81,13 +125,15 @@ impl Desk {
 
     /// To do it twice does no harm.
     async fn give_back_unread(&self, tags: &[String], unsure: Option<&Ticket>) -> Result<(), Lost> {
-        if let Some(ticket) = unsure {
-            let taken = self.broker.find_again(ticket).await?;
-            self.broker.give_back(&as_they_were(&taken)).await?;
+        let mut unsure = unsure.cloned();
+        while let Some(ticket) = unsure {
+            let looked_at = self.give_back_found(self.broker.find_again(&ticket)).await?;
+            unsure = ticket.after(looked_at);
         }
-        for some in tags.chunks(TAKEN_MAX) {
-            let taken = self.broker.booked(some).await?;
-            self.broker.give_back(&as_they_were(&taken)).await?;
+        let mut left = tags;
+        while !left.is_empty() {
+            let next = &left[..left.len().min(TAKEN_MAX)];
+            left = &left[self.give_back_found(self.broker.booked(next)).await?..];
         }
         Ok(())
     }
@@ -117,7 +163,7 @@ impl Desk {
 /// Messages as they go back; without those that are no tasks, which wait for the visibility timeout.
 fn as_they_were(taken: &[Taken]) -> Vec<Returned> {
     let back = taken.iter().filter_map(|taken| {
-        let mut message = Message::read(&taken.message).ok()?;
+        let mut message = taken.read().ok()?;
         message.redelivered = true;
         Some(outcome::returned(&taken.tag, &taken.queue, &message))
     });

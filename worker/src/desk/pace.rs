@@ -103,6 +103,38 @@ impl Outage {
     }
 }
 
+/// Whether a broker answers that it cannot do what it is asked, such as that a queue is no list: said once,
+/// until something is taken as it should be.
+#[derive(Debug, Default)]
+pub(super) struct Fault {
+    is_there: bool,
+}
+
+impl Fault {
+    #[cfg(test)]
+    pub(super) fn is_there(&self) -> bool {
+        self.is_there
+    }
+
+    /// It answered so.
+    pub(super) fn found(&mut self, lost: &Lost) {
+        if !std::mem::replace(&mut self.is_there, true) {
+            tracing::error!(
+                error = lost.in_short(),
+                "the Celery broker cannot do what it is asked: a queue is no list, or the books of what is \
+                 taken are none; it is tried on"
+            );
+        }
+    }
+
+    /// Messages are taken.
+    pub(super) fn is_over(&mut self) {
+        if std::mem::take(&mut self.is_there) {
+            tracing::info!("the Celery broker does what it is asked again");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

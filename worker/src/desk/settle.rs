@@ -1,37 +1,73 @@
-//! Writes down what came to an end.
+//! Writes down what came to an end, and tells its task.
 
-use kernel::celery::MESSAGE_BYTES_MAX;
+use std::fmt;
+use std::sync::Arc;
+
 use stores::redis::broker::Broker;
 use stores::redis::broker::Finished;
 use stores::redis::broker::NotFinished;
 use stores::redis::broker::Returned;
-use stores::redis::broker::TAKEN_MAX;
 use stores::redis::broker::Written;
+use stores::redis::broker::parts;
 use stores::redis::connection::Lost;
 
+use crate::task::Call;
+use crate::task::Task;
 use crate::terms::Terms;
 
-/// The most bytes of results that are written down by one act.
-pub(super) const RESULTS_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
-
 /// A message that came to an end. To write it down twice does no harm.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Settled {
-    /// It is finished.
-    Finished(Finished),
+    /// It is finished; whoever carried it out hears of it.
+    Finished(Finished, Option<Hears>),
     /// It waits to be tried again.
     Again { told: Option<Written>, message: Returned },
     /// Nobody can make anything of it.
-    Buried { tag: String, message: Vec<u8> },
+    Buried { tag: String },
 }
 
 impl Settled {
     /// What the message is called while it is taken.
     pub(super) fn tag(&self) -> &str {
         match self {
-            Self::Finished(Finished { tag, .. }) | Self::Buried { tag, .. } => tag,
+            Self::Finished(Finished { tag, .. }, _) | Self::Buried { tag } => tag,
             Self::Again { message, .. } => &message.tag,
         }
+    }
+}
+
+/// A task that hears how a call ended, once that is written down.
+pub(super) struct Hears {
+    pub(super) task: Arc<dyn Task>,
+    pub(super) call: Call,
+    pub(super) end: CallEnd,
+    /// Whether it may be written down already, with the answer lost.
+    pub(super) may_be_done: bool,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallEnd {
+    Done,
+    Nothing,
+}
+
+impl Hears {
+    /// The one place that says it. A message that is no longer booked is somebody else's, and so is what
+    /// is said of it; unless it was us who finished it.
+    fn tell(&self, was_booked: bool) {
+        match self.end {
+            _ if !was_booked && !self.may_be_done => {}
+            CallEnd::Done => self.task.was_done(&self.call),
+            CallEnd::Nothing => self.task.came_to_nothing(&self.call),
+        }
+    }
+}
+
+impl fmt::Debug for Hears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { end, may_be_done, .. } = self;
+        f.debug_struct("Hears").field("end", end).field("may_be_done", may_be_done).finish()
     }
 }
 
@@ -68,22 +104,30 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
     let (mut finished, mut others, mut left) = (Vec::new(), Vec::new(), Left::default());
     for one in all {
         match one {
-            Settled::Finished(one) => finished.push(one),
+            Settled::Finished(one, hears) => finished.push((one, hears)),
             other => others.push(other),
         }
     }
-    for part in parts(finished) {
+    for part in parts(finished, |(one, _)| bytes_told(one)) {
+        let (part, mut hear): (Vec<_>, Vec<_>) = part.into_iter().unzip();
         if !left.is_in_vain() {
             match broker.finish(&part, terms.result_ttl_s).await {
-                Ok(()) => {
+                Ok(were_booked) => {
                     left.has_done = true;
                     left.has_told |= part.iter().any(|one| one.told.is_some());
+                    let all = hear.iter().zip(were_booked);
+                    all.for_each(|(hears, was)| hears.iter().for_each(|hears| hears.tell(was)));
                     continue;
                 }
-                Err(lost) => left.because_of(lost),
+                Err(lost) => {
+                    let may_be_done = matches!(lost, NotFinished::Broker(_));
+                    hear.iter_mut().flatten().for_each(|hears| hears.may_be_done |= may_be_done);
+                    left.because_of(lost);
+                }
             }
         }
-        left.all.extend(part.into_iter().map(Settled::Finished));
+        let part = part.into_iter().zip(hear);
+        left.all.extend(part.map(|(one, hears)| Settled::Finished(one, hears)));
     }
     for one in others {
         if left.is_in_vain() {
@@ -109,43 +153,31 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
 
 async fn settle_one(broker: &Broker, terms: &Terms, one: &Settled) -> Result<(), NotFinished> {
     match one {
-        Settled::Finished(one) => {
-            broker.finish(std::slice::from_ref(one), terms.result_ttl_s).await
+        Settled::Finished(one, _) => {
+            let done = broker.finish(std::slice::from_ref(one), terms.result_ttl_s).await;
+            done.map(drop)
         }
         Settled::Again { told, message } => {
             broker.send_again(message, told.as_ref(), terms.result_ttl_s).await
         }
-        Settled::Buried { tag, message } => {
-            let buried = broker.bury(tag, message, terms.dead_letters_kept()).await;
+        Settled::Buried { tag } => {
+            let buried = broker.bury(tag, terms.dead_letters_kept()).await;
             buried.map(drop).map_err(NotFinished::Broker)
         }
     }
 }
 
-/// As many as one act writes down: at most [`TAKEN_MAX`], and [`RESULTS_BYTES_MAX`] of their results, or
-/// one that has more.
-fn parts(all: Vec<Finished>) -> Vec<Vec<Finished>> {
-    let (mut parts, mut bytes) = (Vec::<Vec<Finished>>::new(), 0);
-    for one in all {
-        let more = one.told.as_ref().map_or(0, |told| told.text().len());
-        match parts.last_mut() {
-            Some(part) if part.len() < TAKEN_MAX && bytes + more <= RESULTS_BYTES_MAX => {
-                part.push(one);
-                bytes += more;
-            }
-            _ => {
-                parts.push(vec![one]);
-                bytes = more;
-            }
-        }
-    }
-    parts
+/// How many bytes are told of one.
+fn bytes_told(one: &Finished) -> usize {
+    one.told.as_ref().map_or(0, |told| told.text().len())
 }
 
 #[cfg(test)]
 mod tests {
     use kernel::celery::TaskResult;
     use kernel::time::Timestamp;
+    use stores::redis::broker::PART_BYTES_MAX;
+    use stores::redis::broker::TAKEN_MAX;
 
     use super::*;
 
@@ -159,7 +191,7 @@ mod tests {
     }
 
     fn counts(all: Vec<Finished>) -> Vec<usize> {
-        parts(all).iter().map(Vec::len).collect()
+        parts(all, bytes_told).iter().map(Vec::len).collect()
     }
 
     #[test]
@@ -167,9 +199,9 @@ mod tests {
         let silent = Finished { tag: "1".to_owned(), told: None };
         assert_eq!(counts(vec![silent.clone(); TAKEN_MAX]), [TAKEN_MAX]);
         assert_eq!(counts(vec![silent.clone(); TAKEN_MAX + 1]), [TAKEN_MAX, 1]);
-        let half = RESULTS_BYTES_MAX / 2;
+        let half = PART_BYTES_MAX / 2;
         assert_eq!(counts(vec![finished(half), finished(half), silent]), [3]);
         assert_eq!(counts(vec![finished(half), finished(half + 1)]), [1, 1]);
-        assert_eq!(counts(vec![finished(RESULTS_BYTES_MAX); 2]), [1, 1]);
+        assert_eq!(counts(vec![finished(PART_BYTES_MAX); 2]), [1, 1]);
     }
 }

@@ -1,8 +1,11 @@
 //! For how many messages there are hands.
 
 use config::Redis;
+use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Names;
 use kernel::secret::Secret;
+use parking_lot::Mutex;
+use serde_json::Value;
 use stores::redis::connection::Connection;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
@@ -113,9 +116,9 @@ async fn a_task_that_ended_in_time_is_done_though_that_is_noted_after_its_time()
 }
 
 #[tokio::test]
-async fn with_every_thread_stuck_what_was_not_begun_and_what_waits_goes_back() {
+async fn with_every_thread_stuck_what_was_not_begun_and_what_has_come_due_goes_back() {
     let redis = RedisServer::start();
-    let (mut desk, taken) = desk_with(&redis, 4).await;
+    let (mut desk, taken) = desk_with(&redis, 5).await;
     desk.terms.time_limit = Duration::ZERO;
     desk.receive(taken[..3].to_vec());
     let far = now().plus(Duration::from_secs(3600));
@@ -124,11 +127,38 @@ async fn with_every_thread_stuck_what_was_not_begun_and_what_waits_goes_back() {
     desk.look_at_the_clock().await;
     assert_eq!((desk.held.len(), desk.later.len()), (2, 1), "a thread is left");
     desk.held[&taken[1].tag].call.course.begin();
+    desk.later.insert((now(), taken[4].tag.clone()));
     desk.look_at_the_clock().await;
-    assert_eq!((desk.held.len(), desk.later.len(), desk.stuck.len()), (0, 0, 2));
+    assert_eq!((desk.held.len(), desk.later.len(), desk.stuck.len()), (0, 1, 2));
     assert_eq!(count(&redis, &["LLEN", "celery"]), 2, "others may do them");
     desk.settle().await;
-    assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
+    assert_eq!(count(&redis, &["HLEN", "unacked"]), 1, "nobody could do it yet");
+}
+
+#[tokio::test]
+async fn what_a_stuck_worker_could_not_give_back_it_still_has_and_does_once_a_thread_is_free() {
+    let mut redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let (mut desk, taken) = desk_with(&redis, 4).await;
+    desk.terms.time_limit = Duration::ZERO;
+    desk.receive(taken[..3].to_vec());
+    taken[..2].iter().for_each(|taken| desk.held[&taken.tag].call.course.begin());
+    let due = (now(), taken[3].tag.clone());
+    desk.later.insert(due.clone());
+    desk.unsure = Some(desk.broker.ticket(1));
+    redis.stop();
+    desk.look_at_the_clock().await;
+    assert!(desk.is_stuck() && desk.held.contains_key(&taken[2].tag), "it is had");
+    assert!(desk.later.contains(&due) && desk.unsure.is_some());
+    let jobs = desk.pool.withdraw();
+    assert_eq!(jobs.len(), 1, "whatever thread is free does it");
+    desk.pool.put(jobs);
+    redis.restart();
+    while !desk.held.is_empty() || !desk.later.is_empty() {
+        desk.give_back_for_others().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.unsure, None);
+    assert_eq!(count(&redis, &["LLEN", "celery"]), 2, "others may do them");
 }
 
 #[tokio::test]
@@ -141,7 +171,7 @@ async fn of_what_is_not_yet_written_down_and_what_may_be_taken_it_is_said_that_i
     let unsure = desk.broker.take(&ticket, now()).await.expect("an answer");
     desk.unsure = Some(ticket);
     let tag = taken[0].tag.clone();
-    desk.settled.push(Settled::Finished(Finished { tag, told: None }));
+    desk.settled.push(Settled::Finished(Finished { tag, told: None }, None));
     let tags = [&taken[0].tag, &unsure[0].tag];
     for tag in tags {
         redis.command(&["ZADD", "unacked_index", "1.5", tag]).expect("Redis is there");
@@ -149,6 +179,91 @@ async fn of_what_is_not_yet_written_down_and_what_may_be_taken_it_is_said_that_i
     desk.terms.visibility_timeout = Duration::ZERO;
     desk.say_what_is_had().await;
     tags.into_iter().for_each(|tag| assert!(had_at(&redis, tag) > 1.5));
+}
+
+/// Notes what it hears of its calls.
+#[derive(Default)]
+struct Listens(Mutex<Vec<(String, &'static str)>>);
+
+impl Listens {
+    fn note(&self, call: &Call, end: &'static str) {
+        self.0.lock().push((call.id().to_owned(), end));
+    }
+
+    fn heard(&self) -> Vec<(String, &'static str)> {
+        self.0.lock().clone()
+    }
+}
+
+impl Task for Listens {
+    fn run(&self, _: &Call) -> Result<Value, Failed> {
+        Ok(Value::Null)
+    }
+
+    fn was_done(&self, call: &Call) {
+        self.note(call, "done");
+    }
+
+    fn came_to_nothing(&self, call: &Call) {
+        self.note(call, "nothing");
+    }
+}
+
+/// A desk with so many tasks in hand, each of which listens; their tags, too.
+async fn desk_that_listens(redis: &RedisServer, count: usize) -> (Desk, Vec<String>, Arc<Listens>) {
+    let (mut desk, taken) = desk_with(redis, count).await;
+    let listens = Arc::new(Listens::default());
+    desk.registry = Registry::default().with("noop", Arc::clone(&listens) as Arc<dyn Task>);
+    let tags = taken.iter().map(|taken| taken.tag.clone()).collect();
+    desk.receive(taken);
+    (desk, tags, listens)
+}
+
+fn failed() -> End {
+    End::Failed(Failed::arguments("no"))
+}
+
+#[tokio::test]
+async fn a_task_hears_how_a_call_ended_once_that_is_kept_and_nothing_of_what_is_another_workers() {
+    let redis = RedisServer::start();
+    let (mut desk, tags, listens) = desk_that_listens(&redis, 4).await;
+    for tag in &tags[2..] {
+        redis.command(&["HDEL", "unacked", tag]).expect("Redis is there");
+    }
+    let ends = [End::Gave(Value::Null), failed(), End::Gave(Value::Null), failed()];
+    for (tag, end) in tags.into_iter().zip(ends) {
+        desk.note(Done { tag, end });
+    }
+    assert_eq!(listens.heard(), [], "nothing is kept yet");
+    desk.settle().await;
+    assert_eq!(listens.heard(), [("1".to_owned(), "done"), ("2".to_owned(), "nothing")]);
+}
+
+#[tokio::test]
+async fn a_task_whose_result_is_too_long_to_be_kept_came_to_nothing_and_was_not_done() {
+    let redis = RedisServer::start();
+    let (mut desk, tags, listens) = desk_that_listens(&redis, 1).await;
+    let end = End::Gave("x".repeat(MESSAGE_BYTES_MAX).into());
+    desk.note(Done { tag: tags[0].clone(), end });
+    desk.settle().await;
+    assert_eq!(listens.heard(), [("1".to_owned(), "nothing")]);
+}
+
+#[tokio::test]
+async fn a_task_hears_how_a_call_ended_though_the_answer_was_lost_by_which_it_was_written_down() {
+    let mut redis = RedisServer::start();
+    let (mut desk, tags, listens) = desk_that_listens(&redis, 1).await;
+    redis.stop();
+    desk.note(Done { tag: tags[0].clone(), end: End::Gave(Value::Null) });
+    desk.settle().await;
+    assert_eq!(listens.heard(), []);
+    // It has lost its books: as if the message were finished.
+    redis.restart();
+    while !desk.settled.is_empty() {
+        desk.settle().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(listens.heard(), [("1".to_owned(), "done")]);
 }
 
 #[tokio::test]
@@ -162,6 +277,36 @@ async fn a_result_back_end_that_is_away_is_no_broker_that_is() {
     desk.note_left(Left { broker: lost(), ..Left::default() });
     desk.note_left(Left { has_done: true, has_told: true, ..Left::default() });
     assert!(!desk.results_outage.is_lost() && !desk.broker_outage.is_lost());
+}
+
+/// Has the desk take once; what it missed before is found again first.
+async fn take(desk: &mut Desk) {
+    loop {
+        let was_unsure = desk.unsure.is_some();
+        desk.pace.took_all();
+        desk.take_and_settle().await;
+        if !was_unsure {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_no_list_is_no_broker_that_is_away_and_a_fault_until_something_is_taken() {
+    let redis = RedisServer::start();
+    let (mut desk, _) = desk_with(&redis, 0).await;
+    redis.command(&["SET", "celery", "?"]).expect("Redis is there");
+    for _ in 0..2 {
+        take(&mut desk).await;
+        assert!(desk.unsure.is_some() && desk.fault.is_there());
+        assert!(!desk.broker_outage.is_lost() && !desk.pace.is_due());
+    }
+    desk.pace.took_all();
+    desk.take_and_settle().await;
+    assert!(desk.unsure.is_none() && desk.fault.is_there(), "to find nothing mends nothing");
+    redis.command(&["DEL", "celery"]).expect("Redis is there");
+    take(&mut desk).await;
+    assert!(!desk.fault.is_there());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Every task comes to an end, and whoever called it is told which.
 
+use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Task as Message;
 use kernel::celery::result::Failure;
 use kernel::celery::result::State;
@@ -43,6 +44,7 @@ async fn a_task_with_a_fault_fails_alone_and_says_nothing_of_it() {
     let failure = scene.failure_of("1").await;
     assert_eq!(failure, Failure::builtin("RuntimeError", "the task has a fault"));
     assert_eq!(scene.end_of("2").await.state, State::Success);
+    scene.until(|| !scene.came_to_nothing().is_empty()).await;
     assert_eq!(scene.came_to_nothing(), ["1"]);
 }
 
@@ -57,6 +59,7 @@ async fn what_may_pass_is_tried_again_and_in_the_end_fails_with_its_reason() {
     let result = scene.end_of("1").await;
     assert_eq!((result.state, result.result), (State::Success, json!(1)));
     assert_eq!(scene.failure_of("2").await, Failure::builtin("OSError", "not now"));
+    scene.until(|| !scene.came_to_nothing().is_empty()).await;
     assert_eq!(scene.came_to_nothing(), ["2"], "the last try came to nothing, and none before");
     scene.until(|| scene.in_hand() == 0).await;
 }
@@ -89,6 +92,20 @@ async fn what_is_no_task_is_put_aside_as_it_came_and_the_worker_goes_on() {
     let last = scene.redis.command(&words).expect("Redis is there");
     assert_eq!(last, test_support::redis::Reply::text(version_1));
     scene.until(|| scene.in_hand() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_longer_than_any_task_keeps_nobody_from_taking_the_next() {
+    let scene = Scene::new();
+    let worker = scene.worker(Scene::terms()).await;
+    let long = "x".repeat(MESSAGE_BYTES_MAX + 1);
+    scene.send_text(&long);
+    scene.send("noop", "1");
+    assert_eq!(scene.end_of("1").await.state, State::Success);
+    scene.until(|| scene.in_hand() == 0).await;
+    let dead = scene.redis.command(&["LINDEX", "dead", "0"]).expect("Redis is there");
+    assert!(dead == test_support::redis::Reply::text(&long), "it is as it came");
+    worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,7 @@ async fn whoever_waits_for_a_late_task_is_told_at_once_and_what_it_gives_is_drop
     let failure = scene.failure_of("late").await;
     assert_eq!(failure.exc_type, "SoftTimeLimitExceeded");
     assert_eq!(scene.gate.inside(), 1, "its thread is at it still");
+    scene.until(|| !scene.came_to_nothing().is_empty()).await;
     assert_eq!(scene.came_to_nothing(), ["late"]);
     // The only thread is not free, and so nothing is taken.
     scene.send("noop", "next");

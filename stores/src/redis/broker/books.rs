@@ -7,18 +7,19 @@ use std::sync::atomic::Ordering;
 use fred::types::Value;
 use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Names;
+use kernel::celery::Task;
 use kernel::celery::TaskResult;
+use kernel::celery::Unreadable;
 use kernel::celery::names::PRIORITIES;
 use kernel::celery::result;
 use kernel::time::Timestamp;
 use uuid::Uuid;
 
+use super::parts::TAKEN_MAX;
+use super::parts::parts;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 use crate::redis::connection::Script;
-
-/// The most messages that are taken by one act.
-pub const TAKEN_MAX: usize = 64;
 
 /// After so many bytes one act takes no further message.
 pub const TAKEN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
@@ -43,6 +44,7 @@ pub struct Broker {
 #[derive(Debug)]
 pub(super) struct Scripts {
     take: Script,
+    pub(super) find: Script,
     pub(super) booked: Script,
     pub(super) finish: Script,
     pub(super) keep: Script,
@@ -56,7 +58,7 @@ pub(super) struct Scripts {
 /// A queue that is served.
 #[derive(Debug)]
 pub(super) struct Queue {
-    pub(super) name: String,
+    name: String,
     /// What stands behind its messages in the hash of those that were taken.
     ending: String,
 }
@@ -66,13 +68,21 @@ pub(super) struct Queue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     prefix: String,
+    /// The first of its messages that is not looked up yet, counted from 1.
+    first: usize,
     at_most: usize,
 }
 
 impl Ticket {
     /// Whatever it may have taken is called one of these.
     pub fn tags(&self) -> impl Iterator<Item = String> {
-        (1..=self.at_most).map(|at| format!("{}{at}", self.prefix))
+        (self.first..=self.at_most).map(|at| format!("{}{at}", self.prefix))
+    }
+
+    /// The same without the first `looked_at` of its tags; none where no other is left.
+    pub fn after(&self, looked_at: usize) -> Option<Self> {
+        let first = self.first.saturating_add(looked_at);
+        (first <= self.at_most).then(|| Self { first, ..self.clone() })
     }
 }
 
@@ -83,8 +93,34 @@ pub struct Taken {
     pub tag: String,
     /// The queue it came from.
     pub queue: String,
-    /// It, as it lay there.
+    /// It, as it lay there; empty where it is longer than any task.
     pub message: Vec<u8>,
+    /// How long it is.
+    pub(super) bytes: usize,
+}
+
+impl Taken {
+    /// One that came from `queue`, as scripts answer it: itself, or its length.
+    pub(super) fn answered(tag: String, queue: &Queue, answer: &Value) -> Option<Self> {
+        let (message, bytes) = match answer {
+            Value::Integer(bytes) => (Vec::new(), usize::try_from(*bytes).ok()?),
+            text => (text.as_bytes()?.to_vec(), text.as_bytes()?.len()),
+        };
+        Some(Self { tag, queue: queue.name.clone(), message, bytes })
+    }
+
+    /// Reads it as a task.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn read(&self) -> Result<Task, Unreadable> {
+        match self.bytes {
+            bytes if bytes > MESSAGE_BYTES_MAX => {
+                Err(Unreadable::Long { bytes, at_most: MESSAGE_BYTES_MAX })
+            }
+            _ => Task::read(&self.message),
+        }
+    }
 }
 
 /// A message that goes into a list again.
@@ -107,11 +143,12 @@ impl Broker {
             |name: &String| Queue { ending: format!(",\"\",{}]", Json(name)), name: name.clone() };
         let scripts = Scripts {
             take: Script::new(include_str!("take.lua")),
+            find: Script::new(concat!(include_str!("inside.lua"), include_str!("find.lua"))),
             booked: Script::new(include_str!("booked.lua")),
             finish: Script::new(include_str!("finish.lua")),
             keep: Script::new(include_str!("keep.lua")),
             give_back: Script::new(include_str!("give_back.lua")),
-            bury: Script::new(include_str!("bury.lua")),
+            bury: Script::new(concat!(include_str!("inside.lua"), include_str!("bury.lua"))),
             overdue: Script::new(include_str!("overdue.lua")),
             let_go: Script::new(include_str!("let_go.lua")),
             pong: Script::new(include_str!("pong.lua")),
@@ -143,7 +180,8 @@ impl Broker {
     /// A name for an act that takes at most `at_most` messages, and never more than [`TAKEN_MAX`].
     pub fn ticket(&self, at_most: usize) -> Ticket {
         let number = self.tickets.fetch_add(1, Ordering::Relaxed);
-        Ticket { prefix: format!("{}:{number}:", self.own), at_most: at_most.min(TAKEN_MAX) }
+        let prefix = format!("{}:{number}:", self.own);
+        Ticket { prefix, first: 1, at_most: at_most.min(TAKEN_MAX) }
     }
 
     /// Takes messages, the most urgent of all queues first, and books them as taken at `now`.
@@ -154,15 +192,14 @@ impl Broker {
         let lists = self.lists();
         let mut keys = self.unacked.to_vec();
         keys.extend(lists.iter().map(|(queue, priority)| self.names.queue(&queue.name, *priority)));
-        let (at_most, bytes_max) = (count(ticket.at_most), count(TAKEN_BYTES_MAX));
-        let mut words: Vec<Value> =
-            vec![seconds(now).into(), at_most, bytes_max, ticket.prefix.as_str().into()];
+        let mut words: Vec<Value> = vec![seconds(now).into()];
+        words.extend([ticket.at_most, TAKEN_BYTES_MAX, MESSAGE_BYTES_MAX].map(count));
+        words.push(ticket.prefix.as_str().into());
         words.extend(lists.iter().map(|(queue, _)| Value::from(queue.ending.as_str())));
         let answer = self.act(&self.scripts.take, keys, words).await?;
         let taken = answer.chunks_exact(2).zip(ticket.tags()).filter_map(|(pair, tag)| {
-            let list: usize = pair[0].as_str()?.parse().ok()?;
-            let (queue, _) = lists.get(list.checked_sub(1)?)?;
-            Some(Taken { tag, queue: queue.name.clone(), message: pair[1].as_bytes()?.to_vec() })
+            let (queue, _) = lists.get(pair[0].as_usize()?.checked_sub(1)?)?;
+            Taken::answered(tag, queue, &pair[1])
         });
         Ok(taken.collect())
     }
@@ -175,51 +212,6 @@ impl Broker {
             (0..count).map(move |at| (&self.queues[(at.wrapping_add(turn)) % count], *priority))
         });
         lists.collect()
-    }
-
-    /// Whatever was taken by `ticket` and is still booked.
-    ///
-    /// # Errors
-    /// [`Lost`].
-    pub async fn find_again(&self, ticket: &Ticket) -> Result<Vec<Taken>, Lost> {
-        self.booked(&ticket.tags().collect::<Vec<_>>()).await
-    }
-
-    /// Those messages, of ours, that are still booked by these tags.
-    ///
-    /// # Errors
-    /// [`Lost`].
-    pub async fn booked(&self, tags: &[String]) -> Result<Vec<Taken>, Lost> {
-        match self.booked_at_once(tags).await {
-            // They may be too much for one answer; each of them may not.
-            Err(Lost::Late(_)) if tags.len() > 1 => {
-                let mut taken = Vec::with_capacity(tags.len());
-                for tag in tags.chunks(1) {
-                    taken.extend(self.booked_at_once(tag).await?);
-                }
-                Ok(taken)
-            }
-            answer => answer,
-        }
-    }
-
-    async fn booked_at_once(&self, tags: &[String]) -> Result<Vec<Taken>, Lost> {
-        if tags.is_empty() {
-            return Ok(Vec::new());
-        }
-        let hash = &self.unacked[0];
-        let words = std::iter::once(hash).chain(tags).map(|word| Value::from(word.as_str()));
-        let found: Vec<Value> = self.connection.ask("HMGET", hash, words.collect()).await?;
-        let taken = tags.iter().zip(found).filter_map(|(tag, booked)| {
-            let booked = booked.as_bytes()?.strip_prefix(b"[")?;
-            let of = |queue: &Queue| {
-                let message = booked.strip_suffix(queue.ending.as_bytes())?.to_vec();
-                Some((queue.name.clone(), message))
-            };
-            let (queue, message) = self.queues.iter().find_map(of)?;
-            Some(Taken { tag: tag.clone(), queue, message })
-        });
-        Ok(taken.collect())
     }
 
     /// Says that messages of these tags were taken at `now`, where they are still booked: whoever has
@@ -244,8 +236,8 @@ impl Broker {
     pub async fn give_back(&self, messages: &[Returned]) -> Result<usize, Lost> {
         let mut all = 0;
         // The last one that is put back is the first to be taken.
-        for some in messages.rchunks(TAKEN_MAX) {
-            let back = some.iter().rev().map(|message| Back::of(message, &self.names));
+        for some in parts(messages.iter().rev(), |message| message.message.len()) {
+            let back = some.into_iter().map(|message| Back::of(message, &self.names));
             all += self.put_back("+inf".into(), "RPUSH", None, back).await?;
         }
         Ok(all)
@@ -264,7 +256,11 @@ impl Broker {
         let mut told = told.map(|(told, _)| told);
         let mut words = vec![taken_until, Value::from_static_str(end), seconds_kept(kept_s)];
         for Back { tag, lists, message } in messages {
-            words.extend([tag.into(), message]);
+            words.push(tag.into());
+            words.extend(match message {
+                Lying::So(message) => [message, "".into()],
+                Lying::AsItCame { behind } => ["".into(), count(behind)],
+            });
             words.extend(Written::words(told.take()));
             words.push(count(lists.len()));
             words.extend(lists.into_iter().map(Value::from));
@@ -273,22 +269,23 @@ impl Broker {
         Ok(answer.as_usize().unwrap_or_default())
     }
 
-    /// Moves a message that is none to `dead_letters`. Says whether it was still booked.
+    /// Moves a message that is none to `dead_letters`, as it came. Says whether it was still booked.
     ///
     /// # Errors
     /// [`Lost`].
-    pub async fn bury(
-        &self,
-        tag: &str,
-        message: &[u8],
-        dead_letters: DeadLetters<'_>,
-    ) -> Result<bool, Lost> {
+    pub async fn bury(&self, tag: &str, dead_letters: DeadLetters<'_>) -> Result<bool, Lost> {
         let DeadLetters { list, kept_max } = dead_letters;
         let mut keys = self.unacked.to_vec();
         keys.push(self.names.key(list));
-        let words = vec![count(kept_max), tag.into(), Value::Bytes(message.to_vec().into())];
+        let mut words = vec![count(kept_max), tag.into()];
+        words.extend(self.endings());
         let answer = self.run(&self.scripts.bury, keys, words).await?;
         Ok(answer.as_usize() == Some(1))
+    }
+
+    /// What stands behind messages in the hash of those that were taken, by queue.
+    pub(super) fn endings(&self) -> impl Iterator<Item = Value> {
+        self.queues.iter().map(|queue| Value::from(queue.ending.as_str()))
     }
 
     pub(super) async fn act(
@@ -332,13 +329,22 @@ pub struct DeadLetters<'n> {
 pub(super) struct Back<'m> {
     pub(super) tag: &'m str,
     pub(super) lists: Vec<String>,
-    pub(super) message: Value,
+    pub(super) message: Lying,
+}
+
+/// How a message is to lie in a list.
+pub(super) enum Lying {
+    /// So.
+    So(Value),
+    /// As it stands in the hash, without the bracket before it and so many bytes behind it.
+    AsItCame { behind: usize },
 }
 
 impl<'m> Back<'m> {
     pub(super) fn of(message: &'m Returned, names: &Names) -> Self {
         let Returned { tag, queue, priority, message } = message;
-        Self { tag, lists: vec![names.queue(queue, *priority)], message: message.as_str().into() }
+        let lists = vec![names.queue(queue, *priority)];
+        Self { tag, lists, message: Lying::So(message.as_str().into()) }
     }
 }
 

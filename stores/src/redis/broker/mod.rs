@@ -6,7 +6,11 @@
 //!
 //! Modules in reading order; each uses only those above it.
 
+mod parts;
+
 mod books;
+
+mod found;
 
 mod results;
 
@@ -18,13 +22,17 @@ pub use self::books::Broker;
 pub use self::books::DeadLetters;
 pub use self::books::Returned;
 pub use self::books::TAKEN_BYTES_MAX;
-pub use self::books::TAKEN_MAX;
 pub use self::books::Taken;
 pub use self::books::Ticket;
 pub use self::books::Written;
+pub use self::found::Found;
 pub use self::overdue::PUT_BACK_BYTES_MAX;
 pub use self::overdue::PUT_BACK_MAX;
 pub use self::overdue::PutBack;
+pub use self::overdue::WAY_BYTES_MAX;
+pub use self::parts::PART_BYTES_MAX;
+pub use self::parts::TAKEN_MAX;
+pub use self::parts::parts;
 pub use self::presence::Ear;
 pub use self::presence::PONGS_KEPT_S;
 pub use self::presence::REQUESTS_WAITING_MAX;

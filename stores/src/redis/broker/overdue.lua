@@ -7,16 +7,23 @@
 -- ARGV[1]  taken until then, in seconds
 -- ARGV[2]  how many at most
 -- ARGV[3]  after how many bytes no more are told
--- ARGV[4]  what the lock is held as
--- ARGV[5]  how long, in milliseconds, should its holder die
--- Answer   whether there may be more, 1 or 0, and of each message its tag and what stands in the hash;
---          nothing where somebody else looks
+-- ARGV[4]  how many bytes of what stands in the hash are told
+-- ARGV[5]  and of what is longer, how many of its end
+-- ARGV[6]  what the lock is held as
+-- ARGV[7]  how long, in milliseconds, should its holder die
+-- Answer   whether there may be more, 1 or 0, and of each message its tag, whether it is told whole, 1 or
+--          0, and what stands in the hash; of what is too long its first byte and its end; nothing where
+--          somebody else looks
 
 local MESSAGES_MAX, BYTES_MAX = tonumber(ARGV[2]), tonumber(ARGV[3])
+local WHOLE_MAX, END_MAX = tonumber(ARGV[4]), tonumber(ARGV[5])
 
-if not redis.call('SET', KEYS[3], ARGV[4], 'NX', 'PX', ARGV[5]) then
+-- Who holds it already has missed an answer, and goes on.
+local holder = redis.call('GET', KEYS[3])
+if holder and holder ~= ARGV[6] then
   return {}
 end
+redis.call('SET', KEYS[3], ARGV[6], 'PX', ARGV[7])
 
 local tags = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, MESSAGES_MAX)
 local answer, bytes = { #tags == MESSAGES_MAX and 1 or 0 }, 0
@@ -27,7 +34,12 @@ for _, tag in ipairs(tags) do
   end
   local booked = redis.call('HGET', KEYS[1], tag)
   if booked then
+    local is_whole = #booked <= WHOLE_MAX
+    if not is_whole then
+      booked = string.sub(booked, 1, 1) .. string.sub(booked, -END_MAX)
+    end
     answer[#answer + 1] = tag
+    answer[#answer + 1] = is_whole and 1 or 0
     answer[#answer + 1] = booked
     bytes = bytes + #booked
   else

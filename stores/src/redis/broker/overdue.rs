@@ -12,6 +12,7 @@ use kernel::time::Timestamp;
 use super::books::Back;
 use super::books::Broker;
 use super::books::DeadLetters;
+use super::books::Lying;
 use super::books::count;
 use super::books::seconds;
 use crate::redis::connection::Lost;
@@ -21,6 +22,13 @@ pub const PUT_BACK_MAX: usize = 16;
 
 /// After so many bytes one go puts no further message back.
 pub const PUT_BACK_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
+/// The most bytes behind a message by which way it goes back; what has more, and is longer than any task,
+/// is buried.
+pub const WAY_BYTES_MAX: usize = 4096;
+
+/// The most bytes that are told of what is booked: a bracket, a task, and its way.
+const WHOLE_BYTES_MAX: usize = 1 + MESSAGE_BYTES_MAX + WAY_BYTES_MAX;
 
 /// How long the lock of whoever puts back outlives its holder; as long as Celery's.
 const LOCK_FOR: Duration = Duration::from_secs(300);
@@ -42,7 +50,7 @@ pub struct PutBack {
 impl Broker {
     /// Puts back what was taken more than `timeout` before `now`, at most [`PUT_BACK_MAX`] of it, unless
     /// somebody else is at it: as it came, and where it can be read, it says that it was taken before.
-    /// What is no message is moved to `dead_letters`.
+    /// What is no message, or has no way to go back, is moved to `dead_letters`.
     ///
     /// # Errors
     /// [`Lost`].
@@ -53,14 +61,21 @@ impl Broker {
         dead_letters: DeadLetters<'_>,
     ) -> Result<PutBack, Lost> {
         let until = seconds(now.minus(timeout));
-        let mutex = self.names.unacked_mutex();
         let mut keys = self.unacked();
-        keys.push(mutex.clone());
+        keys.push(self.names.unacked_mutex());
         let lock_ms = i64::try_from(LOCK_FOR.as_millis()).unwrap_or(i64::MAX);
-        let (at_most, bytes_max) = (count(PUT_BACK_MAX), count(PUT_BACK_BYTES_MAX));
-        let own = Value::from(self.own.as_str());
-        let words = vec![until.into(), at_most, bytes_max, own.clone(), lock_ms.into()];
-        let found = self.act(&self.scripts().overdue, keys, words).await?;
+        let bounds = [PUT_BACK_MAX, PUT_BACK_BYTES_MAX, WHOLE_BYTES_MAX, WAY_BYTES_MAX];
+        let mut words: Vec<Value> = vec![until.into()];
+        words.extend(bounds.map(count));
+        words.extend([self.own.as_str().into(), lock_ms.into()]);
+        let found = match self.act(&self.scripts().overdue, keys, words).await {
+            Ok(found) => found,
+            Err(lost) => {
+                // It may be held all the same.
+                let _ = self.let_go().await;
+                return Err(lost);
+            }
+        };
         let Some((more, found)) = found.split_first() else { return Ok(PutBack::default()) };
         let mut done = PutBack { more: more.as_usize() == Some(1), ..PutBack::default() };
         if found.is_empty() {
@@ -68,8 +83,14 @@ impl Broker {
         }
         let all = self.put_all_back(found, until, now, dead_letters, &mut done).await;
         // However it went: nobody is to wait until the lock ends by itself.
-        let let_go = self.act(&self.scripts().let_go, vec![mutex], vec![own]).await;
-        all.and(let_go.map(|_| done))
+        let let_go = self.let_go().await;
+        all.and(let_go.map(|()| done))
+    }
+
+    /// Lets the lock go, if it is held.
+    async fn let_go(&self) -> Result<(), Lost> {
+        let (mutex, own) = (self.names.unacked_mutex(), self.own.as_str().into());
+        self.run(&self.scripts().let_go, vec![mutex], vec![own]).await.map(drop)
     }
 
     async fn put_all_back(
@@ -80,14 +101,18 @@ impl Broker {
         dead_letters: DeadLetters<'_>,
         done: &mut PutBack,
     ) -> Result<(), Lost> {
-        for pair in found.chunks_exact(2) {
-            let (Some(tag), Some(booked)) = (pair[0].as_str(), pair[1].as_bytes()) else {
+        for one in found.chunks_exact(3) {
+            let (Some(tag), Some(booked)) = (one[0].as_str(), one[2].as_bytes()) else {
                 continue;
             };
-            let went = match Unacked::read(booked) {
-                Ok(unacked) => self.put_one_back(&tag, &unacked, now, until, done).await,
-                Err(_) => {
-                    let buried = self.bury(&tag, booked, dead_letters).await;
+            let dropped = match one[1].as_usize() {
+                Some(1) => Dropped::whole(booked),
+                _ => Dropped::long(booked),
+            };
+            let went = match dropped {
+                Some(dropped) => self.put_one_back(&tag, dropped, now, until, done).await,
+                None => {
+                    let buried = self.bury(&tag, dead_letters).await;
                     buried.map(|buried| done.buried += usize::from(buried))
                 }
             };
@@ -104,16 +129,16 @@ impl Broker {
     async fn put_one_back(
         &self,
         tag: &str,
-        unacked: &Unacked,
+        dropped: Dropped,
         now: Timestamp,
         until: f64,
         done: &mut PutBack,
     ) -> Result<(), Lost> {
-        let queues = self.queues_of(unacked).await?;
+        let Dropped { way, priority, message } = dropped;
+        let queues = self.queues_of(&way).await?;
         if queues.is_empty() {
             return self.leave(tag, now, done).await;
         }
-        let (priority, message) = again(&unacked.message);
         let lists = queues.iter().map(|queue| self.names.queue(queue, priority)).collect();
         let back = std::iter::once(Back { tag, lists, message });
         done.messages += self.put_back(until.into(), "RPUSH", None, back).await?;
@@ -145,14 +170,39 @@ impl Broker {
     }
 }
 
-/// How urgent a message is, and how it is to lie in its list: where it cannot be read, among the most
-/// urgent, and to the byte as it came.
-fn again(message: &[u8]) -> (u8, Value) {
-    match Envelope::read(message) {
-        Ok(mut envelope) => {
-            envelope.redelivered = true;
-            (envelope.priority, envelope.write().into())
-        }
-        Err(_) => (0, Value::Bytes(message.to_vec().into())),
+/// A message that somebody took and dropped.
+struct Dropped {
+    /// By which way it goes back.
+    way: Unacked,
+    priority: u8,
+    message: Lying,
+}
+
+impl Dropped {
+    /// One that is told whole. Where the message cannot be read it goes among the most urgent, and to the
+    /// byte as it came.
+    fn whole(booked: &[u8]) -> Option<Self> {
+        let way = Unacked::read(booked).ok()?;
+        let (priority, message) = match Envelope::read(&way.message) {
+            Ok(mut envelope) => {
+                envelope.redelivered = true;
+                (envelope.priority, envelope.write().into())
+            }
+            Err(_) => (0, Value::Bytes(way.message.clone().into())),
+        };
+        Some(Self { way, priority, message: Lying::So(message) })
+    }
+
+    /// One that is too long to be told, by its first byte and its end: it goes back as it came.
+    fn long(told: &[u8]) -> Option<Self> {
+        let end = told.strip_prefix(b"[")?;
+        // The last comma behind which a way stands: one within a name leaves a quotation mark alone.
+        let commas = (0..end.len()).rev().filter(|at| end[*at] == b',');
+        let mut ways = commas.filter_map(|at| {
+            let way = Unacked::read(&[b"[0", &end[at..]].concat()).ok()?;
+            Some((way, end.len() - end[..at].trim_ascii_end().len()))
+        });
+        let (way, behind) = ways.next()?;
+        Some(Self { way, priority: 0, message: Lying::AsItCame { behind } })
     }
 }

@@ -31,13 +31,13 @@ pub enum NotFinished {
 
 impl Broker {
     /// Keeps what is told of those messages that are still booked for `kept_s` seconds and publishes it,
-    /// and then forgets them. To do it twice does no harm.
+    /// and then forgets them. Says of each whether it was. To do it twice does no harm.
     ///
     /// # Errors
     /// [`NotFinished`].
-    pub async fn finish(&self, all: &[Finished], kept_s: u64) -> Result<(), NotFinished> {
+    pub async fn finish(&self, all: &[Finished], kept_s: u64) -> Result<Vec<bool>, NotFinished> {
         if all.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let told = all.iter().filter_map(|one| Some((&one.tag, one.told.as_ref()?)));
         self.keep_elsewhere(&told.collect::<Vec<_>>(), kept_s).await?;
@@ -48,7 +48,8 @@ impl Broker {
             words.extend(Written::words(told.as_ref().filter(|_| self.results.is_none())));
         }
         let script = &self.scripts().finish;
-        self.run(script, self.unacked(), words).await.map(drop).map_err(NotFinished::Broker)
+        let answer = self.act(script, self.unacked(), words).await.map_err(NotFinished::Broker)?;
+        Ok(answer.iter().map(|was_booked| was_booked.as_usize() == Some(1)).collect())
     }
 
     /// Has `message` wait in its queue behind all others, in place of the one of its tag, if that is

@@ -8,11 +8,14 @@
 -- ARGV[1]  now, in seconds
 -- ARGV[2]  how many at most
 -- ARGV[3]  after how many bytes none is taken any more
--- ARGV[4]  what tags begin with; none of them was given before
--- ARGV[5]… for each list, what stands behind a message in the hash: by which way it goes back
--- Answer   for each message: its list, counted from 1, and the message
+-- ARGV[4]  how many bytes of a message are answered
+-- ARGV[5]  what tags begin with; none of them was given before
+-- ARGV[6]… for each list, what stands behind a message in the hash: by which way it goes back
+-- Answer   for each message: its list, counted from 1, and the message, or, of one that is too long, how
+--          many bytes it has
 
 local MESSAGES_MAX, BYTES_MAX = tonumber(ARGV[2]), tonumber(ARGV[3])
+local MESSAGE_MAX = tonumber(ARGV[4])
 
 local answer, count, bytes = {}, 0, 0
 for list = 3, #KEYS do
@@ -21,13 +24,13 @@ for list = 3, #KEYS do
     if not message then
       break
     end
-    local tag = ARGV[4] .. (count + 1)
+    local tag = ARGV[5] .. (count + 1)
     redis.call('ZADD', KEYS[2], ARGV[1], tag)
-    redis.call('HSET', KEYS[1], tag, '[' .. message .. ARGV[list + 2])
+    redis.call('HSET', KEYS[1], tag, '[' .. message .. ARGV[list + 3])
     redis.call('RPOP', KEYS[list])
     count, bytes = count + 1, bytes + #message
-    answer[2 * count - 1] = tostring(list - 2)
-    answer[2 * count] = message
+    answer[2 * count - 1] = list - 2
+    answer[2 * count] = #message > MESSAGE_MAX and #message or message
   end
 end
 return answer

@@ -6,6 +6,7 @@ use config::Celery;
 use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Task;
 use kernel::celery::TaskResult;
+use kernel::celery::Unreadable;
 use kernel::celery::envelope::Envelope;
 use kernel::celery::envelope::Unacked;
 use kernel::celery::names::Binding;
@@ -110,7 +111,7 @@ async fn what_is_taken_is_booked_in_the_same_act_and_as_kombu_books_it() {
     assert_eq!((unacked.exchange.as_str(), unacked.routing_key.as_str()), ("", odd));
     let message = Envelope::read(&taken[0].message).expect("it is read");
     assert_eq!(Envelope::read(&unacked.message), Ok(message));
-    assert_eq!(broker.find_again(&ticket).await.expect("an answer"), taken);
+    assert_eq!(broker.find_again(&ticket).await.expect("an answer").taken, taken);
 }
 
 #[tokio::test]
@@ -160,7 +161,7 @@ async fn a_queue_that_is_no_list_loses_nothing_of_the_others() {
     redis.command(&["SET", &broker.names.queue("celery", 3), "?"]).expect("Redis is there");
     let ticket = broker.ticket(2);
     broker.take(&ticket, NOW).await.expect_err("a text is no list");
-    assert_eq!(ids(&broker.find_again(&ticket).await.expect("an answer")), ["first"]);
+    assert_eq!(ids(&broker.find_again(&ticket).await.expect("an answer").taken), ["first"]);
 }
 
 #[tokio::test]
@@ -191,6 +192,55 @@ async fn once_four_mebibytes_are_taken_the_next_message_is_left() {
     }
 }
 
+#[tokio::test]
+async fn a_message_of_four_mebibytes_is_answered_and_one_byte_more_is_buried_as_it_came_unseen() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    for more in [0, 1] {
+        let mut text = task("1", 0).write();
+        text.extend(std::iter::repeat_n(' ', MESSAGE_BYTES_MAX + more - text.len()));
+        redis.command(&["LPUSH", "app:celery", &text]).expect("Redis is there");
+        let ticket = broker.ticket(1);
+        let taken = broker.take(&ticket, NOW).await.expect("an answer");
+        assert_eq!(broker.find_again(&ticket).await.expect("an answer").taken, taken);
+        let (answered, why) = match more {
+            0 => (text.len(), None),
+            _ => (0, Some(Unreadable::Long { bytes: text.len(), at_most: MESSAGE_BYTES_MAX })),
+        };
+        assert_eq!((taken[0].message.len(), taken[0].read().err()), (answered, why));
+        assert!(broker.bury(&taken[0].tag, DEAD).await.expect("an answer"));
+        let buried = redis.command(&["RPOP", "app:dead"]).expect("an answer");
+        assert!(buried == Reply::text(&text), "it is another one");
+        assert_eq!(booked(&redis), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn of_messages_that_are_too_much_for_one_answer_all_are_found_by_several() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let half = "x".repeat(PART_BYTES_MAX / 2);
+    let long = "x".repeat(MESSAGE_BYTES_MAX + 1);
+    for (second, at_once) in [(half.clone(), vec![4, 2]), (format!("{half}x"), vec![1, 3, 2])] {
+        let ticket = broker.ticket(6);
+        // What is never answered takes no room; behind the last tag nothing stands.
+        for (tag, text) in ticket.tags().zip([half.as_str(), &second, &long, "", &half]) {
+            let value = format!("[{text},\"\",\"celery\"]");
+            redis.command(&["HSET", "app:unacked", &tag, &value]).expect("Redis is there");
+        }
+        let (mut taken, mut looked_at, mut left) = (Vec::new(), Vec::new(), Some(ticket));
+        while let Some(ticket) = left {
+            let found = broker.find_again(&ticket).await.expect("an answer");
+            taken.extend(found.taken.iter().map(|taken| taken.bytes));
+            looked_at.push(found.looked_at);
+            left = ticket.after(found.looked_at);
+        }
+        assert_eq!(taken, [half.len(), second.len(), long.len(), 0, half.len()]);
+        assert_eq!(looked_at, at_once);
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
+    }
+}
+
 /// What is told of a task that gave null.
 fn told(id: &str) -> Written {
     Written::new(&TaskResult::success(id, json!(null), NOW))
@@ -209,11 +259,13 @@ async fn a_result_is_kept_and_published_before_its_message_is_forgotten() {
     ear.listen_to(&key).await.expect("it listens");
     let result = TaskResult::success("1", json!(["ä", 0.5]), NOW);
     let finished = |told| [Finished { tag: taken[0].tag.clone(), told: Some(told) }];
-    broker.finish(&finished(Written::new(&result)), 60).await.expect("an answer");
+    let was_booked = broker.finish(&finished(Written::new(&result)), 60).await;
+    assert_eq!(was_booked.expect("an answer"), [true]);
     let heard = published.recv().await.expect("it is published");
     assert_eq!(heard.value.as_str().as_deref(), Some(result.write().as_str()));
     let late = TaskResult::failure("1", &Failure::builtin("E", "late"), None, NOW);
-    broker.finish(&finished(Written::new(&late)), 60).await.expect("an answer");
+    let was_booked = broker.finish(&finished(Written::new(&late)), 60).await;
+    assert_eq!(was_booked.expect("an answer"), [false]);
     assert!(published.is_empty(), "it is somebody else's by then");
     assert_eq!(redis.command(&["GET", &key]).expect("an answer"), Reply::text(&result.write()));
     assert!((1..=60).contains(&integer(&redis, &["TTL", &key])));
@@ -235,7 +287,7 @@ async fn results_go_to_a_database_of_their_own_where_there_is_one() {
     let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
     let of = |tag: &str, id| Finished { tag: tag.to_owned(), told: Some(told(id)) };
     let all = [of(&taken[0].tag, "1"), of("nobody's", "2")];
-    broker.finish(&all, 60).await.expect("an answer");
+    assert_eq!(broker.finish(&all, 60).await.expect("an answer"), [true, false]);
     assert_eq!(booked(&redis), (0, 0));
     assert_eq!(integer(&redis, &["EXISTS", &result::key("1")]), 0);
     assert!(elsewhere.has(&result::key("1")).await.expect("an answer"));
@@ -292,9 +344,9 @@ async fn what_can_go_nowhere_is_not_lost_but_stays_booked() {
     let back = returned(&taken[0]);
     broker.give_back(std::slice::from_ref(&back)).await.expect_err("a text is no list");
     broker.send_again(&back, Some(&told("1")), 60).await.expect_err("a text is no list");
-    let message = &taken[0].message;
-    broker.bury(&back.tag, message, DEAD).await.expect_err("a text is no list");
-    assert_eq!(broker.booked(std::slice::from_ref(&back.tag)).await.expect("an answer"), taken);
+    broker.bury(&back.tag, DEAD).await.expect_err("a text is no list");
+    let found = broker.booked(std::slice::from_ref(&back.tag)).await.expect("an answer");
+    assert_eq!(found.taken, taken);
     assert_eq!(booked(&redis), (1, 1));
     assert_eq!(integer(&redis, &["EXISTS", &result::key("1")]), 0, "it is not tried again");
 }
@@ -323,6 +375,47 @@ async fn what_is_given_back_is_next_in_the_same_order_and_goes_back_once() {
             "and is told once"
         );
         first = false;
+    }
+}
+
+/// How many scripts Redis was asked to carry out.
+fn scripts_run(redis: &RedisServer) -> usize {
+    let Ok(Reply::Bulk(Some(stats))) = redis.command(&["INFO", "commandstats"]) else {
+        panic!("it says so")
+    };
+    let calls = |command: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:")));
+        let calls = line.and_then(|line| line.strip_prefix("calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    calls("evalsha") + calls("eval")
+}
+
+#[tokio::test]
+async fn messages_that_are_too_much_for_one_act_are_given_back_by_several_in_their_order() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let of = |id: &str, bytes: usize| {
+        let message = task(id, 0).write();
+        let spaces = " ".repeat(bytes - message.len());
+        message + &spaces
+    };
+    let half = PART_BYTES_MAX / 2;
+    for (second, acts) in [(half, 2), (half + 1, 3)] {
+        let mut back = Vec::new();
+        for (id, bytes) in [("1", half), ("2", half), ("3", second), ("4", half)] {
+            let message = of(id, bytes);
+            redis.command(&["LPUSH", "app:celery", &message]).expect("Redis is there");
+            let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
+            back.push(returned(&taken[0]));
+        }
+        // Redis knows the script from then on.
+        broker.give_back(&back[..1]).await.expect("an answer");
+        let before = scripts_run(&redis);
+        assert_eq!(broker.give_back(&back).await.expect("an answer"), 3);
+        assert_eq!(scripts_run(&redis) - before, acts, "{second} bytes");
+        assert_eq!(waiting(&redis), ["2", "3", "4", "1"]);
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
     }
 }
 
@@ -380,6 +473,20 @@ async fn whoever_puts_back_is_alone_at_it() {
     assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 1, "it is somebody else's");
     redis.command(&["DEL", "app:unacked_mutex"]).expect("Redis is there");
     assert_eq!(put_back(&broker, NOW.plus(HOUR)).await.messages, 1);
+}
+
+#[tokio::test]
+async fn who_could_not_look_holds_nobody_up_and_who_missed_an_answer_looks_again() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    redis.command(&["SET", "app:unacked_index", "?"]).expect("Redis is there");
+    broker.put_back_overdue(HOUR, NOW, DEAD).await.expect_err("there are no books");
+    assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 0, "the lock is let go");
+    redis.command(&["DEL", "app:unacked_index"]).expect("Redis is there");
+    drop_at(&redis, "t", "", "celery", task("1", 0).write().as_bytes());
+    redis.command(&["SET", "app:unacked_mutex", &broker.own]).expect("Redis is there");
+    assert_eq!(put_back(&broker, NOW).await.messages, 1);
+    assert_eq!(integer(&redis, &["EXISTS", "app:unacked_mutex"]), 0, "and once more");
 }
 
 #[tokio::test]
@@ -465,6 +572,77 @@ async fn what_a_worker_of_celery_dropped_and_we_cannot_read_goes_back_to_the_byt
 }
 
 #[tokio::test]
+async fn what_was_dropped_and_is_too_long_to_be_told_goes_back_to_the_byte_and_holds_nobody_up() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let text = format!("\"{}\"", "x".repeat(2 * MESSAGE_BYTES_MAX));
+    bind(&redis, "a,\"b\\", "", "celery");
+    let (by_name, by_exchange) = (r#", "", "celery"]"#, r#" ,"shop" , "a,\"b\\"] "#);
+    for way in [by_name, r#",null,"celery"]"#, by_exchange] {
+        for (tag, value) in
+            [("1", format!("[{text}{way}")), ("2", "[2,\"\",\"celery\"]".to_owned())]
+        {
+            redis.command(&["HSET", "app:unacked", tag, &value]).expect("an answer");
+            redis.command(&["ZADD", "app:unacked_index", "1.5", tag]).expect("an answer");
+        }
+        assert_eq!(put_back(&broker, NOW).await, PutBack { messages: 2, ..PutBack::default() });
+        for message in ["2", &text] {
+            let back = redis.command(&["RPOP", "app:celery"]).expect("an answer");
+            assert!(back == Reply::text(message), "it is another one: {way}");
+        }
+        assert_eq!(booked(&redis), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_task_of_four_mebibytes_with_the_longest_way_is_told_whole_and_one_byte_more_is_not_read()
+{
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let spaces = " ".repeat(WAY_BYTES_MAX - r#",["","celery"]"#.len() + 1);
+    let way = format!(r#",{spaces}"","celery"]"#);
+    assert_eq!(way.len(), WAY_BYTES_MAX);
+    for more in [0, 1] {
+        let mut text = task("1", 0).write();
+        let without = text.pop().expect("a bracket");
+        text.extend(std::iter::repeat_n(' ', MESSAGE_BYTES_MAX + more - text.len() - 1));
+        text.push(without);
+        redis.command(&["HSET", "app:unacked", "t", &format!("[{text}{way}")]).expect("an answer");
+        redis.command(&["ZADD", "app:unacked_index", "1.5", "t"]).expect("an answer");
+        assert_eq!(put_back(&broker, NOW).await.messages, 1);
+        let Ok(Reply::Bulk(Some(back))) = redis.command(&["RPOP", "app:celery"]) else {
+            panic!("it is back")
+        };
+        assert_eq!(back == text, more == 1, "it says that it was taken before, if it is read");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_told_and_has_no_way_of_four_kibibytes_is_buried() {
+    let redis = RedisServer::start();
+    let broker = broker(&redis).await;
+    let text = format!("\"{}\"", "x".repeat(MESSAGE_BYTES_MAX + WAY_BYTES_MAX));
+    let around = r#",["",""]"#.len() - 1;
+    let name = "q".repeat(WAY_BYTES_MAX - around);
+    let (longest, longer) = (format!(r#","","{name}"]"#), format!(r#","","{name}q"]"#));
+    assert_eq!(longest.len(), WAY_BYTES_MAX);
+    for (value, buried) in [
+        (format!("[{text}{longest}"), 0),
+        (format!("[{text}{longer}"), 1),
+        (text.clone(), 1),
+        (format!("[{text}]"), 1),
+    ] {
+        redis.command(&["HSET", "app:unacked", "t", &value]).expect("an answer");
+        redis.command(&["ZADD", "app:unacked_index", "1.5", "t"]).expect("an answer");
+        let done = PutBack { messages: 1 - buried, buried, ..PutBack::default() };
+        assert_eq!(put_back(&broker, NOW).await, done);
+        let dead = redis.command(&["RPOP", "app:dead"]).expect("an answer");
+        assert!(buried == 0 || dead == Reply::text(&value), "it is another one");
+        assert_eq!(booked(&redis), (0, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_task_of_just_four_mebibytes_that_was_dropped_says_that_it_was() {
     let redis = RedisServer::start();
     let broker = broker(&redis).await;
@@ -514,7 +692,7 @@ async fn so_many_dead_letters_are_kept_and_the_oldest_of_one_more_is_dropped() {
         redis.command(&["LPUSH", "app:celery", text]).expect("an answer");
         let taken = broker.take(&broker.ticket(1), NOW).await.expect("an answer");
         for is_booked in [true, false] {
-            let buried = broker.bury(&taken[0].tag, &taken[0].message, two).await;
+            let buried = broker.bury(&taken[0].tag, two).await;
             assert_eq!(buried.expect("an answer"), is_booked);
         }
     }

@@ -30,6 +30,8 @@ use crate::redis::connection::Connection;
 use crate::redis::quotas::Clock;
 use crate::redis::status::RedisStatus;
 use crate::redis::status::hints;
+use crate::redis::status::outbox::FAILURES_MAX;
+use crate::redis::status::outbox::Next;
 use crate::redis::status::outbox::Outbox;
 
 /// Of how many resources it is remembered what was known last, for while the store is away.
@@ -158,12 +160,12 @@ impl Statuses {
         }
     }
 
-    /// Sends what waits; how many wait still, since the store gives no answer.
+    /// Sends what waits, each once; how many wait still, since the store gives no answer.
     pub async fn send(&self, now: Timestamp) -> usize {
         match &self.store {
             Store::Here(_) => 0,
             Store::Shared(shared) => {
-                shared.send(now).await;
+                shared.send(usize::MAX, now).await;
                 shared.outbox.len()
             }
         }
@@ -318,37 +320,31 @@ impl Shared {
         loop {
             // A report may begin to wait though the store does not rest: it was late once.
             let _ = timeout(SEND_EVERY, self.sends.notified()).await;
-            self.send(now()).await;
+            self.send(FAILURES_MAX, now()).await;
         }
     }
 
-    /// Sends what waits, each once, and goes on from where it was broken off before.
-    async fn send(&self, now: Timestamp) {
+    /// Sends what waits, each once, unless so many fail in a row.
+    async fn send(&self, failures_max: usize, now: Timestamp) {
         let began = Instant::now();
-        let (mut sent, mut left) = (0_u64, self.outbox.len());
-        while left > 0
-            && let Some(next) = self.outbox.next()
-        {
-            left -= 1;
-            let now = now.plus(began.elapsed());
-            let waited = now.since(next.said);
-            match self.store.put_late(&next.report, waited, now).await {
-                Ok(taken) => self.last_known.remember(&taken.record),
-                // None would fare better.
-                Err(NotTaken::Lost(StoreLost::Resting)) => break,
-                // Others may: a cluster may have lost a part of itself.
-                Err(NotTaken::Lost(lost)) if lost.concerns_all() => continue,
-                Err(error) => tracing::error!(
-                    resource = next.report.id.to_string(),
-                    "a report of job status that waited is not taken: {error}"
-                ),
-            }
-            self.outbox.sent(&next);
-            sent += 1;
-        }
+        let send = |next| self.send_one(next, now.plus(began.elapsed()));
+        let sent = self.outbox.pass(failures_max, send).await;
         if sent > 0 {
             tracing::info!("{sent} reports of job status that waited were sent");
         }
+    }
+
+    async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), StoreLost> {
+        match self.store.put_again(&next.report, now.since(next.said), now).await {
+            Ok(taken) => self.last_known.remember(&taken.record),
+            Err(NotTaken::Lost(lost)) if lost.concerns_all() => return Err(lost),
+            // It would not be another time.
+            Err(error) => tracing::error!(
+                resource = next.report.id.to_string(),
+                "a report of job status that waited is not taken: {error}"
+            ),
+        }
+        Ok(())
     }
 }
 
@@ -516,11 +512,17 @@ mod tests {
         tokio::spawn(async move { keeper.keep(now).await });
         let sent = async {
             while shared(&statuses).outbox.len() > 5 {
+                assert!(statuses.figures().is_up);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         timeout(START_MAX, sent).await.expect("the last one is sent");
         assert!(!shared(&statuses).outbox.has(&ResourceId::Number(6), &"graph".into()));
+        // All have been tried, some of them beside each other; and everybody else is answered.
+        assert!(statuses.figures().is_up);
+        let seen = statuses.get(&ResourceId::Number(6), now()).await.unwrap().unwrap();
+        assert!(!seen.is_degraded());
+        assert_eq!(statuses.list("ada", None, 10, now()).await.unwrap().records.len(), 1);
         server.command(&["ACL", "SETUSER", "doorward", "~*"]).unwrap();
         let sent = async {
             while shared(&statuses).outbox.len() > 0 {

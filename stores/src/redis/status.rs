@@ -38,6 +38,7 @@ use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 use crate::redis::connection::Script;
 use crate::redis::guard::Guard;
+use crate::redis::guard::Unanswered;
 use crate::redis::key::encode;
 use crate::redis::quotas::Clock;
 use crate::redis::status::stored::NotStored;
@@ -78,6 +79,15 @@ struct Scripts {
     index: Script,
     list: Script,
     unlist: Script,
+}
+
+/// How a report is taken in.
+#[derive(Clone, Copy, Debug)]
+enum Asking {
+    /// By whoever waits for it: no answer counts against Redis.
+    Once,
+    /// Again and again, by nobody who waits.
+    Aside,
 }
 
 /// The keys of one resource, which lie in one slot of a cluster.
@@ -178,14 +188,51 @@ impl RedisStatus {
         self.guard.connection().run_on(&self.scripts.report, &keys, arguments).await
     }
 
-    /// Takes a report in, and puts the record into its owner's list.
-    async fn take_and_list(
+    /// Takes in a report that is tried again and again. That it cannot be taken in does not say that
+    /// Redis is lost: it may be the only one.
+    pub(crate) async fn put_again(
         &self,
         report: &Report,
         waited: Duration,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        let answer = self.guard.ask(self.take(report, waited, now)).await;
+        self.put_by(Asking::Aside, report, waited, now).await
+    }
+
+    async fn put_by(
+        &self,
+        asking: Asking,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        let (here, report) = (self.clone(), report.clone());
+        // By itself: whoever reports may be gone before it is in the owner's list.
+        let taking =
+            tokio::spawn(async move { here.take_and_list(asking, &report, waited, now).await });
+        taking.await.map_err(|error| StoreLost::Unreachable(error.into()))?
+    }
+
+    async fn ask<T>(
+        &self,
+        asking: Asking,
+        question: impl Future<Output = Result<T, Lost>>,
+    ) -> Result<T, Unanswered> {
+        match asking {
+            Asking::Once => self.guard.ask(question).await,
+            Asking::Aside => self.guard.ask_aside(question).await,
+        }
+    }
+
+    /// Takes a report in, and puts the record into its owner's list.
+    async fn take_and_list(
+        &self,
+        asking: Asking,
+        report: &Report,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        let answer = self.ask(asking, self.take(report, waited, now)).await;
         let answer = answer.map_err(StoreLost::from)?;
         let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
         let effect = match answer.next().as_deref() {
@@ -197,7 +244,7 @@ impl RedisStatus {
         };
         let (record, state) = (answer.next().unwrap_or_default(), answer.next());
         let record = self.record(&report.id, &record, state.as_deref())?;
-        self.put_into_list(&record).await;
+        self.put_into_list(asking, &record).await;
         Ok(Taken { record, effect })
     }
 
@@ -211,7 +258,7 @@ impl RedisStatus {
     }
 
     /// Puts a record into its owner's list. Where that fails the list is stale, until the next report.
-    async fn put_into_list(&self, record: &Record) {
+    async fn put_into_list(&self, asking: Asking, record: &Record) {
         let Some(owner) = &record.owner else { return };
         let key = self.list_key(&owner.id);
         let arguments = vec![
@@ -221,7 +268,7 @@ impl RedisStatus {
             Value::from(LISTED_MAX as i64),
         ];
         let put = self.guard.connection().run::<Value>(&self.scripts.index, &key, arguments);
-        if let Err(error) = self.guard.ask(put).await {
+        if let Err(error) = self.ask(asking, put).await {
             tracing::debug!(error = error.to_string(), "a resource is not in its owner's list yet");
         }
     }
@@ -301,10 +348,7 @@ impl StatusStore for RedisStatus {
         waited: Duration,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        let (here, report) = (self.clone(), report.clone());
-        // By itself: whoever reports may be gone before it is in the owner's list.
-        let taking = tokio::spawn(async move { here.take_and_list(&report, waited, now).await });
-        taking.await.map_err(|error| StoreLost::Unreachable(error.into()))?
+        self.put_by(Asking::Once, report, waited, now).await
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {

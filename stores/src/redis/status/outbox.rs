@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use kernel::lost::StoreLost;
 use kernel::status::Effect;
 use kernel::status::OtherOwner;
 use kernel::status::Owner;
@@ -18,6 +19,9 @@ use parking_lot::Mutex;
 
 /// The most bytes of reports that wait, however few they are.
 pub(crate) const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// So many that are not sent in a row end a pass: perhaps none can be.
+pub(crate) const FAILURES_MAX: usize = 2;
 
 /// What a report weighs beside its texts, and its place among the others.
 const REPORT_BYTES: usize = 512;
@@ -110,9 +114,36 @@ impl Outbox {
         Ok(())
     }
 
+    /// Sends what waits, each once, from where it was broken off before; `send` says whether the store
+    /// has answered. It ends where the store rests, or so many fail in a row: the next pass goes on from
+    /// there. How many were sent.
+    pub(crate) async fn pass<S>(&self, failures_max: usize, send: impl Fn(Next) -> S) -> u64
+    where
+        S: Future<Output = Result<(), StoreLost>>,
+    {
+        let (mut left, mut sent, mut failures) = (self.len(), 0, 0);
+        while left > 0
+            && failures < failures_max
+            && let Some(next) = self.next()
+        {
+            left -= 1;
+            match send(next.clone()).await {
+                Ok(()) => {
+                    self.sent(&next);
+                    (sent, failures) = (sent + 1, 0);
+                }
+                // None would fare better.
+                Err(StoreLost::Resting) => break,
+                // Others may: a cluster may have lost a part of itself.
+                Err(_) => failures += 1,
+            }
+        }
+        sent
+    }
+
     /// The one that comes after the one before, in the order in which they came; after the last, the
     /// first.
-    pub(crate) fn next(&self) -> Option<Next> {
+    fn next(&self) -> Option<Next> {
         let mut waiting = self.waiting.lock();
         let later = (Bound::Excluded(waiting.tried), Bound::Unbounded);
         let next = waiting.reports.range(later).next();
@@ -123,7 +154,7 @@ impl Outbox {
     }
 
     /// Says that `next` was sent. What has taken its place meanwhile goes on waiting.
-    pub(crate) fn sent(&self, next: &Next) {
+    fn sent(&self, next: &Next) {
         let mut waiting = self.waiting.lock();
         if waiting.reports.get(&next.place).is_some_and(|waits| waits.since == next.since) {
             waiting.remove(next.place);
@@ -217,6 +248,11 @@ fn weight(report: &Report) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::cell::RefCell;
+    use std::future::ready;
+    use std::time::Duration;
+
     use kernel::status::Plan;
     use kernel::status::Update;
 
@@ -318,6 +354,48 @@ mod tests {
         }
         let tried = [0; 4].map(|_| outbox.next().unwrap().report.id.to_string());
         assert_eq!(tried, ["1", "2", "3", "1"]);
+    }
+
+    #[tokio::test]
+    async fn a_pass_ends_where_so_many_in_a_row_are_not_sent_and_the_next_goes_on_from_there() {
+        let outbox = outbox(10);
+        for id in 1..=6 {
+            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+        }
+        let pass = async |stuck: &[&str]| {
+            let tried = RefCell::new(Vec::new());
+            let send = |next: Next| {
+                let id = next.report.id.to_string();
+                let lost = Err(StoreLost::Late(Duration::ZERO));
+                let answer = if stuck.contains(&&*id) { lost } else { Ok(()) };
+                tried.borrow_mut().push(id);
+                ready(answer)
+            };
+            let sent = outbox.pass(FAILURES_MAX, send).await;
+            (sent, tried.into_inner().join(" "))
+        };
+        let stuck = ["1", "3", "4"];
+        // One alone is passed over.
+        assert_eq!(pass(&stuck).await, (1, "1 2 3 4".to_owned()));
+        assert_eq!(pass(&stuck).await, (2, "5 6 1 3".to_owned()));
+        assert_eq!(pass(&stuck).await, (0, "4 1".to_owned()));
+        assert_eq!(pass(&[]).await, (3, "3 4 1".to_owned()));
+        assert_eq!(outbox.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_pass_ends_where_the_store_rests() {
+        let outbox = outbox(10);
+        for id in 1..=3 {
+            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+        }
+        let asked = Cell::new(0);
+        let rests = |_| {
+            asked.set(asked.get() + 1);
+            ready(Err(StoreLost::Resting))
+        };
+        assert_eq!((outbox.pass(usize::MAX, rests).await, asked.get()), (0, 1));
+        assert_eq!(outbox.len(), 3);
     }
 
     #[test]

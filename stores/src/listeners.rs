@@ -237,10 +237,12 @@ impl Listener {
         self.place.version = version;
     }
 
-    /// Passes over what stands to be heard.
-    pub fn skip(&mut self) {
+    /// Passes over what stands to be heard; the version that it comes to. Whoever reads a lower one after
+    /// that [is](Self::is_at) there all the same: the store has lost it, and nothing goes on from it.
+    pub fn skip(&mut self) -> u64 {
         let heard = self.topic.heard.lock();
         self.place = Place { version: heard.version, renewals: heard.renewals };
+        heard.version
     }
 
     /// Waits for what is next.
@@ -451,6 +453,27 @@ mod tests {
         listener.skip();
         let next = teller.tells();
         assert_eq!(version(listener.next().await), next);
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_less_than_was_heard_waits_for_what_comes_after_it() {
+        let mut teller = Teller::new();
+        let [mut listener, mut other] = [0; 2].map(|_| teller.listens());
+        let heard = [0; 2].map(|_| teller.tells())[1];
+        // All was lost, and what stands there is none of ours.
+        listener.is_at(0);
+        assert_eq!(listener.next().await, Heard::Missed);
+        let passed = listener.skip();
+        assert_eq!(passed, heard);
+        listener.is_at(passed);
+        assert!(listener.next().now_or_never().is_none());
+        other.is_at(heard);
+        teller.record = Record::new(id());
+        teller.now = Timestamp::from_millis(2000);
+        teller.tells();
+        for listener in [&mut listener, &mut other] {
+            assert_eq!(listener.next().await, Heard::Missed);
+        }
     }
 
     #[tokio::test]

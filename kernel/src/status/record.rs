@@ -1,5 +1,6 @@
 //! What is known of a resource, and what one report makes of it.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,20 +171,17 @@ impl Update {
     /// is about the present one, and whatever comes last stands.
     pub fn effect(&self, present: Option<&StageState>) -> Effect {
         let Some(present) = present else { return Effect::Applied };
-        let attempt = self.attempt.or(present.attempt);
-        if self.is_said_by(present, attempt) {
+        if self.is_said_by(present, self.attempt.or(present.attempt)) {
             return Effect::Known;
         }
-        if self.attempt.is_none() {
-            return Effect::Applied;
+        match self.order(present) {
+            Some(Ordering::Less) => Effect::Outdated,
+            Some(Ordering::Equal | Ordering::Greater) | None => Effect::Applied,
         }
-        let ours = (attempt, self.status.rank, self.completed);
-        let theirs = (present.attempt, present.status.rank, present.completed);
-        if ours < theirs { Effect::Outdated } else { Effect::Applied }
     }
 
-    /// The same for a report that `waited` before it came, and was said at `said`: one that names
-    /// no attempt is outdated where something was said of the stage since.
+    /// The same for a report that `waited` before it came, and was said at `said`: where something was
+    /// said of the stage since, it is outdated unless its attempt puts it after that.
     fn effect_late(
         &self,
         present: Option<&StageState>,
@@ -193,13 +191,22 @@ impl Update {
         match self.effect(present) {
             Effect::Applied
                 if !waited.is_zero()
-                    && self.attempt.is_none()
-                    && present.is_some_and(|present| present.updated_at > said) =>
+                    && present.is_some_and(|present| {
+                        present.updated_at > said && self.order(present) != Some(Ordering::Greater)
+                    }) =>
             {
                 Effect::Outdated
             }
             effect => effect,
         }
+    }
+
+    /// Where it comes, beside what is known; `None`: it names no attempt, and says nothing of that.
+    fn order(&self, present: &StageState) -> Option<Ordering> {
+        self.attempt?;
+        let ours = (self.attempt, self.status.rank, self.completed);
+        let theirs = (present.attempt, present.status.rank, present.completed);
+        Some(ours.cmp(&theirs))
     }
 
     fn is_said_by(&self, present: &StageState, attempt: Option<u32>) -> bool {
@@ -281,8 +288,8 @@ impl Record {
         self.take_late(update, owner, Duration::ZERO, plan, now)
     }
 
-    /// The same where the report has `waited` since it was said: unless an attempt orders them, it never
-    /// overwrites what was said meanwhile; and the stage's times are those of when it was said.
+    /// The same where the report has `waited` since it was said: unless its attempt puts it after that, it
+    /// never overwrites what was said meanwhile; and the stage's times are those of when it was said.
     ///
     /// # Errors
     /// As [`take`](Self::take).
@@ -429,6 +436,34 @@ mod tests {
         assert_eq!(record.updated_at, NOW.plus(Duration::from_millis(200)));
         // Of what nothing was said meanwhile.
         assert_eq!(late(&mut record, &update("quality", "failed", None), 60, 300), Effect::Applied);
+    }
+
+    #[test]
+    fn what_waited_overwrites_nothing_that_was_said_since_of_the_same_attempt_and_no_less_far() {
+        let mut record = record();
+        let said = |status, completed, message: &str| Update {
+            completed,
+            message: Some(message.into()),
+            ..update("graph", status, Some(1))
+        };
+        take(&mut record, &said("processing", Some(3), "since"), 50);
+        let tie = said("processing", Some(3), "before");
+        assert_eq!(late(&mut record, &tie, 60, 100), Effect::Outdated);
+        assert_eq!(
+            late(&mut record, &said("processing", None, "before"), 60, 100),
+            Effect::Outdated
+        );
+        assert_eq!(late(&mut record, &tie, 50, 100), Effect::Applied, "of one moment");
+        take(&mut record, &said("processing", Some(3), "since"), 150);
+        assert_eq!(
+            late(&mut record, &said("processing", Some(4), "before"), 190, 200),
+            Effect::Applied
+        );
+        take(&mut record, &said("processing", Some(5), "since"), 250);
+        assert_eq!(
+            late(&mut record, &said("completed", None, "before"), 290, 300),
+            Effect::Applied
+        );
     }
 
     #[test]

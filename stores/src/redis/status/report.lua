@@ -146,7 +146,8 @@ if present then
     effect = 'known'
   elseif says_attempt and is_less(ours, theirs) then
     effect = 'outdated'
-  elseif not says_attempt and waited_ms > 0 and present.updated_ms > said_ms then
+  elseif waited_ms > 0 and present.updated_ms > said_ms
+    and not (says_attempt and is_less(theirs, ours)) then
     effect = 'outdated'
   end
 end

@@ -243,7 +243,7 @@ impl RedisStatus {
             _ => return Err(StoreLost::Answer(NotStored::Name.into()).into()),
         };
         let (record, state) = (answer.next().unwrap_or_default(), answer.next());
-        let record = self.record(&report.id, &record, state.as_deref())?;
+        let record = self.record(&report.id, &record, state.as_deref(), now)?;
         self.put_into_list(asking, &record).await;
         Ok(Taken { record, effect })
     }
@@ -253,8 +253,9 @@ impl RedisStatus {
         id: &ResourceId,
         record: &[u8],
         state: Option<&[u8]>,
+        now: Timestamp,
     ) -> Result<Record, StoreLost> {
-        Ok(stored::record(id, record, state, &self.plan, self.ttl)?)
+        Ok(stored::record(id, record, state, &self.plan, self.ttl, now)?)
     }
 
     /// Puts a record into its owner's list. Where that fails the list is stale, until the next report.
@@ -280,7 +281,7 @@ impl RedisStatus {
         let mut values = self.guard.ask(asked).await?.into_iter().map(bytes);
         let Some(record) = values.next().flatten() else { return Ok(None) };
         let state = values.next().flatten();
-        let record = self.record(id, &record, state.as_deref())?;
+        let record = self.record(id, &record, state.as_deref(), now)?;
         Ok(Some(record).filter(|record| !self.is_over(record, now)))
     }
 

@@ -365,11 +365,22 @@ async fn what_waited_is_held_against_when_python_wrote() {
         ("2023-11-14T22:14:22Z", Effect::Applied),
         ("2024-02-29T00:00:00Z", Effect::Outdated),
         ("", Effect::Outdated),
+        ("yesterday", Effect::Outdated),
+        ("2023-11-14T22:14:22.457 or so", Effect::Outdated),
+        ("1960-01-01T00:00:00Z", Effect::Outdated),
     ] {
         place.ask(&["DEL", Place::KEYS[0], Place::KEYS[1]]);
         place.ask(&["SET", "progress:resource:42", &theirs("\"graph\": \"completed\"", offset)]);
-        let late = place.put_late(&report(42, "graph", "processing"), waited, NOW).await;
-        assert_eq!(late.expect("it is taken").effect, effect, "{offset}");
+        let late = report(42, "graph", "processing");
+        let read = place.text(&["GET", "progress:resource:42"]);
+        let mut read = place.status.record(&late.id, read.as_bytes(), None, NOW).expect("a record");
+        // As it is said while it waits.
+        let said = read.take_late(&late.update, &late.owner, waited, &Plan::default(), NOW);
+        assert_eq!(said.expect("no other owner").0, effect, "{offset}");
+        let taken = place.put_late(&late, waited, NOW).await.expect("it is taken");
+        assert_eq!(taken.effect, effect, "{offset}");
+        let state = |record: &Record| record.stage("graph").cloned();
+        assert_eq!(state(&taken.record), state(&read), "{offset}");
     }
 }
 

@@ -370,16 +370,22 @@ impl StatusStore for RedisStatus {
         let next = next.map(|(id, at)| Cursor { at: *at, id: id.clone() });
         let read = join_all(names.iter().map(|(id, _)| self.read(id, now))).await;
         let (mut records, mut gone) = (Vec::with_capacity(names.len()), Vec::new());
+        let mut unread = Vec::new();
         for (name, record) in names.iter().zip(read) {
             match record {
                 Ok(Some(record)) if record.is_of(owner) => records.push(record),
                 Ok(_) => gone.push(name),
                 Err(lost) if lost.concerns_all() => return Err(lost),
-                Err(error) => tracing::warn!(
-                    resource = name.0.to_string(),
-                    "a resource is left out of its owner's list: {error}"
-                ),
+                Err(error) => unread.push((&name.0, error)),
             }
+        }
+        if let Some((first, error)) = unread.first() {
+            // Once a page: they may all be so.
+            tracing::warn!(
+                resource = first.to_string(),
+                left_out = unread.len(),
+                "resources are left out of their owner's list, this one first: {error}"
+            );
         }
         if !gone.is_empty() {
             self.take_out_of_list(owner, &gone).await;

@@ -69,7 +69,7 @@ impl Sight {
     /// Whether what belongs to `owner` is in it.
     pub(crate) fn has_what_is_of(&self, owner: Option<&Owner>) -> bool {
         match self {
-            Self::Own(user_id) => owner.is_some_and(|owner| *owner.id == **user_id),
+            Self::Own(user_id) => owner.is_some_and(|owner| owner.is(user_id)),
             Self::All => true,
         }
     }

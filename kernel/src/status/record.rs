@@ -242,6 +242,11 @@ impl Update {
 }
 
 impl Owner {
+    /// Whether it is the user called `user_id`.
+    pub fn is(&self, user_id: &str) -> bool {
+        *self.id == *user_id
+    }
+
     /// What becomes of an owner of whom `said` is said now.
     ///
     /// # Errors
@@ -270,7 +275,7 @@ impl Record {
 
     /// Whether it belongs to the user called `user_id`.
     pub fn is_of(&self, user_id: &str) -> bool {
-        self.owner.as_ref().is_some_and(|owner| *owner.id == *user_id)
+        self.owner.as_ref().is_some_and(|owner| owner.is(user_id))
     }
 
     /// Takes `update` in, reported at `now` by somebody who says `owner` of the owner. Where a stage was

@@ -45,7 +45,7 @@ struct StoredState {
     stages: BTreeMap<String, StoredStage>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct StoredStage {
     status: String,
     attempt: Option<u32>,
@@ -154,8 +154,9 @@ pub(super) fn record(
     for (name, status) in written.stages.unwrap_or_default() {
         if known.stage(&name).is_none_or(|stage| *stage.status.name != *status) {
             // As the script takes it in.
-            let at = says_when.unwrap_or(now).min(now);
-            let mut stage = StoredStage::of_status(status, at).read(plan);
+            let updated_ms = says_when.unwrap_or(now).min(now).as_millis();
+            let stage = StoredStage { status, updated_ms, ..StoredStage::default() };
+            let mut stage = stage.read(plan);
             // It has one message for all, which is then that of what has failed.
             if stage.status.standing == Standing::Failed {
                 stage.error_message = written.error_message.as_deref().map(Into::into);
@@ -192,21 +193,6 @@ impl StoredState {
 }
 
 impl StoredStage {
-    /// A stage of which nothing but its status is known.
-    fn of_status(status: String, at: Timestamp) -> Self {
-        Self {
-            status,
-            attempt: None,
-            completed: None,
-            total: None,
-            message: None,
-            error_message: None,
-            started_ms: None,
-            finished_ms: None,
-            updated_ms: at.as_millis(),
-        }
-    }
-
     fn read(self, plan: &Plan) -> StageState {
         StageState {
             status: plan.status_read(&self.status),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::id::ResourceId;
 use super::record::Change;
-use super::record::Effect;
 use super::record::OtherOwner;
 use super::record::Owner;
 use super::record::Record;
-use super::record::Update;
+use super::update::Effect;
+use super::update::Update;
 use crate::lost::StoreLost;
 use crate::time::Timestamp;
 

@@ -106,7 +106,8 @@ impl Board {
             Some(id) => Owner { id, is_named: true },
             None => Owner { id: reporter.into(), is_named: false },
         };
-        let reported = self.statuses.put(&Report { id, update, owner }, self.clock.now()).await;
+        let report = Report { id, update, owner, waited: Duration::ZERO };
+        let reported = self.statuses.put(&report, self.clock.now()).await;
         self.meter.reported(&reported);
         reported
     }

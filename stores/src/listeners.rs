@@ -287,9 +287,12 @@ impl Drop for Listener {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt;
     use kernel::status::Owner;
     use kernel::status::Plan;
+    use kernel::status::Report;
     use kernel::status::Update;
     use kernel::time::Timestamp;
 
@@ -323,7 +326,8 @@ mod tests {
             let processing = plan.status("processing").unwrap();
             let update = Update { completed: Some(self.said), ..Update::new("graph", processing) };
             let owner = Owner { id: "ada".into(), is_named: true };
-            Arc::new(self.record.take(&update, &owner, &plan, self.now).unwrap().1.unwrap())
+            let report = Report { id: id(), update, owner, waited: Duration::ZERO };
+            Arc::new(self.record.take(&report, &plan, self.now).unwrap().1.unwrap())
         }
 
         fn tells(&mut self) -> u64 {

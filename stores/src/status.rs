@@ -287,7 +287,7 @@ impl Shared {
             Err(lost) if lost.concerns_all() => (self.last_known.of(id), Some(lost)),
             Err(lost) => return Err(lost),
         };
-        let waiting = self.outbox.of(id);
+        let waiting = self.outbox.of(id, now);
         match (known, is_lost) {
             // Others may have reported what we do not know: it is not said that there is nothing.
             (None, Some(lost)) => Err(lost),
@@ -298,10 +298,9 @@ impl Shared {
             }
             (known, is_lost) => {
                 let mut record = known.unwrap_or_else(|| Record::new(id.clone()));
-                for (report, said) in &waiting {
-                    let Report { update, owner, .. } = report;
+                for report in &waiting {
                     // Of another owner: it will be refused once it is sent.
-                    let _ = record.take_late(update, owner, now.since(*said), plan, now);
+                    let _ = record.take(report, plan, now);
                 }
                 let certainty = is_lost.map_or(Certainty::WithWaiting, |_| Certainty::LastKnown);
                 Ok(Some(Seen { record, certainty }))
@@ -328,12 +327,13 @@ impl Shared {
     }
 
     async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), StoreLost> {
-        match self.store.put_again(&next.report, now.since(next.said), now).await {
+        let report = next.report_at(now);
+        match self.store.put_again(&report, now).await {
             Ok(taken) => self.last_known.remember(&taken.record),
             Err(NotTaken::Lost(lost)) if lost.concerns_all() => return Err(lost),
             // It would not be another time.
             Err(error) => tracing::error!(
-                resource = next.report.id.to_string(),
+                resource = report.id.to_string(),
                 "a report of job status that waited is not taken: {error}"
             ),
         }
@@ -356,7 +356,7 @@ mod tests {
     fn report(id: u64, stage: &str, status: &str) -> Report {
         let update = Update::new(stage, Plan::default().status(status).unwrap());
         let owner = Owner { id: "ada".into(), is_named: true };
-        Report { id: ResourceId::Number(id), update, owner }
+        Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
     }
 
     async fn on(server: &RedisServer) -> Statuses {

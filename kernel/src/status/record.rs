@@ -1,5 +1,6 @@
 //! What is known of a resource, whose it is, and what one report makes of it.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,19 @@ pub struct Owner {
     pub id: Arc<str>,
     /// Whether a service has said so. Else it is the one who reported first.
     pub is_named: bool,
+}
+
+/// One report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Of which resource.
+    pub id: ResourceId,
+    /// What is reported.
+    pub update: Update,
+    /// To whom the resource belongs, by who reports.
+    pub owner: Owner,
+    /// How long ago it was said; zero unless it had to wait.
+    pub waited: Duration,
 }
 
 /// What is known of a resource.
@@ -102,6 +116,28 @@ impl Owner {
     }
 }
 
+impl Report {
+    /// When it was said, if it comes `now`.
+    pub fn said(&self, now: Timestamp) -> Timestamp {
+        now.minus(self.waited)
+    }
+
+    /// What it does, coming `now`, to a stage that stands so: as its update says. But where it has waited
+    /// and something was said of the stage since, it is outdated unless its attempt puts it after that.
+    fn effect(&self, present: Option<&StageState>, now: Timestamp) -> Effect {
+        let was_said_since = |present: &StageState| {
+            present.updated_at > self.said(now)
+                && self.update.order(present) != Some(Ordering::Greater)
+        };
+        match self.update.effect(present) {
+            Effect::Applied if !self.waited.is_zero() && present.is_some_and(was_said_since) => {
+                Effect::Outdated
+            }
+            effect => effect,
+        }
+    }
+}
+
 impl Record {
     /// What is known of `id` before anything was reported.
     pub fn new(id: ResourceId) -> Self {
@@ -118,44 +154,29 @@ impl Record {
         self.owner.as_ref().is_some_and(|owner| owner.is(user_id))
     }
 
-    /// Takes `update` in, reported at `now` by somebody who says `owner` of the owner. Where a stage was
-    /// changed, says how.
+    /// Takes in a report on it that comes `now`. Where a stage was changed, says how.
+    ///
+    /// One that has waited never overwrites what was said meanwhile, unless its attempt puts it after that;
+    /// and the stage's times are those of when it was said.
     ///
     /// # Errors
     /// [`OtherOwner`]: nothing was changed.
     pub fn take(
         &mut self,
-        update: &Update,
-        owner: &Owner,
+        report: &Report,
         plan: &Plan,
         now: Timestamp,
     ) -> Result<(Effect, Option<Change>), OtherOwner> {
-        self.take_late(update, owner, Duration::ZERO, plan, now)
-    }
-
-    /// The same where the report has `waited` since it was said: unless its attempt puts it after that, it
-    /// never overwrites what was said meanwhile; and the stage's times are those of when it was said.
-    ///
-    /// # Errors
-    /// As [`take`](Self::take).
-    pub fn take_late(
-        &mut self,
-        update: &Update,
-        owner: &Owner,
-        waited: Duration,
-        plan: &Plan,
-        now: Timestamp,
-    ) -> Result<(Effect, Option<Change>), OtherOwner> {
+        let Report { update, owner, .. } = report;
         let owner = Owner::settle(self.owner.as_ref(), owner)?;
         self.owner = Some(owner);
         self.updated_at = self.updated_at.max(now);
         let present = self.stage(&update.stage);
-        let said = now.minus(waited);
-        let effect = update.effect_late(present, waited, said);
+        let effect = report.effect(present, now);
         if effect != Effect::Applied {
             return Ok((effect, None));
         }
-        let state = update.state_after(present, said);
+        let state = update.state_after(present, report.said(now));
         self.put(&update.stage, state.clone(), plan);
         let previous = self.version;
         self.version = now.as_millis().max(previous + 1);
@@ -220,9 +241,13 @@ mod tests {
         Owner { id: id.into(), is_named: true }
     }
 
+    fn report(update: &Update, waited: Duration) -> Report {
+        let (id, update) = (ResourceId::Number(42), update.clone());
+        Report { id, update, owner: named("u1"), waited }
+    }
+
     fn take(record: &mut Record, update: &Update, at_ms: u64) -> Effect {
-        let now = NOW.plus(Duration::from_millis(at_ms));
-        record.take(update, &named("u1"), &Plan::default(), now).unwrap().0
+        late(record, update, 0, at_ms)
     }
 
     fn record() -> Record {
@@ -262,7 +287,7 @@ mod tests {
     fn late(record: &mut Record, update: &Update, waited_ms: u64, at_ms: u64) -> Effect {
         let [now, waited] = [at_ms, waited_ms].map(Duration::from_millis);
         let now = NOW.plus(now);
-        record.take_late(update, &named("u1"), waited, &Plan::default(), now).unwrap().0
+        record.take(&report(update, waited), &Plan::default(), now).unwrap().0
     }
 
     #[test]
@@ -316,8 +341,8 @@ mod tests {
         let mut record = record();
         let mut version = |status, at_ms| {
             let now = NOW.plus(Duration::from_millis(at_ms));
-            let said = update("graph", status, None);
-            let taken = record.take(&said, &named("u1"), &Plan::default(), now).unwrap();
+            let said = report(&update("graph", status, None), Duration::ZERO);
+            let taken = record.take(&said, &Plan::default(), now).unwrap();
             let change = taken.1.unwrap();
             let past = |version: u64| version.saturating_sub(NOW.as_millis());
             (past(change.previous), past(change.version))

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::plan::Standing;
 use super::plan::Status;
@@ -108,29 +107,8 @@ impl Update {
         }
     }
 
-    /// The same for a report that `waited` before it came, and was said at `said`: where something was
-    /// said of the stage since, it is outdated unless its attempt puts it after that.
-    pub(super) fn effect_late(
-        &self,
-        present: Option<&StageState>,
-        waited: Duration,
-        said: Timestamp,
-    ) -> Effect {
-        match self.effect(present) {
-            Effect::Applied
-                if !waited.is_zero()
-                    && present.is_some_and(|present| {
-                        present.updated_at > said && self.order(present) != Some(Ordering::Greater)
-                    }) =>
-            {
-                Effect::Outdated
-            }
-            effect => effect,
-        }
-    }
-
     /// Where it comes, beside what is known; `None`: it names no attempt, and says nothing of that.
-    fn order(&self, present: &StageState) -> Option<Ordering> {
+    pub(super) fn order(&self, present: &StageState) -> Option<Ordering> {
         self.attempt?;
         let ours = (self.attempt, self.status.rank, self.completed);
         let theirs = (present.attempt, present.status.rank, present.completed);

@@ -163,16 +163,11 @@ impl RedisStatus {
         self.clock == Clock::OfTheCaller && record.updated_at.plus(self.ttl) <= now
     }
 
-    async fn take(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Vec<Value>, Lost> {
+    async fn take(&self, report: &Report, now: Timestamp) -> Result<Vec<Value>, Lost> {
         let keys = Keys::of(&self.namespace, &report.id);
         let arguments = vec![
             Value::from(self.now_ms(now)),
-            milliseconds(waited),
+            milliseconds(report.waited),
             self.ttl_ms(),
             milliseconds(self.ttl * STATE_KEPT_TIMES),
             Value::from(report.id.to_string()),
@@ -193,23 +188,20 @@ impl RedisStatus {
     pub(crate) async fn put_again(
         &self,
         report: &Report,
-        waited: Duration,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        self.put_by(Asking::Aside, report, waited, now).await
+        self.put_by(Asking::Aside, report, now).await
     }
 
     async fn put_by(
         &self,
         asking: Asking,
         report: &Report,
-        waited: Duration,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
         let (here, report) = (self.clone(), report.clone());
         // By itself: whoever reports may be gone before it is in the owner's list.
-        let taking =
-            tokio::spawn(async move { here.take_and_list(asking, &report, waited, now).await });
+        let taking = tokio::spawn(async move { here.take_and_list(asking, &report, now).await });
         taking.await.map_err(|error| StoreLost::Unreachable(error.into()))?
     }
 
@@ -229,10 +221,9 @@ impl RedisStatus {
         &self,
         asking: Asking,
         report: &Report,
-        waited: Duration,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        let answer = self.ask(asking, self.take(report, waited, now)).await;
+        let answer = self.ask(asking, self.take(report, now)).await;
         let answer = answer.map_err(StoreLost::from)?;
         let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
         let effect = match answer.next().as_deref() {
@@ -343,13 +334,8 @@ impl RedisStatus {
 }
 
 impl StatusStore for RedisStatus {
-    async fn put_late(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
-        self.put_by(Asking::Once, report, waited, now).await
+    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        self.put_by(Asking::Once, report, now).await
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {

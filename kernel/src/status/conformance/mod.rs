@@ -171,8 +171,8 @@ impl<'a, S: StatusStore> Told<'a, S> {
         now: Timestamp,
     ) -> Taken {
         let owner = self.owner.clone();
-        let report = Report { id: ResourceId::Number(id), update, owner };
-        self.store.put_late(&report, waited, now).await.expect("a store under test takes it")
+        let report = Report { id: ResourceId::Number(id), update, owner, waited };
+        self.store.put(&report, now).await.expect("a store under test takes it")
     }
 
     async fn tries(
@@ -181,7 +181,8 @@ impl<'a, S: StatusStore> Told<'a, S> {
         update: Update,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        let report = Report { id: id.clone(), update, owner: self.owner.clone() };
+        let owner = self.owner.clone();
+        let report = Report { id: id.clone(), update, owner, waited: Duration::ZERO };
         self.store.put(&report, now).await
     }
 

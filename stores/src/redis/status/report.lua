@@ -133,7 +133,7 @@ end
 
 local SAID = { 'status', 'attempt', 'completed', 'total', 'message', 'error_message' }
 
--- What the report does: see kernel::status::Update::effect, and effect_late where it has waited.
+-- What the report does: see kernel::status::Update::effect, and Report::effect where it has waited.
 local present = state.stages[update.stage]
 local says_attempt = update.attempt ~= nil
 local effect = 'applied'

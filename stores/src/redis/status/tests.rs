@@ -73,13 +73,8 @@ fn patient(connection: Connection) -> Arc<Guard> {
 }
 
 impl StatusStore for Place {
-    async fn put_late(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
-        self.status.put_late(report, waited, now).await
+    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        self.status.put(report, now).await
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
@@ -112,7 +107,7 @@ fn report(id: u64, stage: &str, status: &str) -> Report {
     let status = Plan::default().status(status).expect("a status");
     let update = Update::new(stage, status);
     let owner = Owner { id: "ada".into(), is_named: true };
-    Report { id: ResourceId::Number(id), update, owner }
+    Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
 }
 
 #[tokio::test]
@@ -204,8 +199,7 @@ async fn a_key_that_is_somebody_elses_is_an_error_for_one_resource_and_no_outage
     place.ask(&["SET", "progress:resource:2", "junk"]);
     for id in [1, 2].map(ResourceId::Number) {
         for _ in 0..4 {
-            let Report { update, owner, .. } = report(0, "graph", "pending");
-            let report = Report { id: id.clone(), update, owner };
+            let report = Report { id: id.clone(), ..report(0, "graph", "pending") };
             let lost = place.put(&report, NOW).await;
             assert!(matches!(lost, Err(NotTaken::Lost(StoreLost::Answer(_)))), "{lost:?}");
             if id == ResourceId::Number(2) {
@@ -371,13 +365,13 @@ async fn what_waited_is_held_against_when_python_wrote() {
     ] {
         place.ask(&["DEL", Place::KEYS[0], Place::KEYS[1]]);
         place.ask(&["SET", "progress:resource:42", &theirs("\"graph\": \"completed\"", offset)]);
-        let late = report(42, "graph", "processing");
+        let late = Report { waited, ..report(42, "graph", "processing") };
         let read = place.text(&["GET", "progress:resource:42"]);
         let mut read = place.status.record(&late.id, read.as_bytes(), None, NOW).expect("a record");
         // As it is said while it waits.
-        let said = read.take_late(&late.update, &late.owner, waited, &Plan::default(), NOW);
+        let said = read.take(&late, &Plan::default(), NOW);
         assert_eq!(said.expect("no other owner").0, effect, "{offset}");
-        let taken = place.put_late(&late, waited, NOW).await.expect("it is taken");
+        let taken = place.put(&late, NOW).await.expect("it is taken");
         assert_eq!(taken.effect, effect, "{offset}");
         let state = |record: &Record| record.stage("graph").cloned();
         assert_eq!(state(&taken.record), state(&read), "{offset}");

@@ -69,7 +69,7 @@ impl Sight {
     /// Whether what belongs to `owner` is in it.
     pub(crate) fn has_what_is_of(&self, owner: Option<&Owner>) -> bool {
         match self {
-            Self::Own(user_id) => owner.is_some_and(|owner| *owner.id == **user_id),
+            Self::Own(user_id) => owner.is_some_and(|owner| owner.is(user_id)),
             Self::All => true,
         }
     }
@@ -106,7 +106,8 @@ impl Board {
             Some(id) => Owner { id, is_named: true },
             None => Owner { id: reporter.into(), is_named: false },
         };
-        let reported = self.statuses.put(&Report { id, update, owner }, self.clock.now()).await;
+        let report = Report { id, update, owner, waited: Duration::ZERO };
+        let reported = self.statuses.put(&report, self.clock.now()).await;
         self.meter.reported(&reported);
         reported
     }

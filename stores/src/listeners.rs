@@ -237,10 +237,12 @@ impl Listener {
         self.place.version = version;
     }
 
-    /// Passes over what stands to be heard.
-    pub fn skip(&mut self) {
+    /// Passes over what stands to be heard; the version that it comes to. Whoever reads a lower one after
+    /// that [is](Self::is_at) there all the same: the store has lost it, and nothing goes on from it.
+    pub fn skip(&mut self) -> u64 {
         let heard = self.topic.heard.lock();
         self.place = Place { version: heard.version, renewals: heard.renewals };
+        heard.version
     }
 
     /// Waits for what is next.
@@ -285,9 +287,12 @@ impl Drop for Listener {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt;
     use kernel::status::Owner;
     use kernel::status::Plan;
+    use kernel::status::Report;
     use kernel::status::Update;
     use kernel::time::Timestamp;
 
@@ -321,7 +326,8 @@ mod tests {
             let processing = plan.status("processing").unwrap();
             let update = Update { completed: Some(self.said), ..Update::new("graph", processing) };
             let owner = Owner { id: "ada".into(), is_named: true };
-            Arc::new(self.record.take(&update, &owner, &plan, self.now).unwrap().1.unwrap())
+            let report = Report { id: id(), update, owner, waited: Duration::ZERO };
+            Arc::new(self.record.take(&report, &plan, self.now).unwrap().1.unwrap())
         }
 
         fn tells(&mut self) -> u64 {
@@ -451,6 +457,27 @@ mod tests {
         listener.skip();
         let next = teller.tells();
         assert_eq!(version(listener.next().await), next);
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_less_than_was_heard_waits_for_what_comes_after_it() {
+        let mut teller = Teller::new();
+        let [mut listener, mut other] = [0; 2].map(|_| teller.listens());
+        let heard = [0; 2].map(|_| teller.tells())[1];
+        // All was lost, and what stands there is none of ours.
+        listener.is_at(0);
+        assert_eq!(listener.next().await, Heard::Missed);
+        let passed = listener.skip();
+        assert_eq!(passed, heard);
+        listener.is_at(passed);
+        assert!(listener.next().now_or_never().is_none());
+        other.is_at(heard);
+        teller.record = Record::new(id());
+        teller.now = Timestamp::from_millis(2000);
+        teller.tells();
+        for listener in [&mut listener, &mut other] {
+            assert_eq!(listener.next().await, Heard::Missed);
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Job status wherever it is kept, and who listens to it: what the admin API is given.
 
-use std::collections::HashMap;
-use std::mem;
+mod last_known;
+
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -16,11 +16,9 @@ use kernel::status::Record;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::status::Since;
-use kernel::status::StageState;
 use kernel::status::StatusStore;
 use kernel::status::Taken;
 use kernel::time::Timestamp;
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -30,13 +28,10 @@ use crate::redis::connection::Connection;
 use crate::redis::quotas::Clock;
 use crate::redis::status::RedisStatus;
 use crate::redis::status::hints;
+use crate::redis::status::outbox::FAILURES_MAX;
+use crate::redis::status::outbox::Next;
 use crate::redis::status::outbox::Outbox;
-
-/// Of how many resources it is remembered what was known last, for while the store is away.
-pub const LAST_KNOWN_MAX: usize = 10_000;
-
-/// The most bytes of that, however few they are.
-pub const LAST_KNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
+use crate::status::last_known::LastKnown;
 
 /// How often it is looked whether something waits, whatever is told.
 const SEND_EVERY: Duration = Duration::from_secs(1);
@@ -158,12 +153,12 @@ impl Statuses {
         }
     }
 
-    /// Sends what waits; how many wait still, since the store gives no answer.
+    /// Sends what waits, each once; how many wait still, since the store gives no answer.
     pub async fn send(&self, now: Timestamp) -> usize {
         match &self.store {
             Store::Here(_) => 0,
             Store::Shared(shared) => {
-                shared.send(now).await;
+                shared.send(usize::MAX, now).await;
                 shared.outbox.len()
             }
         }
@@ -292,7 +287,7 @@ impl Shared {
             Err(lost) if lost.concerns_all() => (self.last_known.of(id), Some(lost)),
             Err(lost) => return Err(lost),
         };
-        let waiting = self.outbox.of(id);
+        let waiting = self.outbox.of(id, now);
         match (known, is_lost) {
             // Others may have reported what we do not know: it is not said that there is nothing.
             (None, Some(lost)) => Err(lost),
@@ -303,10 +298,9 @@ impl Shared {
             }
             (known, is_lost) => {
                 let mut record = known.unwrap_or_else(|| Record::new(id.clone()));
-                for (report, said) in &waiting {
-                    let Report { update, owner, .. } = report;
+                for report in &waiting {
                     // Of another owner: it will be refused once it is sent.
-                    let _ = record.take_late(update, owner, now.since(*said), plan, now);
+                    let _ = record.take(report, plan, now);
                 }
                 let certainty = is_lost.map_or(Certainty::WithWaiting, |_| Certainty::LastKnown);
                 Ok(Some(Seen { record, certainty }))
@@ -318,106 +312,33 @@ impl Shared {
         loop {
             // A report may begin to wait though the store does not rest: it was late once.
             let _ = timeout(SEND_EVERY, self.sends.notified()).await;
-            self.send(now()).await;
+            self.send(FAILURES_MAX, now()).await;
         }
     }
 
-    /// Sends what waits, each once, and goes on from where it was broken off before.
-    async fn send(&self, now: Timestamp) {
+    /// Sends what waits, each once, unless so many fail in a row.
+    async fn send(&self, failures_max: usize, now: Timestamp) {
         let began = Instant::now();
-        let (mut sent, mut left) = (0_u64, self.outbox.len());
-        while left > 0
-            && let Some(next) = self.outbox.next()
-        {
-            left -= 1;
-            let now = now.plus(began.elapsed());
-            let waited = now.since(next.said);
-            match self.store.put_late(&next.report, waited, now).await {
-                Ok(taken) => self.last_known.remember(&taken.record),
-                // None would fare better.
-                Err(NotTaken::Lost(StoreLost::Resting)) => break,
-                // Others may: a cluster may have lost a part of itself.
-                Err(NotTaken::Lost(lost)) if lost.concerns_all() => continue,
-                Err(error) => tracing::error!(
-                    resource = next.report.id.to_string(),
-                    "a report of job status that waited is not taken: {error}"
-                ),
-            }
-            self.outbox.sent(&next);
-            sent += 1;
-        }
+        let send = |next| self.send_one(next, now.plus(began.elapsed()));
+        let sent = self.outbox.pass(failures_max, send).await;
         if sent > 0 {
             tracing::info!("{sent} reports of job status that waited were sent");
         }
     }
-}
 
-/// What was known of resources when they were seen here last, of some thousands of them.
-#[derive(Debug, Default)]
-struct LastKnown(Mutex<[Known; 2]>);
-
-#[derive(Debug, Default)]
-struct Known {
-    records: HashMap<ResourceId, Arc<Record>>,
-    bytes: usize,
-}
-
-impl LastKnown {
-    /// What is long to do is done without the lock: copies are made before it, and freed after it.
-    fn remember(&self, record: &Record) {
-        let (id, added) = (record.id.clone(), weight(record));
-        let record = (added <= LAST_KNOWN_BYTES_MAX / 2).then(|| Arc::new(record.clone()));
-        let mut known = self.0.lock();
-        let [young, old] = &mut *known;
-        let Some(record) = record else {
-            // Nothing is better than what it is no more.
-            let gone = (young.remove(&id), old.remove(&id));
-            drop(known);
-            drop(gone);
-            return;
-        };
-        let before = young.remove(&id);
-        let is_full = young.records.len() >= LAST_KNOWN_MAX / 2
-            || young.bytes + added > LAST_KNOWN_BYTES_MAX / 2;
-        // Those that were not seen since the last time go.
-        let gone = is_full.then(|| mem::replace(old, mem::take(young)));
-        young.bytes += added;
-        young.records.insert(id, record);
-        drop(known);
-        drop((before, gone));
+    async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), StoreLost> {
+        let report = next.report_at(now);
+        match self.store.put_again(&report, now).await {
+            Ok(taken) => self.last_known.remember(&taken.record),
+            Err(NotTaken::Lost(lost)) if lost.concerns_all() => return Err(lost),
+            // It would not be another time.
+            Err(error) => tracing::error!(
+                resource = report.id.to_string(),
+                "a report of job status that waited is not taken: {error}"
+            ),
+        }
+        Ok(())
     }
-
-    fn of(&self, id: &ResourceId) -> Option<Record> {
-        let known = self.0.lock();
-        let record = known.iter().find_map(|some| some.records.get(id)).cloned();
-        drop(known);
-        record.as_deref().cloned()
-    }
-}
-
-impl Known {
-    fn remove(&mut self, id: &ResourceId) -> Option<Arc<Record>> {
-        let record = self.records.remove(id)?;
-        self.bytes -= weight(&record);
-        Some(record)
-    }
-}
-
-/// What a record weighs beside its stages: names, and its place among the others.
-const RECORD_BYTES: usize = 1024;
-
-/// What a stage weighs beside its texts.
-const STAGE_BYTES: usize = 256;
-
-fn weight(record: &Record) -> usize {
-    let texts = |texts: [&Option<Arc<str>>; 2]| {
-        texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
-    };
-    let stage = |(name, state): &(Arc<str>, StageState)| {
-        let texts = texts([&state.message, &state.error_message]);
-        STAGE_BYTES + name.len() + state.status.name.len() + texts
-    };
-    RECORD_BYTES + record.stages.iter().map(stage).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -432,30 +353,10 @@ mod tests {
 
     use super::*;
 
-    fn record(id: u64) -> Record {
-        let owner = Owner { id: "ada".into(), is_named: true };
-        Record { owner: Some(owner), ..Record::new(ResourceId::Number(id)) }
-    }
-
-    #[test]
-    fn what_was_seen_last_is_remembered_of_a_bounded_number() {
-        let known = LastKnown::default();
-        let half = LAST_KNOWN_MAX as u64 / 2;
-        for id in 0..2 * half {
-            known.remember(&record(id));
-        }
-        assert!(known.of(&ResourceId::Number(0)).is_some(), "at the bound");
-        known.remember(&record(2 * half));
-        assert!(known.of(&ResourceId::Number(0)).is_none(), "one past it");
-        assert!(known.of(&ResourceId::Number(half)).is_some());
-        let remembered = known.0.lock().iter().map(|some| some.records.len()).sum::<usize>();
-        assert!(remembered <= LAST_KNOWN_MAX);
-    }
-
     fn report(id: u64, stage: &str, status: &str) -> Report {
         let update = Update::new(stage, Plan::default().status(status).unwrap());
         let owner = Owner { id: "ada".into(), is_named: true };
-        Report { id: ResourceId::Number(id), update, owner }
+        Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
     }
 
     async fn on(server: &RedisServer) -> Statuses {
@@ -516,11 +417,17 @@ mod tests {
         tokio::spawn(async move { keeper.keep(now).await });
         let sent = async {
             while shared(&statuses).outbox.len() > 5 {
+                assert!(statuses.figures().is_up);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         timeout(START_MAX, sent).await.expect("the last one is sent");
         assert!(!shared(&statuses).outbox.has(&ResourceId::Number(6), &"graph".into()));
+        // All have been tried, some of them beside each other; and everybody else is answered.
+        assert!(statuses.figures().is_up);
+        let seen = statuses.get(&ResourceId::Number(6), now()).await.unwrap().unwrap();
+        assert!(!seen.is_degraded());
+        assert_eq!(statuses.list("ada", None, 10, now()).await.unwrap().records.len(), 1);
         server.command(&["ACL", "SETUSER", "doorward", "~*"]).unwrap();
         let sent = async {
             while shared(&statuses).outbox.len() > 0 {
@@ -528,43 +435,5 @@ mod tests {
             }
         };
         timeout(START_MAX, sent).await.expect("the others are sent once they can be");
-    }
-
-    /// A record that weighs so much.
-    fn of_weight(id: u64, bytes: usize) -> Record {
-        let mut record = record(id);
-        let update = Update::new("graph", Plan::default().status("failed").unwrap());
-        let mut state = update.state_after(None, Timestamp::default());
-        record.put(&"graph".into(), state.clone(), &Plan::default());
-        state.message = Some("m".repeat(bytes - weight(&record)).into());
-        record.put(&"graph".into(), state, &Plan::default());
-        record
-    }
-
-    #[test]
-    fn however_few_are_remembered_their_texts_have_a_bound() {
-        let half = LAST_KNOWN_BYTES_MAX / 2;
-        let known = LastKnown::default();
-        let knows = |id| known.of(&ResourceId::Number(id)).is_some();
-        for id in 0..4 {
-            known.remember(&of_weight(id, half / 2));
-        }
-        assert!((0..4).all(knows), "at the bound");
-        known.remember(&record(4));
-        assert_eq!([0, 1, 2, 3, 4].map(knows), [false, false, true, true, true], "one past it");
-        // What is seen again has its place already.
-        for _ in 0..9 {
-            known.remember(&of_weight(4, half / 2));
-        }
-        assert!(knows(2));
-        known.remember(&of_weight(5, half));
-        assert!(knows(5), "a half is the most of one");
-        known.remember(&of_weight(5, half + 1));
-        assert!(!knows(5), "one past it");
-        let weigh =
-            |some: &Known| some.records.values().map(|record| weight(record)).sum::<usize>();
-        for some in &*known.0.lock() {
-            assert_eq!(some.bytes, weigh(some));
-        }
     }
 }

@@ -232,12 +232,14 @@ impl Telling {
 
     /// Asks for the record where changes were missed.
     async fn ask(&mut self) {
-        self.listener.skip();
+        let passed = self.listener.skip();
         match self.board.known(&self.id).await {
             Ok(Some(seen)) if !seen.is_degraded() => {
                 self.ask_at = None;
                 if self.may_see(seen.record.owner.as_ref()) {
                     self.tell_record(&seen.record);
+                    // It may have come to less, where the store has lost what was heard.
+                    self.listener.is_at(passed.max(seen.record.version));
                 }
             }
             // Forgotten meanwhile: whatever is reported from now on is told.

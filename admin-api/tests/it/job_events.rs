@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::body::BodyDataStream;
+use futures_util::FutureExt;
 use futures_util::StreamExt;
 use http::HeaderMap;
 use http::Request;
@@ -212,6 +213,37 @@ async fn what_is_begun_anew_for_the_same_is_told_as_a_record() {
     let record = yard.reports_for_ann("42", "quality", "processing").await;
     let event = stream.event().await;
     assert_eq!((event.kind.as_str(), event.data), ("record", record));
+}
+
+#[tokio::test]
+async fn a_record_of_a_lower_version_than_was_heard_is_told_and_not_again_and_again() {
+    let yard = Yard::with("[status]\nresources_max = 100").await;
+    let version = yard.reports_for_ann("42", "graph", "pending").await["version"].as_u64().unwrap();
+    for status in ["processing", "completed"] {
+        yard.reports_for_ann("42", "graph", status).await;
+    }
+    let mut first = Stream::open(&yard, "42", None).await;
+    assert_eq!(first.event().await.id, version + 2);
+    yard.reports_for_ann("42", "graph", "failed").await;
+    assert_eq!(first.event().await.id, version + 3);
+    // It is forgotten, and begun anew within the same millisecond.
+    for other in 100..200 {
+        yard.reports_for_ann(&other.to_string(), "graph", "pending").await;
+    }
+    let record = yard.reports_for_ann("42", "quality", "pending").await;
+    assert_eq!(record["version"], version);
+    let mut second = Stream::open(&yard, "42", None).await;
+    for _ in 0..2 {
+        let event = second.event().await;
+        assert_eq!((event.kind.as_str(), &event.data), ("record", &record));
+    }
+    assert!(second.event().now_or_never().is_none());
+    yard.house.hand.forward(Duration::from_secs(1));
+    let record = yard.reports_for_ann("42", "quality", "processing").await;
+    for stream in [&mut first, &mut second] {
+        let event = stream.event().await;
+        assert_eq!((event.kind.as_str(), &event.data), ("record", &record));
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::id::ResourceId;
 use super::record::Change;
-use super::record::Effect;
 use super::record::OtherOwner;
-use super::record::Owner;
 use super::record::Record;
-use super::record::Update;
+use super::record::Report;
+use super::update::Effect;
 use crate::lost::StoreLost;
 use crate::time::Timestamp;
 
@@ -17,17 +16,6 @@ pub const CHANGES_KEPT_MAX: usize = 32;
 
 /// How long a record is kept after the last report, unless it is configured otherwise.
 pub const TTL: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// One report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Of which resource.
-    pub id: ResourceId,
-    /// What is reported.
-    pub update: Update,
-    /// To whom the resource belongs, by who reports.
-    pub owner: Owner,
-}
 
 /// A report that was taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +69,7 @@ pub enum NotTaken {
 ///
 /// Contract, proved by [`conformance`](crate::status::conformance):
 ///
-/// - A report is taken in whole or not at all, by [`Record::take_late`]; of reports that come at one time
+/// - A report is taken in whole or not at all, by [`Record::take`]; of reports that come at one time
 ///   none is lost.
 /// - A record is there until it was not reported on for as long as it is kept, and then no more.
 /// - The last [`CHANGES_KEPT_MAX`] changes of a resource are kept, in order.
@@ -97,19 +85,6 @@ pub trait StatusStore: Send + Sync {
     fn put(
         &self,
         report: &Report,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Taken, NotTaken>> + Send {
-        self.put_late(report, Duration::ZERO, now)
-    }
-
-    /// The same for a report that has waited since it was said.
-    ///
-    /// # Errors
-    /// [`NotTaken`].
-    fn put_late(
-        &self,
-        report: &Report,
-        waited: Duration,
         now: Timestamp,
     ) -> impl Future<Output = Result<Taken, NotTaken>> + Send;
 

@@ -6,6 +6,8 @@ mod plan;
 
 mod rule;
 
+mod update;
+
 mod record;
 
 mod contract;
@@ -17,7 +19,6 @@ pub use contract::CHANGES_KEPT_MAX;
 pub use contract::Cursor;
 pub use contract::NotTaken;
 pub use contract::Page;
-pub use contract::Report;
 pub use contract::Since;
 pub use contract::StatusStore;
 pub use contract::TTL;
@@ -33,17 +34,18 @@ pub use plan::Standing;
 pub use plan::Status;
 pub use plan::USUAL_STAGES;
 pub use plan::Unknown;
-pub use record::COUNT_MAX;
 pub use record::Change;
-pub use record::Effect;
-pub use record::MESSAGE_BYTES_MAX;
 pub use record::OWNER_BYTES_MAX;
 pub use record::OtherOwner;
 pub use record::Owner;
 pub use record::Record;
-pub use record::StageState;
-pub use record::Update;
+pub use record::Report;
 pub use record::Whole;
 pub use rule::Phase;
 pub use rule::overall;
 pub use rule::phase;
+pub use update::COUNT_MAX;
+pub use update::Effect;
+pub use update::MESSAGE_BYTES_MAX;
+pub use update::StageState;
+pub use update::Update;

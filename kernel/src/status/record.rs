@@ -1,67 +1,22 @@
-//! What is known of a resource, and what one report makes of it.
+//! What is known of a resource, whose it is, and what one report makes of it.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::ResourceId;
 use super::plan::Plan;
 use super::plan::Standing;
-use super::plan::Status;
 use super::rule::Phase;
 use super::rule::overall;
 use super::rule::phase;
+use super::update::Effect;
+use super::update::StageState;
+use super::update::Update;
 use crate::time::Timestamp;
-
-/// The longest `message` and the longest `error_message`, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 4096;
-
-/// The greatest `completed` and `total`.
-pub const COUNT_MAX: u64 = 1_000_000_000_000;
 
 /// The longest name of an owner, in bytes.
 pub const OWNER_BYTES_MAX: usize = 255;
-
-/// What a service reports of one stage: all that is to be known of it from then on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Update {
-    /// Which stage.
-    pub stage: Arc<str>,
-    /// How it stands.
-    pub status: Status,
-    /// Which attempt it speaks of; `None`: the present one.
-    pub attempt: Option<u32>,
-    /// How far it is, of [`Self::total`].
-    pub completed: Option<u64>,
-    /// How far it has to go.
-    pub total: Option<u64>,
-    /// What is going on, for people.
-    pub message: Option<Arc<str>>,
-    /// What went wrong.
-    pub error_message: Option<Arc<str>>,
-}
-
-/// What is known of one stage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageState {
-    /// How it stands.
-    pub status: Status,
-    /// Which attempt it is at; `None`: nobody counts.
-    pub attempt: Option<u32>,
-    /// How far it is.
-    pub completed: Option<u64>,
-    /// How far it has to go.
-    pub total: Option<u64>,
-    /// What is going on, for people.
-    pub message: Option<Arc<str>>,
-    /// What went wrong.
-    pub error_message: Option<Arc<str>>,
-    /// When this attempt began; `None`: it has not, or that is not known.
-    pub started_at: Option<Timestamp>,
-    /// When it ended; `None`: it has not, or that is not known.
-    pub finished_at: Option<Timestamp>,
-    /// When it was reported last.
-    pub updated_at: Timestamp,
-}
 
 /// To whom a resource belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +25,19 @@ pub struct Owner {
     pub id: Arc<str>,
     /// Whether a service has said so. Else it is the one who reported first.
     pub is_named: bool,
+}
+
+/// One report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Of which resource.
+    pub id: ResourceId,
+    /// What is reported.
+    pub update: Update,
+    /// To whom the resource belongs, by who reports.
+    pub owner: Owner,
+    /// How long ago it was said; zero unless it had to wait.
+    pub waited: Duration,
 }
 
 /// What is known of a resource.
@@ -122,119 +90,17 @@ pub struct Whole {
     pub error_message: Option<Arc<str>>,
 }
 
-/// What a report did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// It is what is known now.
-    Applied,
-    /// It was known already.
-    Known,
-    /// Something later is known: nothing was changed.
-    Outdated,
-}
-
 /// The resource is another owner's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the resource belongs to another owner")]
 pub struct OtherOwner;
 
-impl Effect {
-    /// Its name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Known => "known",
-            Self::Outdated => "outdated",
-        }
-    }
-}
-
-impl Update {
-    /// That `stage` stands so, and nothing else.
-    pub fn new(stage: impl Into<Arc<str>>, status: Status) -> Self {
-        Self {
-            stage: stage.into(),
-            status,
-            attempt: None,
-            completed: None,
-            total: None,
-            message: None,
-            error_message: None,
-        }
-    }
-
-    /// What it does to a stage that stands so.
-    ///
-    /// An older attempt changes nothing, and a later one everything. Of one attempt the later status
-    /// stands, then the greater `completed`, then whatever comes last. A report that names no attempt
-    /// is about the present one, and whatever comes last stands.
-    pub fn effect(&self, present: Option<&StageState>) -> Effect {
-        let Some(present) = present else { return Effect::Applied };
-        let attempt = self.attempt.or(present.attempt);
-        if self.is_said_by(present, attempt) {
-            return Effect::Known;
-        }
-        if self.attempt.is_none() {
-            return Effect::Applied;
-        }
-        let ours = (attempt, self.status.rank, self.completed);
-        let theirs = (present.attempt, present.status.rank, present.completed);
-        if ours < theirs { Effect::Outdated } else { Effect::Applied }
-    }
-
-    /// The same for a report that `waited` before it came, and was said at `said`: one that names
-    /// no attempt is outdated where something was said of the stage since.
-    fn effect_late(
-        &self,
-        present: Option<&StageState>,
-        waited: Duration,
-        said: Timestamp,
-    ) -> Effect {
-        match self.effect(present) {
-            Effect::Applied
-                if !waited.is_zero()
-                    && self.attempt.is_none()
-                    && present.is_some_and(|present| present.updated_at > said) =>
-            {
-                Effect::Outdated
-            }
-            effect => effect,
-        }
-    }
-
-    fn is_said_by(&self, present: &StageState, attempt: Option<u32>) -> bool {
-        present.status.name == self.status.name
-            && present.attempt == attempt
-            && present.completed == self.completed
-            && present.total == self.total
-            && present.message == self.message
-            && present.error_message == self.error_message
-    }
-
-    /// How the stage stands after it, said at `now`.
-    pub fn state_after(&self, present: Option<&StageState>, now: Timestamp) -> StageState {
-        let standing = self.status.standing;
-        let attempt = self.attempt.or(present.and_then(|present| present.attempt));
-        let same = present.filter(|present| present.attempt == attempt);
-        let began = match standing {
-            Standing::Pending => None,
-            Standing::Processing | Standing::Completed | Standing::Failed => Some(now),
-        };
-        StageState {
-            status: self.status.clone(),
-            attempt,
-            completed: self.completed,
-            total: self.total,
-            message: self.message.clone(),
-            error_message: self.error_message.clone(),
-            started_at: began.and(same.and_then(|same| same.started_at).or(began)),
-            finished_at: standing.is_final().then_some(now),
-            updated_at: now,
-        }
-    }
-}
-
 impl Owner {
+    /// Whether it is the user called `user_id`.
+    pub fn is(&self, user_id: &str) -> bool {
+        *self.id == *user_id
+    }
+
     /// What becomes of an owner of whom `said` is said now.
     ///
     /// # Errors
@@ -246,6 +112,28 @@ impl Owner {
             Some(present) if !present.is_named => Ok(said.clone()),
             Some(present) if present.id == said.id => Ok(present.clone()),
             Some(_) => Err(OtherOwner),
+        }
+    }
+}
+
+impl Report {
+    /// When it was said, if it comes `now`.
+    pub fn said(&self, now: Timestamp) -> Timestamp {
+        now.minus(self.waited)
+    }
+
+    /// What it does, coming `now`, to a stage that stands so: as its update says. But where it has waited
+    /// and something was said of the stage since, it is outdated unless its attempt puts it after that.
+    fn effect(&self, present: Option<&StageState>, now: Timestamp) -> Effect {
+        let was_said_since = |present: &StageState| {
+            present.updated_at > self.said(now)
+                && self.update.order(present) != Some(Ordering::Greater)
+        };
+        match self.update.effect(present) {
+            Effect::Applied if !self.waited.is_zero() && present.is_some_and(was_said_since) => {
+                Effect::Outdated
+            }
+            effect => effect,
         }
     }
 }
@@ -263,47 +151,32 @@ impl Record {
 
     /// Whether it belongs to the user called `user_id`.
     pub fn is_of(&self, user_id: &str) -> bool {
-        self.owner.as_ref().is_some_and(|owner| *owner.id == *user_id)
+        self.owner.as_ref().is_some_and(|owner| owner.is(user_id))
     }
 
-    /// Takes `update` in, reported at `now` by somebody who says `owner` of the owner. Where a stage was
-    /// changed, says how.
+    /// Takes in a report on it that comes `now`. Where a stage was changed, says how.
+    ///
+    /// One that has waited never overwrites what was said meanwhile, unless its attempt puts it after that;
+    /// and the stage's times are those of when it was said.
     ///
     /// # Errors
     /// [`OtherOwner`]: nothing was changed.
     pub fn take(
         &mut self,
-        update: &Update,
-        owner: &Owner,
+        report: &Report,
         plan: &Plan,
         now: Timestamp,
     ) -> Result<(Effect, Option<Change>), OtherOwner> {
-        self.take_late(update, owner, Duration::ZERO, plan, now)
-    }
-
-    /// The same where the report has `waited` since it was said: unless an attempt orders them, it never
-    /// overwrites what was said meanwhile; and the stage's times are those of when it was said.
-    ///
-    /// # Errors
-    /// As [`take`](Self::take).
-    pub fn take_late(
-        &mut self,
-        update: &Update,
-        owner: &Owner,
-        waited: Duration,
-        plan: &Plan,
-        now: Timestamp,
-    ) -> Result<(Effect, Option<Change>), OtherOwner> {
+        let Report { update, owner, .. } = report;
         let owner = Owner::settle(self.owner.as_ref(), owner)?;
         self.owner = Some(owner);
         self.updated_at = self.updated_at.max(now);
         let present = self.stage(&update.stage);
-        let said = now.minus(waited);
-        let effect = update.effect_late(present, waited, said);
+        let effect = report.effect(present, now);
         if effect != Effect::Applied {
             return Ok((effect, None));
         }
-        let state = update.state_after(present, said);
+        let state = update.state_after(present, report.said(now));
         self.put(&update.stage, state.clone(), plan);
         let previous = self.version;
         self.version = now.as_millis().max(previous + 1);
@@ -368,9 +241,13 @@ mod tests {
         Owner { id: id.into(), is_named: true }
     }
 
+    fn report(update: &Update, waited: Duration) -> Report {
+        let (id, update) = (ResourceId::Number(42), update.clone());
+        Report { id, update, owner: named("u1"), waited }
+    }
+
     fn take(record: &mut Record, update: &Update, at_ms: u64) -> Effect {
-        let now = NOW.plus(Duration::from_millis(at_ms));
-        record.take(update, &named("u1"), &Plan::default(), now).unwrap().0
+        late(record, update, 0, at_ms)
     }
 
     fn record() -> Record {
@@ -410,7 +287,7 @@ mod tests {
     fn late(record: &mut Record, update: &Update, waited_ms: u64, at_ms: u64) -> Effect {
         let [now, waited] = [at_ms, waited_ms].map(Duration::from_millis);
         let now = NOW.plus(now);
-        record.take_late(update, &named("u1"), waited, &Plan::default(), now).unwrap().0
+        record.take(&report(update, waited), &Plan::default(), now).unwrap().0
     }
 
     #[test]
@@ -432,12 +309,40 @@ mod tests {
     }
 
     #[test]
+    fn what_waited_overwrites_nothing_that_was_said_since_of_the_same_attempt_and_no_less_far() {
+        let mut record = record();
+        let said = |status, completed, message: &str| Update {
+            completed,
+            message: Some(message.into()),
+            ..update("graph", status, Some(1))
+        };
+        take(&mut record, &said("processing", Some(3), "since"), 50);
+        let tie = said("processing", Some(3), "before");
+        assert_eq!(late(&mut record, &tie, 60, 100), Effect::Outdated);
+        assert_eq!(
+            late(&mut record, &said("processing", None, "before"), 60, 100),
+            Effect::Outdated
+        );
+        assert_eq!(late(&mut record, &tie, 50, 100), Effect::Applied, "of one moment");
+        take(&mut record, &said("processing", Some(3), "since"), 150);
+        assert_eq!(
+            late(&mut record, &said("processing", Some(4), "before"), 190, 200),
+            Effect::Applied
+        );
+        take(&mut record, &said("processing", Some(5), "since"), 250);
+        assert_eq!(
+            late(&mut record, &said("completed", None, "before"), 290, 300),
+            Effect::Applied
+        );
+    }
+
+    #[test]
     fn a_version_is_past_every_one_that_may_have_been_lost() {
         let mut record = record();
         let mut version = |status, at_ms| {
             let now = NOW.plus(Duration::from_millis(at_ms));
-            let said = update("graph", status, None);
-            let taken = record.take(&said, &named("u1"), &Plan::default(), now).unwrap();
+            let said = report(&update("graph", status, None), Duration::ZERO);
+            let taken = record.take(&said, &Plan::default(), now).unwrap();
             let change = taken.1.unwrap();
             let past = |version: u64| version.saturating_sub(NOW.as_millis());
             (past(change.previous), past(change.version))

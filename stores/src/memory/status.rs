@@ -101,15 +101,6 @@ impl MemoryStatus {
     /// # Errors
     /// [`NotTaken::OtherOwner`].
     pub fn put_now(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
-        self.put_late_now(report, Duration::ZERO, now)
-    }
-
-    fn put_late_now(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
         let mut table = self.table.lock();
         table.forget_old(now, self.ttl);
         if table.living(&report.id, self.ttl, now).is_none() {
@@ -119,7 +110,7 @@ impl MemoryStatus {
                 self.displaced.fetch_add(1, Ordering::Relaxed);
             }
         }
-        let (taken, change) = table.take(report, waited, &self.plan, now)?;
+        let (taken, change) = table.take(report, &self.plan, now)?;
         if let Some(change) = change {
             // Under the lock: whoever is told two changes is told them in order.
             self.listeners.tell(&report.id, || change);
@@ -171,15 +162,13 @@ impl Table {
     fn take(
         &mut self,
         report: &Report,
-        waited: Duration,
         plan: &Plan,
         now: Timestamp,
     ) -> Result<(Taken, Option<Arc<Change>>), NotTaken> {
         let new = || Entry { record: Record::new(report.id.clone()), changes: VecDeque::new() };
         let entry = self.entries.entry(report.id.clone()).or_insert_with(new);
         let before = (entry.record.updated_at, entry.record.owner.clone());
-        let Report { update, owner, .. } = report;
-        let (effect, change) = entry.record.take_late(update, owner, waited, plan, now)?;
+        let (effect, change) = entry.record.take(report, plan, now)?;
         let change = change.map(Arc::new);
         if let Some(change) = &change {
             if entry.changes.len() == CHANGES_KEPT_MAX {
@@ -238,13 +227,8 @@ impl Table {
 }
 
 impl StatusStore for MemoryStatus {
-    async fn put_late(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
-        self.put_late_now(report, waited, now)
+    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        self.put_now(report, now)
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
@@ -292,7 +276,7 @@ mod tests {
         let status = Plan::default().status("pending").unwrap();
         let update = Update::new("graph", status);
         let owner = Owner { id: "ada".into(), is_named: true };
-        Report { id: ResourceId::Number(id), update, owner }
+        Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
     }
 
     fn at(ms: u64) -> Timestamp {

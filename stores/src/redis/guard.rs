@@ -70,21 +70,30 @@ impl Guard {
         &self,
         question: impl Future<Output = Result<T, Lost>>,
     ) -> Result<T, Unanswered> {
+        let answer = self.ask_aside(question).await;
+        if let Err(Unanswered::Lost(lost)) = &answer
+            && lost.concerns_all()
+        {
+            self.failed(lost);
+        }
+        answer
+    }
+
+    /// The same for what is asked again and again: no answer does not count, for it may be the question
+    /// that is at fault.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub(crate) async fn ask_aside<T>(
+        &self,
+        question: impl Future<Output = Result<T, Lost>>,
+    ) -> Result<T, Unanswered> {
         if self.breaker.is_open() {
             return Err(Unanswered::Resting);
         }
-        match question.await {
-            Ok(answer) => {
-                self.breaker.succeeded();
-                Ok(answer)
-            }
-            Err(lost) => {
-                if lost.concerns_all() {
-                    self.failed(&lost);
-                }
-                Err(lost.into())
-            }
-        }
+        let answer = question.await?;
+        self.breaker.succeeded();
+        Ok(answer)
     }
 
     fn failed(&self, lost: &Lost) {

@@ -38,6 +38,7 @@ use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 use crate::redis::connection::Script;
 use crate::redis::guard::Guard;
+use crate::redis::guard::Unanswered;
 use crate::redis::key::encode;
 use crate::redis::quotas::Clock;
 use crate::redis::status::stored::NotStored;
@@ -78,6 +79,15 @@ struct Scripts {
     index: Script,
     list: Script,
     unlist: Script,
+}
+
+/// How a report is taken in.
+#[derive(Clone, Copy, Debug)]
+enum Asking {
+    /// By whoever waits for it: no answer counts against Redis.
+    Once,
+    /// Again and again, by nobody who waits.
+    Aside,
 }
 
 /// The keys of one resource, which lie in one slot of a cluster.
@@ -153,16 +163,11 @@ impl RedisStatus {
         self.clock == Clock::OfTheCaller && record.updated_at.plus(self.ttl) <= now
     }
 
-    async fn take(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Vec<Value>, Lost> {
+    async fn take(&self, report: &Report, now: Timestamp) -> Result<Vec<Value>, Lost> {
         let keys = Keys::of(&self.namespace, &report.id);
         let arguments = vec![
             Value::from(self.now_ms(now)),
-            milliseconds(waited),
+            milliseconds(report.waited),
             self.ttl_ms(),
             milliseconds(self.ttl * STATE_KEPT_TIMES),
             Value::from(report.id.to_string()),
@@ -178,14 +183,47 @@ impl RedisStatus {
         self.guard.connection().run_on(&self.scripts.report, &keys, arguments).await
     }
 
+    /// Takes in a report that is tried again and again. That it cannot be taken in does not say that
+    /// Redis is lost: it may be the only one.
+    pub(crate) async fn put_again(
+        &self,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        self.put_by(Asking::Aside, report, now).await
+    }
+
+    async fn put_by(
+        &self,
+        asking: Asking,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        let (here, report) = (self.clone(), report.clone());
+        // By itself: whoever reports may be gone before it is in the owner's list.
+        let taking = tokio::spawn(async move { here.take_and_list(asking, &report, now).await });
+        taking.await.map_err(|error| StoreLost::Unreachable(error.into()))?
+    }
+
+    async fn ask<T>(
+        &self,
+        asking: Asking,
+        question: impl Future<Output = Result<T, Lost>>,
+    ) -> Result<T, Unanswered> {
+        match asking {
+            Asking::Once => self.guard.ask(question).await,
+            Asking::Aside => self.guard.ask_aside(question).await,
+        }
+    }
+
     /// Takes a report in, and puts the record into its owner's list.
     async fn take_and_list(
         &self,
+        asking: Asking,
         report: &Report,
-        waited: Duration,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        let answer = self.guard.ask(self.take(report, waited, now)).await;
+        let answer = self.ask(asking, self.take(report, now)).await;
         let answer = answer.map_err(StoreLost::from)?;
         let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
         let effect = match answer.next().as_deref() {
@@ -196,8 +234,8 @@ impl RedisStatus {
             _ => return Err(StoreLost::Answer(NotStored::Name.into()).into()),
         };
         let (record, state) = (answer.next().unwrap_or_default(), answer.next());
-        let record = self.record(&report.id, &record, state.as_deref())?;
-        self.put_into_list(&record).await;
+        let record = self.record(&report.id, &record, state.as_deref(), now)?;
+        self.put_into_list(asking, &record).await;
         Ok(Taken { record, effect })
     }
 
@@ -206,12 +244,13 @@ impl RedisStatus {
         id: &ResourceId,
         record: &[u8],
         state: Option<&[u8]>,
+        now: Timestamp,
     ) -> Result<Record, StoreLost> {
-        Ok(stored::record(id, record, state, &self.plan, self.ttl)?)
+        Ok(stored::record(id, record, state, &self.plan, self.ttl, now)?)
     }
 
     /// Puts a record into its owner's list. Where that fails the list is stale, until the next report.
-    async fn put_into_list(&self, record: &Record) {
+    async fn put_into_list(&self, asking: Asking, record: &Record) {
         let Some(owner) = &record.owner else { return };
         let key = self.list_key(&owner.id);
         let arguments = vec![
@@ -221,7 +260,7 @@ impl RedisStatus {
             Value::from(LISTED_MAX as i64),
         ];
         let put = self.guard.connection().run::<Value>(&self.scripts.index, &key, arguments);
-        if let Err(error) = self.guard.ask(put).await {
+        if let Err(error) = self.ask(asking, put).await {
             tracing::debug!(error = error.to_string(), "a resource is not in its owner's list yet");
         }
     }
@@ -233,7 +272,7 @@ impl RedisStatus {
         let mut values = self.guard.ask(asked).await?.into_iter().map(bytes);
         let Some(record) = values.next().flatten() else { return Ok(None) };
         let state = values.next().flatten();
-        let record = self.record(id, &record, state.as_deref())?;
+        let record = self.record(id, &record, state.as_deref(), now)?;
         Ok(Some(record).filter(|record| !self.is_over(record, now)))
     }
 
@@ -295,16 +334,8 @@ impl RedisStatus {
 }
 
 impl StatusStore for RedisStatus {
-    async fn put_late(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
-        let (here, report) = (self.clone(), report.clone());
-        // By itself: whoever reports may be gone before it is in the owner's list.
-        let taking = tokio::spawn(async move { here.take_and_list(&report, waited, now).await });
-        taking.await.map_err(|error| StoreLost::Unreachable(error.into()))?
+    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        self.put_by(Asking::Once, report, now).await
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
@@ -325,16 +356,22 @@ impl StatusStore for RedisStatus {
         let next = next.map(|(id, at)| Cursor { at: *at, id: id.clone() });
         let read = join_all(names.iter().map(|(id, _)| self.read(id, now))).await;
         let (mut records, mut gone) = (Vec::with_capacity(names.len()), Vec::new());
+        let mut unread = Vec::new();
         for (name, record) in names.iter().zip(read) {
             match record {
                 Ok(Some(record)) if record.is_of(owner) => records.push(record),
                 Ok(_) => gone.push(name),
                 Err(lost) if lost.concerns_all() => return Err(lost),
-                Err(error) => tracing::warn!(
-                    resource = name.0.to_string(),
-                    "a resource is left out of its owner's list: {error}"
-                ),
+                Err(error) => unread.push((&name.0, error)),
             }
+        }
+        if let Some((first, error)) = unread.first() {
+            // Once a page: they may all be so.
+            tracing::warn!(
+                resource = first.to_string(),
+                left_out = unread.len(),
+                "resources are left out of their owner's list, this one first: {error}"
+            );
         }
         if !gone.is_empty() {
             self.take_out_of_list(owner, &gone).await;

@@ -129,7 +129,7 @@ async fn put(statuses: &Statuses, stage: &Arc<str>, report: Report) {
         Some(id) => Owner { id, is_named: true },
         None => Owner { id: NOBODY.into(), is_named: false },
     };
-    let report = StatusReport { id: report.resource, update, owner };
+    let report = StatusReport { id: report.resource, update, owner, waited: Duration::ZERO };
     if let Err(why) = statuses.put(&report, now()).await {
         tracing::debug!(error = %why, "a report of job status is not taken");
     }

@@ -45,6 +45,7 @@ pub use reports::hostile_names_are_one_resource_each;
 pub use reports::the_longest_report_is_taken_in_whole;
 pub use reports::what_is_reported_is_known;
 pub use reports::what_waited_does_not_overwrite_what_was_said_meanwhile;
+pub use reports::what_waited_does_not_overwrite_what_was_said_meanwhile_of_its_own_attempt;
 pub use reports::what_was_never_reported_is_not_known;
 pub use sequences::agrees_with_a_record_by;
 pub use sequences::agrees_with_a_record_in_hand_on_any_sequence;
@@ -63,6 +64,7 @@ macro_rules! status_conformance {
             the_longest_report_is_taken_in_whole,
             an_older_attempt_changes_nothing,
             what_waited_does_not_overwrite_what_was_said_meanwhile,
+            what_waited_does_not_overwrite_what_was_said_meanwhile_of_its_own_attempt,
             a_named_owner_is_not_put_aside,
             a_record_is_kept_for_its_time_after_the_last_report_and_no_longer,
             hostile_names_are_one_resource_each,
@@ -169,8 +171,8 @@ impl<'a, S: StatusStore> Told<'a, S> {
         now: Timestamp,
     ) -> Taken {
         let owner = self.owner.clone();
-        let report = Report { id: ResourceId::Number(id), update, owner };
-        self.store.put_late(&report, waited, now).await.expect("a store under test takes it")
+        let report = Report { id: ResourceId::Number(id), update, owner, waited };
+        self.store.put(&report, now).await.expect("a store under test takes it")
     }
 
     async fn tries(
@@ -179,7 +181,8 @@ impl<'a, S: StatusStore> Told<'a, S> {
         update: Update,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        let report = Report { id: id.clone(), update, owner: self.owner.clone() };
+        let owner = self.owner.clone();
+        let report = Report { id: id.clone(), update, owner, waited: Duration::ZERO };
         self.store.put(&report, now).await
     }
 

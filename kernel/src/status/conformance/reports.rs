@@ -119,6 +119,32 @@ pub async fn what_waited_does_not_overwrite_what_was_said_meanwhile(store: &impl
     assert_eq!(graph.finished_at, Some(after_ms(START, 10)));
 }
 
+/// Nor by an attempt that both name, where it is no further.
+pub async fn what_waited_does_not_overwrite_what_was_said_meanwhile_of_its_own_attempt(
+    store: &impl StatusStore,
+) {
+    let told = Told::to(store);
+    let at = |status, completed, message: &str| Update {
+        attempt: Some(1),
+        completed,
+        message: Some(message.into()),
+        ..said("graph", status)
+    };
+    let late = async |update: Update| {
+        let waited = Duration::from_millis(60);
+        told.reports_late(42, update, waited, after_ms(START, 100)).await
+    };
+    told.reports(42, at("processing", Some(3), "since"), after_ms(START, 50)).await;
+    let taken = late(at("processing", Some(3), "before")).await;
+    assert_eq!(taken.effect, Effect::Outdated);
+    let graph = taken.record.stage("graph").expect("it was reported on");
+    assert_eq!(graph.message.as_deref(), Some("since"));
+    let taken = late(at("processing", Some(4), "before")).await;
+    assert_eq!(taken.effect, Effect::Applied);
+    told.reports(42, at("processing", Some(5), "since"), after_ms(START, 90)).await;
+    assert_eq!(late(at("completed", None, "before")).await.effect, Effect::Applied);
+}
+
 /// A name stands over a guess, and against another name.
 pub async fn a_named_owner_is_not_put_aside(store: &impl StatusStore) {
     let id = ResourceId::Number(42);

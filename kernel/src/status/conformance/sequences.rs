@@ -11,6 +11,7 @@ use super::said;
 use crate::limit::conformance::Dice;
 use crate::status::Plan;
 use crate::status::Record;
+use crate::status::Report;
 use crate::status::ResourceId;
 use crate::status::StatusStore;
 use crate::status::USUAL_STAGES;
@@ -33,11 +34,13 @@ pub async fn agrees_with_a_record_by(plan: &Plan, store: &impl StatusStore) {
             now = after_ms(now, dice.below(3));
             let update = any(&mut dice, plan);
             let waited = Duration::from_millis(*dice.pick(&[0, 0, 1, 5]));
-            let taken = record.take_late(&update, &told.owner, waited, plan, now);
+            let owner = told.owner.clone();
+            let report = Report { id: record.id.clone(), update, owner, waited };
+            let taken = record.take(&report, plan, now);
             let (effect, change) = taken.expect("one owner alone");
-            let place = format!("seed {seed}, step {step}: {update:?}, {waited:?}");
+            let place = format!("seed {seed}, step {step}: {report:?}");
             let before = change.as_ref().map_or(record.version, |change| change.previous);
-            let taken = told.reports_late(id, update, waited, now).await;
+            let taken = told.reports_late(id, report.update, waited, now).await;
             assert_eq!((taken.effect, &taken.record), (effect, &record), "{place}");
             if before > 0 {
                 let changes: Vec<_> = change.into_iter().collect();

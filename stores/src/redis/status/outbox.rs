@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use kernel::lost::StoreLost;
 use kernel::status::Effect;
 use kernel::status::OtherOwner;
 use kernel::status::Owner;
@@ -18,6 +19,9 @@ use parking_lot::Mutex;
 
 /// The most bytes of reports that wait, however few they are.
 pub(crate) const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// So many that are not sent in a row end a pass: perhaps none can be.
+pub(crate) const FAILURES_MAX: usize = 2;
 
 /// What a report weighs beside its texts, and its place among the others.
 const REPORT_BYTES: usize = 512;
@@ -45,8 +49,9 @@ struct Waiting {
 
 #[derive(Clone, Debug)]
 struct Waits {
+    /// As it was when it was said.
     report: Report,
-    /// When what waits was said.
+    /// When that was.
     said: Timestamp,
     /// When it took the place of another one, or came: what is sent meanwhile may not be what waits then.
     since: u64,
@@ -55,10 +60,8 @@ struct Waits {
 /// A report that is the next to be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Next {
-    pub(crate) report: Report,
-    pub(crate) said: Timestamp,
+    waits: Waits,
     place: u64,
-    since: u64,
 }
 
 impl Outbox {
@@ -82,14 +85,14 @@ impl Outbox {
         self.waiting.lock().place(id, stage).is_some()
     }
 
-    /// The reports on a resource that wait, in order, each with when it was said.
-    pub(crate) fn of(&self, id: &ResourceId) -> Vec<(Report, Timestamp)> {
+    /// The reports on a resource that wait, in order, as they would come `now`.
+    pub(crate) fn of(&self, id: &ResourceId, now: Timestamp) -> Vec<Report> {
         let waiting = self.waiting.lock();
         let mut places: Vec<_> =
             waiting.places.get(id).into_iter().flatten().map(|(_, place)| *place).collect();
         places.sort_unstable();
         let all = places.iter().filter_map(|place| waiting.reports.get(place));
-        all.map(|waits| (waits.report.clone(), waits.said)).collect()
+        all.map(|waits| waits.report_at(now)).collect()
     }
 
     /// Has a report wait that is said `now`. Where there is no room the oldest are dropped.
@@ -110,22 +113,49 @@ impl Outbox {
         Ok(())
     }
 
+    /// Sends what waits, each once, from where it was broken off before; `send` says whether the store
+    /// has answered. It ends where the store rests, or so many fail in a row: the next pass goes on from
+    /// there. How many were sent.
+    pub(crate) async fn pass<S>(&self, failures_max: usize, send: impl Fn(Next) -> S) -> u64
+    where
+        S: Future<Output = Result<(), StoreLost>>,
+    {
+        let (mut left, mut sent, mut failures) = (self.len(), 0, 0);
+        while left > 0
+            && failures < failures_max
+            && let Some(next) = self.next()
+        {
+            left -= 1;
+            match send(next.clone()).await {
+                Ok(()) => {
+                    self.sent(&next);
+                    (sent, failures) = (sent + 1, 0);
+                }
+                // None would fare better.
+                Err(StoreLost::Resting) => break,
+                // Others may: a cluster may have lost a part of itself.
+                Err(_) => failures += 1,
+            }
+        }
+        sent
+    }
+
     /// The one that comes after the one before, in the order in which they came; after the last, the
     /// first.
-    pub(crate) fn next(&self) -> Option<Next> {
+    fn next(&self) -> Option<Next> {
         let mut waiting = self.waiting.lock();
         let later = (Bound::Excluded(waiting.tried), Bound::Unbounded);
         let next = waiting.reports.range(later).next();
         let (place, waits) = next.or_else(|| waiting.reports.first_key_value())?;
-        let (place, Waits { report, said, since }) = (*place, waits.clone());
-        waiting.tried = place;
-        Some(Next { report, said, place, since })
+        let next = Next { waits: waits.clone(), place: *place };
+        waiting.tried = next.place;
+        Some(next)
     }
 
     /// Says that `next` was sent. What has taken its place meanwhile goes on waiting.
-    pub(crate) fn sent(&self, next: &Next) {
+    fn sent(&self, next: &Next) {
         let mut waiting = self.waiting.lock();
-        if waiting.reports.get(&next.place).is_some_and(|waits| waits.since == next.since) {
+        if waiting.reports.get(&next.place).is_some_and(|waits| waits.since == next.waits.since) {
             waiting.remove(next.place);
         }
     }
@@ -184,7 +214,18 @@ impl Waiting {
     }
 }
 
+impl Next {
+    /// The report, as it comes `now`.
+    pub(crate) fn report_at(&self, now: Timestamp) -> Report {
+        self.waits.report_at(now)
+    }
+}
+
 impl Waits {
+    fn report_at(&self, now: Timestamp) -> Report {
+        Report { waited: now.since(self.said), ..self.report.clone() }
+    }
+
     fn replace(&mut self, report: &Report, since: u64, now: Timestamp) -> Result<(), OtherOwner> {
         self.report.owner = Owner::settle(Some(&self.report.owner), &report.owner)?;
         self.since = since;
@@ -205,7 +246,7 @@ impl Waits {
 }
 
 fn weight(report: &Report) -> usize {
-    let Report { id, update, owner } = report;
+    let Report { id, update, owner, .. } = report;
     let name = match id {
         ResourceId::Number(_) => 0,
         ResourceId::Text(text) => text.len(),
@@ -217,6 +258,11 @@ fn weight(report: &Report) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::cell::RefCell;
+    use std::future::ready;
+    use std::time::Duration;
+
     use kernel::status::Plan;
     use kernel::status::Update;
 
@@ -226,7 +272,7 @@ mod tests {
         let status = Plan::default().status(status).unwrap();
         let update = Update { attempt, ..Update::new(stage, status) };
         let owner = Owner { id: "ada".into(), is_named: true };
-        Report { id: ResourceId::Number(id), update, owner }
+        Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
     }
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -240,8 +286,8 @@ mod tests {
         let mut sent = Vec::new();
         while let Some(next) = outbox.next() {
             outbox.sent(&next);
-            let stage = format!("{}/{}", next.report.id, next.report.update.stage);
-            sent.push((stage, next.report.update.status.name.to_string()));
+            let Report { id, update, .. } = next.report_at(NOW);
+            sent.push((format!("{id}/{}", update.stage), update.status.name.to_string()));
         }
         sent
     }
@@ -316,15 +362,57 @@ mod tests {
         for id in 1..=3 {
             outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
         }
-        let tried = [0; 4].map(|_| outbox.next().unwrap().report.id.to_string());
+        let tried = [0; 4].map(|_| outbox.next().unwrap().report_at(NOW).id.to_string());
         assert_eq!(tried, ["1", "2", "3", "1"]);
+    }
+
+    #[tokio::test]
+    async fn a_pass_ends_where_so_many_in_a_row_are_not_sent_and_the_next_goes_on_from_there() {
+        let outbox = outbox(10);
+        for id in 1..=6 {
+            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+        }
+        let pass = async |stuck: &[&str]| {
+            let tried = RefCell::new(Vec::new());
+            let send = |next: Next| {
+                let id = next.report_at(NOW).id.to_string();
+                let lost = Err(StoreLost::Late(Duration::ZERO));
+                let answer = if stuck.contains(&&*id) { lost } else { Ok(()) };
+                tried.borrow_mut().push(id);
+                ready(answer)
+            };
+            let sent = outbox.pass(FAILURES_MAX, send).await;
+            (sent, tried.into_inner().join(" "))
+        };
+        let stuck = ["1", "3", "4"];
+        // One alone is passed over.
+        assert_eq!(pass(&stuck).await, (1, "1 2 3 4".to_owned()));
+        assert_eq!(pass(&stuck).await, (2, "5 6 1 3".to_owned()));
+        assert_eq!(pass(&stuck).await, (0, "4 1".to_owned()));
+        assert_eq!(pass(&[]).await, (3, "3 4 1".to_owned()));
+        assert_eq!(outbox.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_pass_ends_where_the_store_rests() {
+        let outbox = outbox(10);
+        for id in 1..=3 {
+            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+        }
+        let asked = Cell::new(0);
+        let rests = |_| {
+            asked.set(asked.get() + 1);
+            ready(Err(StoreLost::Resting))
+        };
+        assert_eq!((outbox.pass(usize::MAX, rests).await, asked.get()), (0, 1));
+        assert_eq!(outbox.len(), 3);
     }
 
     #[test]
     fn a_report_was_said_when_what_stands_was_said_last() {
         let outbox = outbox(10);
         let at = |ms| Timestamp::from_millis(NOW.as_millis() + ms);
-        let said = || outbox.of(&ResourceId::Number(1)).pop().unwrap().1;
+        let said = || outbox.of(&ResourceId::Number(1), at(9)).pop().unwrap().said(at(9));
         outbox.add(&report(1, "graph", "processing", Some(2)), at(1)).unwrap();
         assert_eq!(said(), at(1));
         outbox.add(&report(1, "graph", "failed", Some(1)), at(2)).unwrap();

@@ -48,14 +48,15 @@ local function rank(status)
   return known and known.rank or 0
 end
 
--- A moment as Python's datetime writes it, with an offset or as UTC. Days are counted from a year that
--- begins in March, so that a leap day is the last of one.
+-- A moment as Python's datetime writes it, with an offset or as UTC; nil for anything else, and before 1970.
+-- Days are counted from a year that begins in March, so that a leap day is the last of one.
 local function moment(text)
   if type(text) ~= 'string' then return nil end
   local year, month, day, h, m, s, rest = text:match('^(%d%d%d%d)-(%d%d)-(%d%d)T(%d%d):(%d%d):(%d%d)(.*)$')
   if not year then return nil end
-  local ms = rest:match('^%.(%d+)') or ''
-  local sign, offset_h, offset_m = rest:match('([+-])(%d%d):(%d%d)$')
+  local ms, offset = rest:match('^%.?(%d*)(.*)$')
+  local sign, offset_h, offset_m = offset:match('^([+-])(%d%d):(%d%d)$')
+  if not sign and offset ~= '' and offset ~= 'Z' then return nil end
   month = tonumber(month)
   if month <= 2 then year = year - 1 end
   local era = floor(year / 400)
@@ -63,8 +64,9 @@ local function moment(text)
   local day_of_year = floor((153 * (month > 2 and month - 3 or month + 9) + 2) / 5) + day - 1
   local day_of_era = year_of_era * 365 + floor(year_of_era / 4) - floor(year_of_era / 100) + day_of_year
   local minutes = h * 60 + m - (sign and tonumber(sign .. (offset_h * 60 + offset_m)) or 0)
-  return (era * 146097 + day_of_era - 719468) * 86400000 + minutes * 60000 + s * 1000
+  local since_1970_ms = (era * 146097 + day_of_era - 719468) * 86400000 + minutes * 60000 + s * 1000
     + tonumber((ms .. '000'):sub(1, 3))
+  return since_1970_ms >= 0 and since_1970_ms or nil
 end
 
 -- What is there. Without the record nothing is: Python may have deleted it. By a clock that a test holds
@@ -72,15 +74,17 @@ end
 local record_text, state_text = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 local record = record_text and cjson.decode(record_text)
 local state = record and state_text and cjson.decode(state_text)
+-- When Python, or else we, wrote the record last; nil: it does not say.
+local written_ms = record and moment(record.updated_at)
 if is_held and state then
-  local last_ms = max(state.reported_ms, moment(record.updated_at) or 0)
+  local last_ms = max(state.reported_ms, written_ms or 0)
   if now_ms >= last_ms + ttl_ms then record, state = nil, nil end
 end
 
 -- Whether what we know is of a record before this one: Python wrote when ours was over, and not on from it,
 -- for then all of its stages would be there.
 local function is_former()
-  if (moment(record.updated_at) or 0) < state.reported_ms + ttl_ms then return false end
+  if (written_ms or 0) < state.reported_ms + ttl_ms then return false end
   for stage in pairs(state.stages) do
     if type(record.stages) ~= 'table' or record.stages[stage] == nil then return true end
   end
@@ -93,18 +97,17 @@ if not state then
   redis.call('DEL', KEYS[3])
 end
 
--- What Python wrote since, then if it says when. A stage that its record lacks is one that it never knew
--- of, and stays; a status that is no text is none. It has one error message for all, which is then that of
--- what has failed.
+-- What Python wrote since, then if it says when, and now at the latest. A stage that its record lacks is one
+-- that it never knew of, and stays; a status that is no text is none. It has one error message for all, which
+-- is then that of what has failed.
 if record and type(record.stages) == 'table' then
-  local written_ms = max(min(moment(record.updated_at) or now_ms, now_ms), 0)
   for stage, status in pairs(record.stages) do
     local known = state.stages[stage]
     if type(status) == 'string' and not (known and known.status == status) then
       local is_failed = standing(status) == 'failed' and type(record.error_message) == 'string'
       state.stages[stage] = {
         status = status,
-        updated_ms = written_ms,
+        updated_ms = min(written_ms or now_ms, now_ms),
         error_message = is_failed and record.error_message or nil,
       }
     end
@@ -130,7 +133,7 @@ end
 
 local SAID = { 'status', 'attempt', 'completed', 'total', 'message', 'error_message' }
 
--- What the report does: see kernel::status::Update::effect, and effect_late where it has waited.
+-- What the report does: see kernel::status::Update::effect, and Report::effect where it has waited.
 local present = state.stages[update.stage]
 local says_attempt = update.attempt ~= nil
 local effect = 'applied'
@@ -146,7 +149,8 @@ if present then
     effect = 'known'
   elseif says_attempt and is_less(ours, theirs) then
     effect = 'outdated'
-  elseif not says_attempt and waited_ms > 0 and present.updated_ms > said_ms then
+  elseif waited_ms > 0 and present.updated_ms > said_ms
+    and not (says_attempt and is_less(theirs, ours)) then
     effect = 'outdated'
   end
 end

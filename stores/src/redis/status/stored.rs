@@ -45,7 +45,7 @@ struct StoredState {
     stages: BTreeMap<String, StoredStage>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct StoredStage {
     status: String,
     attempt: Option<u32>,
@@ -124,7 +124,7 @@ pub(super) fn planned(plan: &Plan) -> String {
     json!({ "stages": stages, "statuses": statuses }).to_string()
 }
 
-/// The record of `id` by what both keys hold, where records are kept for `ttl`; the second may be
+/// The record of `id` by what both keys hold `now`, where records are kept for `ttl`; the second may be
 /// missing, where nobody but the replaced service has written.
 pub(super) fn record(
     id: &ResourceId,
@@ -132,11 +132,13 @@ pub(super) fn record(
     state: Option<&[u8]>,
     plan: &Plan,
     ttl: Duration,
+    now: Timestamp,
 ) -> Result<Record, NotStored> {
     let written: StoredRecord = serde_json::from_slice(record).map_err(NotStored::Json)?;
     let state = state.map(serde_json::from_slice::<StoredState>).transpose();
     let state = state.map_err(NotStored::Json)?;
-    let written_at = written.updated_at.as_deref().and_then(moment).unwrap_or_default();
+    let says_when = written.updated_at.as_deref().and_then(moment);
+    let written_at = says_when.unwrap_or_default();
     let state = state.filter(|state| !state.is_former(&written, written_at, ttl));
     let mut known = Record::new(id.clone());
     known.updated_at = written_at;
@@ -151,7 +153,10 @@ pub(super) fn record(
     }
     for (name, status) in written.stages.unwrap_or_default() {
         if known.stage(&name).is_none_or(|stage| *stage.status.name != *status) {
-            let mut stage = StoredStage::of_status(status, written_at).read(plan);
+            // As the script takes it in.
+            let updated_ms = says_when.unwrap_or(now).min(now).as_millis();
+            let stage = StoredStage { status, updated_ms, ..StoredStage::default() };
+            let mut stage = stage.read(plan);
             // It has one message for all, which is then that of what has failed.
             if stage.status.standing == Standing::Failed {
                 stage.error_message = written.error_message.as_deref().map(Into::into);
@@ -188,21 +193,6 @@ impl StoredState {
 }
 
 impl StoredStage {
-    /// A stage of which nothing but its status is known.
-    fn of_status(status: String, at: Timestamp) -> Self {
-        Self {
-            status,
-            attempt: None,
-            completed: None,
-            total: None,
-            message: None,
-            error_message: None,
-            started_ms: None,
-            finished_ms: None,
-            updated_ms: at.as_millis(),
-        }
-    }
-
     fn read(self, plan: &Plan) -> StageState {
         StageState {
             status: plan.status_read(&self.status),
@@ -251,8 +241,10 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
     fn read(text: &[u8], state: Option<&[u8]>) -> Result<Record, NotStored> {
-        record(&ResourceId::Number(42), text, state, &Plan::default(), TTL)
+        record(&ResourceId::Number(42), text, state, &Plan::default(), TTL, NOW)
     }
 
     #[test]
@@ -280,6 +272,25 @@ mod tests {
         }
         for text in ["", "yesterday", "1960-01-01T00:00:00Z"] {
             assert_eq!(moment(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stage_was_written_when_python_says_so_and_now_where_that_cannot_be() {
+        let before = Timestamp::from_millis(1_795_671_000_123);
+        for (updated_at, expected) in [
+            ("2026-11-26T05:30:00.123Z", before),
+            ("2027-01-15T07:59:59.999Z", NOW.minus(Duration::from_millis(1))),
+            ("2027-01-15T08:00:00.001Z", NOW),
+            ("2999-01-01T00:00:00Z", NOW),
+            ("1960-01-01T00:00:00Z", NOW),
+            ("yesterday", NOW),
+            ("", NOW),
+        ] {
+            let text =
+                format!(r#"{{"stages": {{"graph": "pending"}}, "updated_at": "{updated_at}"}}"#);
+            let read = read(text.as_bytes(), None).unwrap();
+            assert_eq!(read.stage("graph").unwrap().updated_at, expected, "{updated_at}");
         }
     }
 

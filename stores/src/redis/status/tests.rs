@@ -73,13 +73,8 @@ fn patient(connection: Connection) -> Arc<Guard> {
 }
 
 impl StatusStore for Place {
-    async fn put_late(
-        &self,
-        report: &Report,
-        waited: Duration,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
-        self.status.put_late(report, waited, now).await
+    async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
+        self.status.put(report, now).await
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {
@@ -112,7 +107,7 @@ fn report(id: u64, stage: &str, status: &str) -> Report {
     let status = Plan::default().status(status).expect("a status");
     let update = Update::new(stage, status);
     let owner = Owner { id: "ada".into(), is_named: true };
-    Report { id: ResourceId::Number(id), update, owner }
+    Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
 }
 
 #[tokio::test]
@@ -204,8 +199,7 @@ async fn a_key_that_is_somebody_elses_is_an_error_for_one_resource_and_no_outage
     place.ask(&["SET", "progress:resource:2", "junk"]);
     for id in [1, 2].map(ResourceId::Number) {
         for _ in 0..4 {
-            let Report { update, owner, .. } = report(0, "graph", "pending");
-            let report = Report { id: id.clone(), update, owner };
+            let report = Report { id: id.clone(), ..report(0, "graph", "pending") };
             let lost = place.put(&report, NOW).await;
             assert!(matches!(lost, Err(NotTaken::Lost(StoreLost::Answer(_)))), "{lost:?}");
             if id == ResourceId::Number(2) {
@@ -365,11 +359,22 @@ async fn what_waited_is_held_against_when_python_wrote() {
         ("2023-11-14T22:14:22Z", Effect::Applied),
         ("2024-02-29T00:00:00Z", Effect::Outdated),
         ("", Effect::Outdated),
+        ("yesterday", Effect::Outdated),
+        ("2023-11-14T22:14:22.457 or so", Effect::Outdated),
+        ("1960-01-01T00:00:00Z", Effect::Outdated),
     ] {
         place.ask(&["DEL", Place::KEYS[0], Place::KEYS[1]]);
         place.ask(&["SET", "progress:resource:42", &theirs("\"graph\": \"completed\"", offset)]);
-        let late = place.put_late(&report(42, "graph", "processing"), waited, NOW).await;
-        assert_eq!(late.expect("it is taken").effect, effect, "{offset}");
+        let late = Report { waited, ..report(42, "graph", "processing") };
+        let read = place.text(&["GET", "progress:resource:42"]);
+        let mut read = place.status.record(&late.id, read.as_bytes(), None, NOW).expect("a record");
+        // As it is said while it waits.
+        let said = read.take(&late, &Plan::default(), NOW);
+        assert_eq!(said.expect("no other owner").0, effect, "{offset}");
+        let taken = place.put(&late, NOW).await.expect("it is taken");
+        assert_eq!(taken.effect, effect, "{offset}");
+        let state = |record: &Record| record.stage("graph").cloned();
+        assert_eq!(state(&taken.record), state(&read), "{offset}");
     }
 }
 

@@ -1,7 +1,6 @@
 //! The admin API as a whole: opened once, then served, followed and asked.
 
 use std::future::Future;
-use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,15 +200,12 @@ impl AdminApi {
     }
 
     /// Serves on `listener` until `shutdown`, then finishes the requests under way.
-    ///
-    /// # Errors
-    /// The listener's.
     pub async fn serve(
         self: Arc<Self>,
         listener: UnixListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        serve(self.router(), Arc::clone(&self.desk), listener, shutdown).await
+        shutdown: impl Future<Output = ()>,
+    ) {
+        serve(self.router(), Arc::clone(&self.desk), listener, shutdown).await;
     }
 
     /// The people.

@@ -1,8 +1,5 @@
 //! The door for gateways that run apart: TLS, and bounds for whoever knocks.
-//!
-//! HTTP/1.1 alone: nobody who comes here speaks anything else.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,12 +8,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::server::graceful::Watcher;
@@ -25,14 +17,12 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
+use super::connection::serve;
 use super::seldom::Seldom;
 
 /// The most connections at one time: two for each gateway that waits, and those of its clients.
@@ -94,6 +84,17 @@ impl Default for Bounds {
             handshake_timeout: HANDSHAKE_TIMEOUT,
             head_timeout: HEAD_TIMEOUT,
         }
+    }
+}
+
+impl Bounds {
+    fn http(self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.head_timeout)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(HEAD_BYTES_MAX);
+        http
     }
 }
 
@@ -165,14 +166,14 @@ impl FleetDoor {
     }
 
     async fn receive(self, socket: TcpStream, peer: SocketAddr, routes: Router, watcher: Watcher) {
-        let head_timeout = self.bounds.head_timeout;
+        let http = self.bounds.http();
         // Answers are short, and somebody waits for each.
         let _ = socket.set_nodelay(true);
         let Some(tls) = self.tls else {
-            return serve(socket, peer, routes, head_timeout, watcher).await;
+            return serve(socket, Some(peer), routes, &http, watcher).await;
         };
         match tokio::time::timeout(self.bounds.handshake_timeout, tls.accept(socket)).await {
-            Ok(Ok(stream)) => serve(stream, peer, routes, head_timeout, watcher).await,
+            Ok(Ok(stream)) => serve(stream, Some(peer), routes, &http, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "{peer} came to no agreement on TLS"),
             Err(_) => tracing::debug!("{peer} took too long to agree on TLS"),
         }
@@ -197,35 +198,6 @@ fn acceptor(proof: &config::Proof) -> Result<TlsAcceptor, ProofError> {
         error => ProofError::Pair(error),
     });
     Ok(TlsAcceptor::from(Arc::new(config?)))
-}
-
-async fn serve<S>(
-    stream: S,
-    peer: SocketAddr,
-    routes: Router,
-    head_timeout: Duration,
-    watcher: Watcher,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let answer = service_fn(move |request: http::Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let routes = routes.clone();
-        async move { Ok::<_, Infallible>(routes.oneshot(request).await.unwrap_or_else(never)) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), answer);
-    // Whoever broke it off knows.
-    let _ = watcher.watch(connection).await;
-}
-
-fn never<T>(never: Infallible) -> T {
-    match never {}
 }
 
 #[cfg(test)]

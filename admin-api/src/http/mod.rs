@@ -86,6 +86,8 @@ pub(crate) mod seldom;
 
 pub(crate) mod fleet;
 
+mod connection;
+
 pub(crate) mod fleet_door;
 
 pub(crate) mod serve;

@@ -1,14 +1,18 @@
 //! Serves the routes on a Unix socket or to gateways that run apart, and sweeps up meanwhile.
 
 use std::future::Future;
-use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
+use super::connection;
 use super::fleet_door::FleetDoor;
 use crate::people::desk::Desk;
 use crate::people::desk::OutOfOrder;
@@ -35,23 +39,40 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the audit log goes back.
 pub(crate) const AUDIT_KEPT_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// Serves until `shutdown`, then finishes what is under way.
-///
-/// # Errors
-/// The listener's.
+/// Serves those who come to `listener` until `shutdown`, then finishes what is under way.
 pub(crate) async fn serve(
     routes: Router,
     desk: Arc<Desk>,
     listener: UnixListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    // Shared as they are: for each connection axum would make all of them anew.
-    let routes = routes.with_state(()).into_make_service();
-    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
+    shutdown: impl Future<Output = ()>,
+) {
     tokio::select! {
-        served = server => served,
-        () = sweep_for_ever(&desk) => Ok(()),
+        () = serve_neighbour(routes, listener, shutdown) => {}
+        () = sweep_for_ever(&desk) => {}
     }
+}
+
+/// Within one process and its user: nobody comes who is to be held to any bounds.
+async fn serve_neighbour(
+    routes: Router,
+    mut listener: UnixListener,
+    shutdown: impl Future<Output = ()>,
+) {
+    let leaving = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let (stream, _) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = Listener::accept(&mut listener) => accepted,
+        };
+        let (routes, watcher) = (routes.clone(), leaving.watcher());
+        tokio::spawn(async move {
+            connection::serve(stream, None, routes, &http1::Builder::new(), watcher).await;
+        });
+    }
+    drop(listener);
+    leaving.shutdown().await;
 }
 
 /// Serves those who come by `door` until `shutdown`, then finishes what is under way.

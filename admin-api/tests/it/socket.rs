@@ -27,5 +27,5 @@ async fn it_serves_on_a_unix_socket_and_stops_when_told_to() {
     // A connection that is kept open and idle does not hold the server up.
     let _idle = UnixStream::connect(&path).await.unwrap();
     stop.send(()).unwrap();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 }

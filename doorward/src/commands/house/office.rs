@@ -36,11 +36,7 @@ impl Office {
         tokio::join!(
             duties.fulfil("the feed of revocations", tail),
             duties.fulfil("the feed of keys", api.tail_signing_keys(duties.closed())),
-            async {
-                if let Err(error) = duties.fulfil("the admin API", served).await {
-                    tracing::error!(%error, "the admin API cannot be served");
-                }
-            }
+            duties.fulfil("the admin API", served),
         );
     }
 

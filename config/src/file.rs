@@ -172,6 +172,8 @@ section! {
     WorkerFile {
         /// What it is called, such as `doorward@host`; left out: `doorward-PID@HOST`.
         name: TaskName = Fine,
+        /// Its address for probes and metrics; left out: it has none.
+        ops: SocketAddr = Fine,
         /// Queues that it serves, at most 32; left out: those of `[celery]`.
         queues: Vec<Spot<QueueName>> = Fine,
         /// How many tasks run at one time; left out: one for each core.

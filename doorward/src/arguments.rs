@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Start the admin API alone, for gateways that run elsewhere and come to `fleet.listen`
     Admin(Admin),
     /// Start a worker of Celery tasks, for the broker of `[celery]`
-    Worker,
+    Worker(Worker),
     /// Check a configuration file with the code of the start
     Check(Check),
     /// Print the JSON Schema of the configuration file
@@ -100,6 +100,13 @@ pub(crate) struct Admin {
     #[arg(long, value_name = "ADDR")]
     pub(crate) fleet_listen: Option<SocketAddr>,
     /// The address for probes and management, in place of the file's [default: 127.0.0.1:9180]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ops_listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// The address for probes and metrics, in place of the file's `worker.ops`. Port 0: any free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) ops_listen: Option<SocketAddr>,
 }

@@ -23,13 +23,15 @@ use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::sleep_until;
 
+use crate::figures::Became;
+use crate::figures::Figures;
+use crate::figures::Moment;
 use crate::outcome;
 use crate::outcome::Outcome;
 use crate::pool::Done;
 use crate::pool::End;
 use crate::pool::Job;
 use crate::pool::Pool;
-use crate::presence::Counts;
 use crate::task::Call;
 use crate::task::Failed;
 use crate::task::Registry;
@@ -61,7 +63,7 @@ pub(crate) struct Desk {
     terms: Terms,
     pool: Pool,
     done: UnboundedReceiver<Done>,
-    counts: Arc<Counts>,
+    figures: Arc<Figures>,
     /// To be carried out, or being so; by tag.
     held: HashMap<String, Held>,
     /// To wait until their time comes. What they say stays in Redis.
@@ -105,7 +107,7 @@ impl Desk {
         terms: Terms,
         pool: Pool,
         done: UnboundedReceiver<Done>,
-        counts: Arc<Counts>,
+        figures: Arc<Figures>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -114,7 +116,7 @@ impl Desk {
             terms,
             pool,
             done,
-            counts,
+            figures,
             held: HashMap::new(),
             later: BTreeSet::new(),
             stuck: HashSet::new(),
@@ -273,6 +275,7 @@ impl Desk {
             Err(why) => {
                 let list = &self.terms.dead_letters;
                 tracing::warn!(error = %why, queue, "a message is no task: it is moved to `{list}`");
+                self.figures.became(Became::Buried);
                 self.settled.push(Settled::Buried { tag });
                 return None;
             }
@@ -284,6 +287,7 @@ impl Desk {
                 queue,
                 "a task is refused: it is none of ours, or something is to follow on it"
             );
+            self.figures.became(Became::Refused);
             self.settled.push(Settled::Finished(Finished { tag, told }, None));
             return None;
         }
@@ -313,9 +317,14 @@ impl Desk {
 
     /// Somebody has come to an end.
     fn note(&mut self, done: Done) {
-        let Done { tag, end } = done;
+        let Done { tag, end, took } = done;
         match self.held.remove(&tag) {
-            Some(held) => self.end(tag, held, end),
+            Some(held) => {
+                if end != End::Expired {
+                    self.figures.took(&held.call.message().name, took);
+                }
+                self.end(tag, held, end);
+            }
             None if self.stuck.remove(&tag) => {
                 tracing::warn!("a task came to its end after its time, and what it gave is dropped")
             }
@@ -330,11 +339,18 @@ impl Desk {
             let (name, id) = (&message.name, &message.id);
             tracing::error!(task.name = name, task.id = id, "a task has a fault");
         }
-        self.counts.processed();
+        let was_begun = end != End::Expired;
         let (told, end) = match outcome::of(message, end, self.terms.retries_max, now()) {
-            Outcome::Done(told) => (told, CallEnd::Done),
-            Outcome::Failed(told) => (told, CallEnd::Nothing),
+            Outcome::Done(told) => {
+                self.figures.became(Became::Done);
+                (told, CallEnd::Done)
+            }
+            Outcome::Failed(told) => {
+                self.figures.became(if was_begun { Became::Failed } else { Became::Refused });
+                (told, CallEnd::Nothing)
+            }
             Outcome::Again(told, again) => {
+                self.figures.became(Became::Again);
                 let message = outcome::returned(&tag, &queue, &again);
                 self.settled.push(Settled::Again { told, message });
                 return self.count_active();
@@ -346,7 +362,7 @@ impl Desk {
     }
 
     fn count_active(&self) {
-        self.counts.set_active(self.held.len().min(self.terms.concurrency));
+        self.figures.set_active(self.held.len().min(self.terms.concurrency));
     }
 
     async fn look_at_the_clock(&mut self) {
@@ -357,6 +373,18 @@ impl Desk {
         self.begin_what_is_due().await;
         self.say_what_is_had().await;
         self.put_back_what_was_dropped().await;
+        self.figures.set(self.moment());
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            held: self.held.len(),
+            later: self.later.len(),
+            unsettled: self.settled.len(),
+            stuck: self.stuck.len(),
+            is_taking: !self.broker_outage.is_lost() && !self.fault.is_there(),
+            keeps_results: !self.results_outage.is_lost(),
+        }
     }
 
     /// Says of tasks whose time is over that it is, while their threads may go on for a while.

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::desk::Desk;
+use crate::figures::Figures;
 use crate::pool::Pool;
-use crate::presence::Counts;
 use crate::presence::Presence;
 use crate::task::Registry;
 use crate::terms::Terms;
@@ -23,6 +23,7 @@ pub struct Host {
     ear: Ear,
     registry: Registry,
     terms: Terms,
+    figures: Arc<Figures>,
 }
 
 /// How a worker ended.
@@ -33,9 +34,16 @@ pub struct Ended {
 }
 
 impl Host {
-    /// A worker at `broker` that knows the tasks of `registry`; `ear` hears what it is asked.
-    pub fn new(broker: Broker, ear: Ear, registry: Registry, terms: Terms) -> Self {
-        Self { broker: Arc::new(broker), ear, registry, terms }
+    /// A worker at `broker` that knows the tasks of `registry`; `ear` hears what it is asked, and `figures`
+    /// say how it does.
+    pub fn new(
+        broker: Broker,
+        ear: Ear,
+        registry: Registry,
+        terms: Terms,
+        figures: Arc<Figures>,
+    ) -> Self {
+        Self { broker: Arc::new(broker), ear, registry, terms, figures }
     }
 
     /// Works until `stop`; then it takes nothing new, finishes what it is at, as far as there is time and
@@ -48,14 +56,13 @@ impl Host {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> io::Result<Ended> {
-        let Self { broker, ear, registry, terms } = self;
+        let Self { broker, ear, registry, terms, figures } = self;
         // As many at most as there are messages in hand.
         let (done, ended) = mpsc::unbounded_channel();
         let pool = Pool::start(terms.concurrency, &done)?;
-        let counts = Arc::new(Counts::default());
-        let presence = Presence::new(Arc::clone(&broker), &terms.name, Arc::clone(&counts));
+        let presence = Presence::new(Arc::clone(&broker), &terms.name, Arc::clone(&figures));
         let connection = broker.connection().clone();
-        let mut desk = Desk::new(broker, registry, terms, pool, ended, counts);
+        let mut desk = Desk::new(broker, registry, terms, pool, ended, figures);
         let unfinished = tokio::select! {
             () = presence.keep(ear) => 0,
             unfinished = async {

@@ -19,6 +19,8 @@ pub mod noop;
 
 pub mod terms;
 
+mod figures;
+
 mod pool;
 
 mod outcome;
@@ -30,5 +32,6 @@ mod desk;
 mod host;
 
 pub use self::desk::WRITE_DOWN_FOR;
+pub use self::figures::Figures;
 pub use self::host::Ended;
 pub use self::host::Host;

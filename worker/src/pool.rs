@@ -6,6 +6,8 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use kernel::time::now;
 use parking_lot::Condvar;
@@ -30,6 +32,8 @@ pub(crate) struct Job {
 pub(crate) struct Done {
     pub(crate) tag: String,
     pub(crate) end: End,
+    /// How long it took.
+    pub(crate) took: Duration,
 }
 
 /// How a job ended.
@@ -109,8 +113,9 @@ impl std::fmt::Debug for Queue {
 
 fn work(queue: &Queue, done: &UnboundedSender<Done>) {
     while let Some(job) = next(queue) {
+        let began = Instant::now();
         let end = carry_out(&job);
-        if done.send(Done { tag: job.tag, end }).is_err() {
+        if done.send(Done { tag: job.tag, end, took: began.elapsed() }).is_err() {
             return;
         }
     }
@@ -150,8 +155,6 @@ fn carry_out(job: &Job) -> End {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::Map;
 
     use super::*;

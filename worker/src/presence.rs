@@ -20,39 +20,24 @@ use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::timeout;
 
+use crate::figures::Figures;
+
 /// How often Redis is told what is listened for: after another connection was made, that is how it knows.
 const LISTEN_EVERY: Duration = Duration::from_secs(1);
-
-/// How much there is to do, and was done.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    active: AtomicU64,
-    processed: AtomicU64,
-}
-
-impl Counts {
-    pub(crate) fn set_active(&self, count: usize) {
-        self.active.store(count as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn processed(&self) {
-        self.processed.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// A worker as others see it.
 #[derive(Debug)]
 pub(crate) struct Presence {
     broker: Arc<Broker>,
     hostname: String,
-    counts: Arc<Counts>,
+    figures: Arc<Figures>,
     /// Its logical clock: ahead of all that it has heard.
     clock: AtomicU64,
 }
 
 impl Presence {
-    pub(crate) fn new(broker: Arc<Broker>, hostname: &str, counts: Arc<Counts>) -> Self {
-        Self { broker, hostname: hostname.to_owned(), counts, clock: AtomicU64::new(1) }
+    pub(crate) fn new(broker: Arc<Broker>, hostname: &str, figures: Arc<Figures>) -> Self {
+        Self { broker, hostname: hostname.to_owned(), figures, clock: AtomicU64::new(1) }
     }
 
     /// Is there for as long as this runs.
@@ -87,8 +72,8 @@ impl Presence {
             pid: std::process::id(),
             clock: self.clock.fetch_add(1, Ordering::Relaxed),
             freq: FREQ,
-            active: self.counts.active.load(Ordering::Relaxed),
-            processed: self.counts.processed.load(Ordering::Relaxed),
+            active: self.figures.active(),
+            processed: self.figures.processed(),
             load: load(),
             software: "doorward".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -38,6 +38,7 @@ pub(super) fn worker(
     }
     Some(Worker {
         name: file.name.value.map(|name| name.0),
+        ops: file.ops.value,
         queues,
         concurrency: file.concurrency.value.map(|count| count.0 as usize),
         prefetch: file.prefetch.value?.0 as usize,

@@ -1,5 +1,6 @@
 //! How a worker serves a Celery installation.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use std::time::Duration;
 pub struct Worker {
     /// What it is called; `None`: by its process and its machine.
     pub name: Option<String>,
+    /// Its address for probes and metrics; `None`: it has none.
+    pub ops: Option<SocketAddr>,
     /// Queues that it serves; `None`: those that are watched. No two are the same.
     pub queues: Option<Vec<String>>,
     /// How many tasks run at one time; `None`: one for each core.

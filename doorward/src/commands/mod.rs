@@ -64,7 +64,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run(run) => run::run(&place, &run),
         Command::Gateway(gateway) => gateway::gateway(&place, &gateway),
         Command::Admin(admin) => admin::admin(&place, &admin),
-        Command::Worker => worker::worker(&place),
+        Command::Worker(worker) => worker::worker(&place, &worker),
         Command::Check(check) => check::check(&place, &check),
         Command::Schema => {
             println!("{}", serde_json::to_string_pretty(&config::schema())?);

@@ -1,11 +1,12 @@
 //! `doorward worker`: carries out tasks of a Celery installation, as one of its workers.
 //!
-//! It has no data directory, no port and no database: its broker is all that it needs, and any number of
-//! them may run side by side.
+//! It has no data directory and no database, and no port but for its probes, where one is configured: its
+//! broker is all that it needs, and any number of them may run side by side.
 
 mod progress;
 
 use std::fs;
+use std::net::TcpListener;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,10 +19,17 @@ use config::Config;
 use config::Redis;
 use embedding::Dimensions;
 use embedding::EmbeddingService;
+use gateway::metrics::ProcessMetrics;
+use gateway::ops;
+use gateway::ops::Readiness;
+use kernel::warm_up::Progress;
+use kernel::warm_up::Resource;
+use kernel::warm_up::Warm;
 use stores::redis::broker::Broker;
 use stores::redis::broker::Ear;
 use stores::redis::connection::Connection;
 use tokio::sync::watch;
+use worker::Figures;
 use worker::Host;
 use worker::embed::Embed;
 use worker::embed::EmbedError;
@@ -34,7 +42,9 @@ use super::house;
 use super::house::redis::tls_trusting;
 use super::house::signals::Signals;
 use super::house::stage;
+use super::listeners;
 use crate::arguments::Place;
+use crate::arguments::Worker as Arguments;
 
 /// How long one call to the broker or the result back end may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,8 +53,11 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// One clear text for what keeps it from starting.
-pub(crate) fn worker(place: &Place) -> anyhow::Result<ExitCode> {
-    stage::play_without_a_place(place, work)
+pub(crate) fn worker(place: &Place, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    stage::play_without_a_place(place, |mut config| {
+        config.worker.ops = arguments.ops_listen.or(config.worker.ops);
+        work(config)
+    })
 }
 
 async fn work(config: Config) -> anyhow::Result<ExitCode> {
@@ -60,10 +73,17 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let tls = tls_trusting(&celery.broker(CALL_TIMEOUT), "`celery.ca`")?;
     let ear = Ear::open(celery, tls).context("`celery.broker_url`")?;
     let broker = open_broker(celery, queues)?;
-    let Some(model) = load_model(&config.worker, &mut signals).await? else {
+    let (resource, model) = embedder(&config.worker)?;
+    let plan = house::warm::plan(vec![resource])?;
+    let figures = Arc::new(Figures::new()?);
+    let readiness = readiness(&figures, terms.concurrency, plan.progress());
+    if let Some(address) = config.worker.ops {
+        show(listeners::tcp(address)?, &readiness, &figures)?;
+    }
+    if !house::warm::load(&plan, &mut signals).await.context("`worker.model`")? {
         return Ok(ExitCode::SUCCESS);
-    };
-    let model: Arc<dyn Embed> = Arc::new(Model(model));
+    }
+    let model: Arc<dyn Embed> = Arc::new(Model(Arc::clone(model.get()?)));
     let registry = Registry::default()
         .with(&config.worker.noop_task, Arc::new(Noop))
         .with(&config.worker.embed_task, Arc::new(EmbedTask::new(model, stages)));
@@ -86,11 +106,13 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
         let mut ends = ends.clone();
         async move { _ = ends.wait_for(|count| *count >= times).await }
     };
+    readiness.started();
     let stop = async {
         told(1).await;
         tracing::info!("ending: nothing new is taken, what runs is finished");
+        readiness.closing();
     };
-    let ended = Host::new(broker, ear, registry, terms).work(stop, told(2)).await?;
+    let ended = Host::new(broker, ear, registry, terms, figures).work(stop, told(2)).await?;
     telling.finish().await;
     if ended.unfinished > 0 {
         let count = ended.unfinished;
@@ -99,22 +121,41 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The embedder of this process: loaded once, before anything is taken, and shared by all tasks; `None`
-/// where a signal came first.
+/// The embedder of this process: loaded once, before anything is taken, and shared by all tasks.
 ///
 /// # Errors
-/// There is none, in words for the operator.
-async fn load_model(
-    worker: &config::Worker,
-    signals: &mut Signals,
-) -> anyhow::Result<Option<Arc<EmbeddingService>>> {
+/// What is configured of it makes no sense.
+fn embedder(worker: &config::Worker) -> anyhow::Result<(Resource, Warm<Arc<EmbeddingService>>)> {
     let dimensions = Dimensions::new(worker.dimensions).context("`worker.dimensions`")?;
-    let (resource, loaded) = embedding::resource(worker.model.clone(), dimensions);
-    let plan = house::warm::plan(vec![resource])?;
-    match house::warm::load(&plan, signals).await.context("`worker.model`")? {
-        true => Ok(Some(Arc::clone(loaded.get()?))),
-        false => Ok(None),
-    }
+    Ok(embedding::resource(worker.model.clone(), dimensions))
+}
+
+/// Ready is who has its model, is given messages, and has a thread left of so many.
+fn readiness(figures: &Arc<Figures>, threads: usize, warm: Progress) -> Arc<Readiness> {
+    let (taking, free) = (Arc::clone(figures), Arc::clone(figures));
+    let readiness = Readiness::new(vec![
+        ("broker", Box::new(move || taking.is_taking())),
+        ("threads", Box::new(move || free.stuck() < threads)),
+    ]);
+    let results = Arc::clone(figures);
+    let remark = Box::new(move || {
+        let kept = results.keeps_results() || !results.is_taking();
+        (!kept).then(|| "the result back end gives no answer".to_owned())
+    });
+    Arc::new(readiness.with_remark(remark).with_resources(warm))
+}
+
+/// Shows probes and metrics to whoever comes to `listener`, from now on.
+fn show(
+    listener: TcpListener,
+    readiness: &Arc<Readiness>,
+    figures: &Arc<Figures>,
+) -> anyhow::Result<()> {
+    let (process, figures) = (ProcessMetrics::new()?, Arc::clone(figures));
+    let meter = Arc::new(move || process.render() + &figures.render());
+    let ops = house::ops::serve(listener, ops::routes(Arc::clone(readiness), meter))?;
+    tracing::info!("probes and metrics at {}", ops.address);
+    Ok(())
 }
 
 /// The embedder, as tasks want it.

@@ -177,7 +177,7 @@ fn a_gateway_whose_routes_fail_and_are_tried_again_is_no_ghost_in_its_fleet() {
 }
 
 /// A model of two tokens, as `model2vec` lays it out, in `directory`.
-fn write_model(directory: &Path) {
+pub(crate) fn write_model(directory: &Path) {
     let tokenizer = json!({
         "version": "1.0",
         "added_tokens": [],

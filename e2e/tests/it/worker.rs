@@ -1,6 +1,8 @@
 //! `doorward worker` as an application in Python sees it: a worker like any other of Celery's.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::LazyLock;
@@ -12,6 +14,7 @@ use serde_json::Value;
 use serde_json::json;
 use test_support::celery::CelerySetup;
 use test_support::http1::Request;
+use test_support::http1::ask;
 use test_support::redis::RedisServer;
 use test_support::redis::Reply;
 use test_support::wait::START_MAX;
@@ -21,6 +24,7 @@ use test_support::worker::DoorwardWorker;
 use test_support::worker::celery_script;
 
 use crate::job_status::Yard;
+use crate::warm_up::write_model;
 
 /// How many tasks are called while workers are killed.
 const TASKS: usize = 10_000;
@@ -285,4 +289,61 @@ fn a_worker_without_a_broker_or_a_model_says_what_it_needs() {
         assert!(!worker.ended().unwrap().success());
         assert!(worker.log().contains(why), "{}", worker.log());
     }
+}
+
+/// Where a worker says that it shows its probes.
+fn probes(worker: &DoorwardWorker) -> SocketAddr {
+    let address = || {
+        let log = worker.log();
+        let (_, rest) = log.split_once("probes and metrics at ")?;
+        rest.split_once('"')?.0.parse().ok()
+    };
+    wait_until(START_MAX, || address().is_some());
+    address().unwrap()
+}
+
+#[test]
+fn a_worker_with_an_address_for_probes_says_how_far_it_is_and_what_it_does() {
+    let mut redis = RedisServer::start();
+    let place = tempfile::tempdir().unwrap();
+    let model = format!("model = \"{}\"\nops = \"127.0.0.1:0\"", place.path().display());
+    let mut worker = DoorwardWorker::begin(&config(&redis, &model));
+    let address = probes(&worker);
+    let ask = |target: &str| ask(address, &Request::get(target));
+    let says = |target: &str, status: u16, words: &str| {
+        let answer = ask(target);
+        answer.status == status && answer.text().contains(words)
+    };
+    wait_until(START_MAX, || says("/startupz", 503, "retrying embeddings: 1 attempt"));
+    assert!(says("/livez", 200, "ok") && says("/readyz?verbose", 503, "not started\n"));
+    write_model(place.path());
+    wait_until(START_MAX, || {
+        says("/readyz?verbose", 200, "ok broker\nok threads\nwarm embeddings")
+    });
+    assert!(says("/startupz", 200, "ok"));
+    let metrics = ask("/metrics").text();
+    for line in ["doorward_worker_broker_up 1\n", "doorward_worker_active 0\n", "process_open_fds "]
+    {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    redis.stop();
+    wait_until(START_MAX, || says("/readyz?verbose", 503, "not broker\n"));
+    assert!(says("/livez", 200, "ok") && says("/startupz", 200, "ok"));
+    redis.restart();
+    wait_until(START_MAX, || says("/readyz", 200, "ok"));
+    worker.ask_to_go();
+    wait_until(START_MAX, || worker.ended().is_some());
+    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+}
+
+#[test]
+fn an_address_for_probes_that_is_taken_is_named_before_a_model_is_loaded() {
+    let redis = RedisServer::start();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut worker = DoorwardWorker::begin(&config(&redis, &format!("ops = \"{address}\"")));
+    wait_until(START_MAX, || worker.ended().is_some());
+    assert!(!worker.ended().unwrap().success());
+    assert!(worker.log().contains(&format!("cannot listen on {address}")), "{}", worker.log());
+    assert!(!worker.log().contains("embeddings"), "{}", worker.log());
 }

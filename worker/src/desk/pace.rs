@@ -75,7 +75,7 @@ impl Outage {
         Self { of: "the Celery result back end", what, is_lost: false, again_at: now }
     }
 
-    #[cfg(test)]
+    /// Whether it gave no answer when it was asked last.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost
     }
@@ -111,7 +111,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    #[cfg(test)]
+    /// Whether it said so last.
     pub(super) fn is_there(&self) -> bool {
         self.is_there
     }

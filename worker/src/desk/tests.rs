@@ -36,14 +36,14 @@ fn desk_at(url: &str) -> Desk {
     };
     let (done, ended) = mpsc::unbounded_channel();
     let pool = Pool::start(0, &done).expect("no threads are always there");
-    let counts = Arc::new(Counts::default());
+    let figures = Arc::new(Figures::new().expect("each has a name of its own"));
     Desk::new(
         Arc::new(broker),
         Registry::default().with("noop", Arc::new(Noop)),
         terms,
         pool,
         ended,
-        counts,
+        figures,
     )
 }
 
@@ -108,7 +108,8 @@ async fn a_task_that_ended_in_time_is_done_though_that_is_noted_after_its_time()
     course.begin();
     desk.give_up_overdue();
     assert_eq!(desk.stuck.len(), 0, "its thread is free");
-    desk.note(Done { tag: taken[0].tag.clone(), end: End::Gave("in time".into()) });
+    let end = End::Gave("in time".into());
+    desk.note(Done { tag: taken[0].tag.clone(), end, took: Duration::ZERO });
     desk.settle().await;
     let result = redis.command(&["GET", "celery-task-meta-1"]).expect("Redis is there");
     let Reply::Bulk(Some(result)) = result else { panic!("it is kept") };
@@ -232,7 +233,7 @@ async fn a_task_hears_how_a_call_ended_once_that_is_kept_and_nothing_of_what_is_
     }
     let ends = [End::Gave(Value::Null), failed(), End::Gave(Value::Null), failed()];
     for (tag, end) in tags.into_iter().zip(ends) {
-        desk.note(Done { tag, end });
+        desk.note(Done { tag, end, took: Duration::ZERO });
     }
     assert_eq!(listens.heard(), [], "nothing is kept yet");
     desk.settle().await;
@@ -244,7 +245,7 @@ async fn a_task_whose_result_is_too_long_to_be_kept_came_to_nothing_and_was_not_
     let redis = RedisServer::start();
     let (mut desk, tags, listens) = desk_that_listens(&redis, 1).await;
     let end = End::Gave("x".repeat(MESSAGE_BYTES_MAX).into());
-    desk.note(Done { tag: tags[0].clone(), end });
+    desk.note(Done { tag: tags[0].clone(), end, took: Duration::ZERO });
     desk.settle().await;
     assert_eq!(listens.heard(), [("1".to_owned(), "nothing")]);
 }
@@ -254,7 +255,8 @@ async fn a_task_hears_how_a_call_ended_though_the_answer_was_lost_by_which_it_wa
     let mut redis = RedisServer::start();
     let (mut desk, tags, listens) = desk_that_listens(&redis, 1).await;
     redis.stop();
-    desk.note(Done { tag: tags[0].clone(), end: End::Gave(Value::Null) });
+    let end = End::Gave(Value::Null);
+    desk.note(Done { tag: tags[0].clone(), end, took: Duration::ZERO });
     desk.settle().await;
     assert_eq!(listens.heard(), []);
     // It has lost its books: as if the message were finished.

@@ -4,6 +4,7 @@ use kernel::celery::MESSAGE_BYTES_MAX;
 use kernel::celery::Task as Message;
 use kernel::celery::result::Failure;
 use kernel::celery::result::State;
+use kernel::time::Timestamp;
 use serde_json::json;
 
 use crate::scene::Scene;
@@ -106,6 +107,33 @@ async fn a_message_that_is_longer_than_any_task_keeps_nobody_from_taking_the_nex
     let dead = scene.redis.command(&["LINDEX", "dead", "0"]).expect("Redis is there");
     assert!(dead == test_support::redis::Reply::text(&long), "it is as it came");
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_messages_is_counted_by_kind_and_what_is_known_by_name() {
+    let scene = Scene::new();
+    let worker = scene.worker(Scene::terms()).await;
+    for (name, id) in [("noop", "1"), ("noop", "2"), ("unlucky", "3"), ("hopeless", "4")] {
+        scene.send(name, id);
+    }
+    scene.send("unknown", "5");
+    let mut late = Message::new("noop", "6", Vec::new(), "celery", "6");
+    late.expires = Some(Timestamp::from_secs(1));
+    scene.send_message(&late);
+    scene.send_text("{bad");
+    for (became, count) in
+        [("done", "3"), ("failed", "1"), ("again", "2"), ("refused", "2"), ("buried", "1")]
+    {
+        let name = format!("messages_total{{became=\"{became}\"}}");
+        scene.until(|| worker.figure(&name).as_deref() == Some(count)).await;
+    }
+    let took =
+        |task: &str| worker.figure(&format!("task_duration_seconds_count{{task=\"{task}\"}}"));
+    assert_eq!(["noop", "unlucky", "hopeless"].map(took), ["2", "2", "2"].map(|n| Some(n.into())));
+    assert_eq!(took("unknown"), None, "whoever sends tasks makes up no labels");
+    scene.until(|| worker.figure("held").as_deref() == Some("0")).await;
+    let up = ["broker_up", "results_up", "active", "later", "unsettled", "stuck"];
+    assert_eq!(up.map(|name| worker.figure(name).unwrap()), ["1", "1", "0", "0", "0", "0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

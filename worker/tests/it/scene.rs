@@ -23,6 +23,7 @@ use test_support::wait::wait_until;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use worker::Ended;
+use worker::Figures;
 use worker::Host;
 use worker::noop::Noop;
 use worker::task::Call;
@@ -121,6 +122,7 @@ pub(crate) struct Scene {
 pub(crate) struct Running {
     stop: Option<oneshot::Sender<()>>,
     host: JoinHandle<Ended>,
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl Scene {
@@ -161,13 +163,14 @@ impl Scene {
         let registry = tasks.into_iter().fold(Registry::default(), |registry, (name, task)| {
             registry.with(name, Arc::new(Noted { task, nothing: Arc::clone(&self.nothing) }))
         });
-        let host = Host::new(broker, ear, registry, terms);
+        let figures = Arc::new(Figures::new().expect("each has a name of its own"));
+        let host = Host::new(broker, ear, registry, terms, Arc::clone(&figures));
         let (stop, stops) = oneshot::channel();
         let stops = async { _ = stops.await };
         let host = tokio::spawn(async move {
             host.work(stops, std::future::pending()).await.expect("there are threads")
         });
-        Running { stop: Some(stop), host }
+        Running { stop: Some(stop), host, figures }
     }
 
     fn celery(&self) -> Celery {
@@ -267,6 +270,13 @@ impl Scene {
 }
 
 impl Running {
+    /// The figure of that name, without the prefix that all have.
+    pub(crate) fn figure(&self, name: &str) -> Option<String> {
+        let text = self.figures.render();
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("doorward_worker_"));
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
+    }
+
     /// Ends it as a signal does.
     pub(crate) async fn stop(mut self) -> Ended {
         if let Some(stop) = self.stop.take() {

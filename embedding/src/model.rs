@@ -3,10 +3,11 @@
 //! - `tokenizer.json`: a tokenizer of Hugging Face's library;
 //! - `model.safetensors`: the tensor `embeddings`, a row a token, and if need be `weights` (how much a
 //!   token counts) and `mapping` (which row is a token's);
-//! - `config.json`, where there is one: `"normalize": false` leaves vectors as long as they are.
+//! - `config.json`, where there is one: `"normalize": false` leaves vectors as long as they are,
+//!   `"max_length"` says how many tokens of a text count.
 //!
 //! A text's vector is the mean of its tokens' vectors, each times its weight; tokens that the tokenizer
-//! does not know are left out, and so are special ones.
+//! does not know are left out, and so are special ones. It is the vector that `model2vec` (0.10) gives.
 
 use std::fs;
 use std::fs::File;
@@ -23,8 +24,11 @@ use crate::tensors::Tables;
 use crate::tensors::TensorError;
 use crate::unit::to_unit;
 
-/// How many tokens of a text count; those after them do not, as in `model2vec`.
-pub(crate) const TOKENS_MAX: usize = 512;
+/// How many tokens of a text count where the model says nothing of it, as in `model2vec`.
+pub(crate) const TOKENS_USUAL: usize = 512;
+
+/// How many of them count at the most, whatever the model says.
+pub(crate) const TOKENS_MAX: usize = 8_192;
 
 /// The greatest number of a vector times the greatest weight: half of what could be added up for
 /// [`TOKENS_MAX`] tokens, as sums are rounded.
@@ -145,13 +149,30 @@ pub(crate) struct Model {
     tables: Tables,
     unknown: Option<u32>,
     normalizes: bool,
+    /// How many tokens of a text count.
+    tokens_max: usize,
+    /// How many characters of it are looked at.
+    chars_max: usize,
+}
+
+/// What `config.json` says.
+struct Settings {
+    normalizes: bool,
+    /// `None`: as many tokens as there are.
+    length_max: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { normalizes: true, length_max: Some(TOKENS_USUAL) }
+    }
 }
 
 impl Model {
     /// Reads the model in `directory`.
     pub(crate) fn load(directory: &Path) -> Result<Self, ModelError> {
         let (tokenizer, unknown) = tokenizer(&directory.join("tokenizer.json"))?;
-        let normalizes = normalizes(&directory.join("config.json"))?;
+        let Settings { normalizes, length_max } = settings(&directory.join("config.json"))?;
         let path = directory.join("model.safetensors");
         let tables = match Tables::read(&bytes(&path, MODEL_BYTES_MAX)?) {
             Ok(tables) => tables,
@@ -166,7 +187,11 @@ impl Model {
         if let Some(token) = last.filter(|token| *token as usize >= tokens) {
             return Err(ModelError::Tokens { directory: directory.to_owned(), token, tokens });
         }
-        Ok(Self { tokenizer, tables, unknown, normalizes })
+        let tokens_max = length_max.unwrap_or(TOKENS_MAX);
+        // A text is cut before it is read, too: so it is there, and the vectors are to be the same.
+        let chars_max =
+            length_max.map_or(usize::MAX, |max| max.saturating_mul(median_length(&tokenizer)));
+        Ok(Self { tokenizer, tables, unknown, normalizes, tokens_max, chars_max })
     }
 
     pub(crate) fn dimensions(&self) -> Dimensions {
@@ -184,12 +209,13 @@ impl Model {
 
     /// The vector of `text`; all zeros where no token of it is known.
     pub(crate) fn embed(&self, text: &str) -> Result<Vec<f32>, String> {
-        let encoding =
-            self.tokenizer.encode_fast(text, false).map_err(|error| error.to_string())?;
-        let known = encoding.get_ids().iter().filter(|id| Some(**id) != self.unknown);
+        let end = text.char_indices().nth(self.chars_max).map_or(text.len(), |(at, _)| at);
+        let encoding = self.tokenizer.encode_fast(&text[..end], false);
+        let encoding = encoding.map_err(|error| error.to_string())?;
+        let first = encoding.get_ids().iter().take(self.tokens_max);
         let mut sum = vec![0.0_f32; self.dimensions().count()];
-        let mut count = 0_u16;
-        for id in known.take(TOKENS_MAX) {
+        let mut count = 0_u32;
+        for id in first.filter(|id| Some(**id) != self.unknown) {
             let Some((row, weight)) = self.tables.row(*id as usize) else { continue };
             for (sum, number) in sum.iter_mut().zip(row) {
                 *sum += number * weight;
@@ -197,7 +223,7 @@ impl Model {
             count += 1;
         }
         if count > 0 {
-            sum.iter_mut().for_each(|number| *number /= f32::from(count));
+            sum.iter_mut().for_each(|number| *number /= count as f32);
         }
         if self.normalizes {
             // Zeros stay zeros: a text of which nothing is known is like no other.
@@ -225,21 +251,49 @@ fn tokenizer(path: &Path) -> Result<(Tokenizer, Option<u32>), ModelError> {
     Ok((tokenizer, unknown))
 }
 
-/// Whether the configuration at `path` has vectors be of length one; so it is where there is none.
-fn normalizes(path: &Path) -> Result<bool, ModelError> {
+/// How many characters a token has, in the middle of them all.
+fn median_length(tokenizer: &Tokenizer) -> usize {
+    let vocab = tokenizer.get_vocab(true);
+    let mut lengths: Vec<usize> = vocab.into_keys().map(|token| token.chars().count()).collect();
+    lengths.sort_unstable();
+    let middle = lengths.len() / 2;
+    match (lengths.get(middle), lengths.len() % 2) {
+        (None, _) => 0,
+        (Some(length), 1) => *length,
+        (Some(length), _) => (lengths[middle - 1] + length) / 2,
+    }
+}
+
+/// What the configuration at `path` says; the usual where there is none.
+fn settings(path: &Path) -> Result<Settings, ModelError> {
+    let mut settings = Settings::default();
     let file = match bytes(path, CONFIG_BYTES_MAX) {
         Err(ModelError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Ok(true);
+            return Ok(settings);
         }
         file => file?,
     };
     let fault = |why: String| ModelError::Config { path: path.to_owned(), why };
     let config: Value = serde_json::from_slice(&file).map_err(|error| fault(error.to_string()))?;
     match config.get("normalize") {
-        None | Some(Value::Null) => Ok(true),
-        Some(Value::Bool(normalizes)) => Ok(*normalizes),
-        Some(other) => Err(fault(format!("`normalize` is `{other}`; expected true or false"))),
+        None | Some(Value::Null) => {}
+        Some(Value::Bool(normalizes)) => settings.normalizes = *normalizes,
+        Some(other) => {
+            return Err(fault(format!("`normalize` is `{other}`; expected true or false")));
+        }
     }
+    match config.get("max_length") {
+        None => {}
+        Some(Value::Null) => settings.length_max = None,
+        Some(length) => {
+            let whole = length.as_u64().and_then(|length| usize::try_from(length).ok());
+            let known = whole.filter(|length| (1..=TOKENS_MAX).contains(length)).ok_or_else(|| {
+                fault(format!("`max_length` is `{length}`; expected 1 to {TOKENS_MAX}, or null"))
+            });
+            settings.length_max = Some(known?);
+        }
+    }
+    Ok(settings)
 }
 
 /// The file at `path`, whole.

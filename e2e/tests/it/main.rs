@@ -97,3 +97,5 @@ mod image;
 mod tidy;
 
 mod worker;
+
+mod vectors;

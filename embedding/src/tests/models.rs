@@ -6,6 +6,7 @@ use crate::model::MODEL_BYTES_MAX;
 use crate::model::PRODUCT_MAX;
 use crate::model::TOKENIZER_BYTES_MAX;
 use crate::model::TOKENS_MAX;
+use crate::model::TOKENS_USUAL;
 use crate::model::size;
 
 /// Says what is wrong with a model of `of`.
@@ -69,13 +70,38 @@ fn numbers_of_half_the_width_are_read() {
 }
 
 #[test]
-fn of_a_long_text_the_first_tokens_count() {
-    let service = load(directory(&[embeddings()]).path()).expect("a model");
-    let longest = "harbour ".repeat(TOKENS_MAX);
-    assert_eq!(vector(&service, &longest), padded(&[0.0, 1.0]));
-    assert_eq!(vector(&service, &format!("{longest} quay")), padded(&[0.0, 1.0]), "one more");
-    let one_less = format!("seagull {} quay", "harbour ".repeat(TOKENS_MAX - 1));
-    assert_ne!(vector(&service, &one_less), padded(&[0.0, 1.0]));
+fn of_a_long_text_as_many_tokens_count_as_the_model_says() {
+    let place = directory(&[embeddings()]);
+    let counts = |said: &str, tokens_max: usize| {
+        write(&place, "config.json", format!(r#"{{"normalize": false{said}}}"#));
+        let service = load(place.path()).expect("a model");
+        let full = "quay ".repeat(tokens_max);
+        assert_eq!(vector(&service, &full), padded(&[0.0, 0.0, 0.0, 3.0]), "{said}");
+        let and_one = format!("{full}harbour");
+        assert_eq!(vector(&service, &and_one), padded(&[0.0, 0.0, 0.0, 3.0]), "{said}");
+        let last = format!("{}harbour", "quay ".repeat(tokens_max - 1));
+        assert_ne!(vector(&service, &last), padded(&[0.0, 0.0, 0.0, 3.0]), "{said}");
+        // What is not known has a place all the same.
+        let unknown = format!("seagull {}harbour", "quay ".repeat(tokens_max - 1));
+        assert_eq!(vector(&service, &unknown), padded(&[0.0, 0.0, 0.0, 3.0]), "{said}");
+    };
+    counts("", TOKENS_USUAL);
+    counts(r#", "max_length": 2"#, 2);
+    counts(r#", "max_length": 8192"#, TOKENS_MAX);
+    counts(r#", "max_length": null"#, TOKENS_MAX);
+}
+
+#[test]
+fn of_a_text_so_many_characters_are_looked_at_as_its_tokens_usually_have() {
+    let place = directory(&[embeddings()]);
+    write(&place, "config.json", r#"{"normalize": false, "max_length": 2}"#);
+    let service = load(place.path()).expect("a model");
+    // Six characters in the middle of `[UNK]`, `harbour`, `lantern` and `quay`: twelve for two tokens.
+    let fits = format!("{}quay", " ".repeat(8));
+    assert_eq!(vector(&service, &fits), padded(&[0.0, 0.0, 0.0, 3.0]));
+    assert_eq!(vector(&service, &format!(" {fits}")), padded(&[]), "`qua` is not known");
+    let wide = format!("{}quay", "\u{2003}".repeat(8));
+    assert_eq!(vector(&service, &wide), padded(&[0.0, 0.0, 0.0, 3.0]), "characters, not bytes");
 }
 
 #[test]
@@ -176,6 +202,14 @@ fn files_that_are_not_there_or_hold_something_else_are_named() {
         load(place.path()).expect_err("no configuration"),
         "`config.json` is no configuration of a model: `normalize` is `1`; expected true or false"
     );
+    for length in ["0", "8193", "-1", "2.5", "\"2\""] {
+        write(&place, "config.json", format!(r#"{{"max_length": {length}}}"#));
+        let wanted = format!(
+            "`config.json` is no configuration of a model: `max_length` is `{length}`; expected 1 to \
+             {TOKENS_MAX}, or null"
+        );
+        assert_eq!(load(place.path()).expect_err("no configuration"), wanted);
+    }
     write(&place, "tokenizer.json", "{}");
     let error = load(place.path()).expect_err("no tokenizer");
     assert!(error.starts_with("`tokenizer.json` is no tokenizer: "), "{error}");

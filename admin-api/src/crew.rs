@@ -6,15 +6,14 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::mpsc::Receiver;
-use std::sync::mpsc::SyncSender;
-use std::sync::mpsc::TrySendError;
-use std::sync::mpsc::sync_channel;
 use std::thread;
+use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::Sender;
+use crossbeam_channel::TrySendError;
+use crossbeam_channel::bounded;
 use tokio::sync::oneshot;
 
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
@@ -32,24 +31,39 @@ pub(crate) enum CrewError {
 
 /// Threads that work off one queue.
 pub(crate) struct Crew<S> {
-    queue: SyncSender<Job<S>>,
+    queue: Sender<Job<S>>,
 }
 
+/// What a thread does with its state once it had no work for so long; once, until it has worked again.
+pub(crate) struct Rest<S> {
+    pub(crate) after: Duration,
+    pub(crate) with: fn(&mut S),
+}
+
+impl<S> Clone for Rest<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Rest<S> {}
+
 impl<S: Send + 'static> Crew<S> {
-    /// Starts one thread for each of `states`, called `name`; `settle` runs first on each of them.
+    /// Starts one thread for each of `states`, called `name`; `settle` runs first on each of them, and
+    /// each comes to `rest` where there is nothing to do.
     pub(crate) fn start(
         name: &str,
         states: Vec<S>,
         queue_max: usize,
         settle: fn(),
+        rest: Option<Rest<S>>,
     ) -> io::Result<Self> {
-        let (queue, jobs) = sync_channel::<Job<S>>(queue_max);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let (queue, jobs) = bounded::<Job<S>>(queue_max);
         for state in states {
-            let jobs = Arc::clone(&jobs);
+            let jobs = jobs.clone();
             thread::Builder::new().name(name.to_owned()).spawn(move || {
                 settle();
-                work(state, &jobs);
+                work(state, &jobs, rest);
             })?;
         }
         Ok(Self { queue })
@@ -80,11 +94,23 @@ impl<S: Send + 'static> Crew<S> {
     }
 }
 
-fn work<S>(mut state: S, jobs: &Mutex<Receiver<Job<S>>>) {
+fn work<S>(mut state: S, jobs: &Receiver<Job<S>>, rest: Option<Rest<S>>) {
+    let mut has_worked = false;
     loop {
-        // The lock is held while waiting, never while working: one thread waits, the others queue.
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
+        let job = match rest.filter(|_| has_worked) {
+            Some(rest) => jobs.recv_timeout(rest.after),
+            None => jobs.recv().map_err(RecvTimeoutError::from),
+        };
+        let job = match job {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                rest.iter().for_each(|rest| (rest.with)(&mut state));
+                has_worked = false;
+                continue;
+            }
+        };
+        has_worked = true;
         if catch_unwind(AssertUnwindSafe(|| job(&mut state))).is_err() {
             tracing::error!("a background job panicked");
         }
@@ -93,13 +119,14 @@ fn work<S>(mut state: S, jobs: &Mutex<Receiver<Job<S>>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use super::*;
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_one_below_it_does_not() {
-        let crew = Arc::new(Crew::start("test", vec![()], 1, || ()).unwrap());
+        let crew = Arc::new(Crew::start("test", vec![()], 1, || (), None).unwrap());
         let (started, running) = channel();
         let (gate, open) = channel::<()>();
         let busy = Arc::clone(&crew);
@@ -121,12 +148,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_takes_nothing_with_it() {
-        let crew = Crew::start("test", vec![0], 4, || ()).unwrap();
+        let crew = Crew::start("test", vec![0], 4, || (), None).unwrap();
         assert_eq!(
             crew.run(|_: &mut i32| -> () { panic!("on purpose") }).await,
             Err(CrewError::Lost)
         );
         assert_eq!(crew.run(|state| *state).await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn each_thread_rests_once_when_it_had_nothing_to_do_for_a_while_and_works_on() {
+        const BRIEF: Duration = Duration::from_millis(1);
+        let (rested, rests) = channel();
+        let with = |rested: &mut std::sync::mpsc::Sender<()>| rested.send(()).unwrap();
+        let rest = Some(Rest { after: BRIEF, with });
+        let crew = Crew::start("test", vec![rested], 4, || (), rest).unwrap();
+        for _ in 0..3 {
+            assert!(rests.try_recv().is_err(), "whoever has not worked has nothing to rest from");
+            crew.run(|_| ()).await.unwrap();
+            rests.recv().unwrap();
+        }
     }
 
     async fn futures_poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {

@@ -9,6 +9,8 @@ mod prepared;
 
 pub(crate) mod policy;
 
+mod memory;
+
 pub(crate) mod stored;
 
 pub(crate) mod ours;
@@ -25,11 +27,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use argon2::password_hash;
 use kernel::random::NoRandomness;
 use kernel::secret::Secret;
 
 use self::kinds::Kinds;
+use self::memory::KEPT_FOR;
+use self::memory::Memory;
 use self::policy::NewPassword;
 use self::policy::Policy;
 use self::prepared::meant;
@@ -37,6 +40,7 @@ use self::shares::Shares;
 use self::stored::Stored;
 use crate::crew::Crew;
 use crate::crew::CrewError;
+use crate::crew::Rest;
 use crate::prefix::Prefix;
 
 /// The longest password, in bytes; a longer one is wrong, after the same work.
@@ -63,7 +67,7 @@ pub enum HashError {
     NoRandomness(#[from] NoRandomness),
     /// A fault within argon2.
     #[error("argon2 failed")]
-    Argon2(#[source] password_hash::Error),
+    Argon2(#[source] argon2::Error),
 }
 
 impl From<CrewError> for HashError {
@@ -89,7 +93,7 @@ pub(crate) enum Verdict {
 
 /// The hashing threads, and the rules for what they hash.
 pub(crate) struct Passwords {
-    crew: Crew<()>,
+    crew: Crew<Memory>,
     kinds: Arc<Kinds>,
     shares: Shares,
     policy: Policy,
@@ -106,11 +110,13 @@ impl Passwords {
             // Linux has a niceness per thread. Not being allowed to step back is no fault.
             let _ = rustix::process::nice(NICENESS);
         };
-        let threads = vec![(); pool.threads.max(1)];
+        let threads = pool.threads.max(1);
+        let memories = (0..threads).map(|_| Memory::default()).collect();
+        let rest = Rest { after: KEPT_FOR, with: Memory::give_back };
+        let crew = Crew::start("hash", memories, pool.queue_max, below_the_proxy, Some(rest));
         Ok(Self {
-            shares: Shares::of(threads.len() + pool.queue_max),
-            crew: Crew::start("hash", threads, pool.queue_max, below_the_proxy)
-                .map_err(|_| HashError::Lost)?,
+            shares: Shares::of(threads + pool.queue_max),
+            crew: crew.map_err(|_| HashError::Lost)?,
             kinds: Arc::new(Kinds::ours_alone()?),
             policy,
             done: Arc::default(),
@@ -132,9 +138,9 @@ impl Passwords {
         from: Option<Prefix>,
     ) -> Result<Secret, HashError> {
         let done = Arc::clone(&self.done);
-        self.run(from, move || {
+        self.run(from, move |memory| {
             done.fetch_add(1, Ordering::Relaxed);
-            ours::hash(password.expose().as_bytes())
+            ours::hash(password.expose().as_bytes(), memory)
         })
         .await
     }
@@ -153,7 +159,9 @@ impl Passwords {
         from: Prefix,
     ) -> Result<Verdict, HashError> {
         let (kinds, done) = (Arc::clone(&self.kinds), Arc::clone(&self.done));
-        self.run(Some(from), move || judge(&password, stored.as_ref(), &kinds, &done)).await
+        let judge =
+            move |memory: &mut Memory| judge(&password, stored.as_ref(), &kinds, &done, memory);
+        self.run(Some(from), judge).await
     }
 
     /// Tells which hashes the table has beside ours: any of each kind will do.
@@ -177,7 +185,7 @@ impl Passwords {
         begun: tokio::sync::oneshot::Sender<()>,
         until: std::sync::mpsc::Receiver<()>,
     ) {
-        let keep = move |(): &mut ()| {
+        let keep = move |_: &mut Memory| {
             let _ = begun.send(());
             let _ = until.recv();
         };
@@ -187,16 +195,16 @@ impl Passwords {
     async fn run<T: Send + 'static>(
         &self,
         from: Option<Prefix>,
-        job: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+        job: impl FnOnce(&mut Memory) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let place = match from {
             Some(prefix) => Some(self.shares.take(prefix).ok_or(HashError::Busy)?),
             None => None,
         };
-        let job = move |(): &mut ()| {
+        let job = move |memory: &mut Memory| {
             // Given back when the work is done, not when its client gives up waiting for it.
             let _place = place;
-            job()
+            job(memory)
         };
         self.crew.run(job).await?
     }
@@ -207,26 +215,27 @@ fn judge(
     stored: Option<&Secret>,
     kinds: &Kinds,
     done: &AtomicU64,
+    memory: &mut Memory,
 ) -> Result<Verdict, HashError> {
     let stored = stored.and_then(readable);
     if let Some(stored) = &stored {
         kinds.learn(stored.work())?;
     }
     let others = kinds.others_than(stored.as_ref().map(Stored::work));
-    let is_of = |stored: &Stored, bytes: &[u8]| {
+    let is_of = |stored: &Stored, bytes: &[u8], memory: &mut Memory| {
         done.fetch_add(1, Ordering::Relaxed);
-        stored.is_of(bytes)
+        stored.is_of(bytes, memory)
     };
     let fits = password.expose().len() <= PASSWORD_BYTES_MAX;
     let meant = meant(password);
     for meaning in &meant {
         let bytes = meaning.expose().as_bytes();
         let bytes = &bytes[..bytes.len().min(PASSWORD_BYTES_MAX)];
-        if stored.as_ref().is_some_and(|stored| is_of(stored, bytes)) && fits {
-            return right(&meant, meaning, stored.as_ref());
+        if stored.as_ref().is_some_and(|stored| is_of(stored, bytes, memory)) && fits {
+            return right(&meant, meaning, stored.as_ref(), memory);
         }
         for nobodys in &others {
-            black_box(is_of(nobodys, bytes));
+            black_box(is_of(nobodys, bytes, memory));
         }
     }
     Ok(Verdict::Wrong)
@@ -237,10 +246,14 @@ fn right(
     meant: &[Secret],
     meaning: &Secret,
     stored: Option<&Stored>,
+    memory: &mut Memory,
 ) -> Result<Verdict, HashError> {
     let spelled = &meant[0];
     let is_current = stored.is_some_and(Stored::is_current) && meaning == spelled;
-    let rehashed = if is_current { None } else { Some(ours::hash(spelled.expose().as_bytes())?) };
+    let rehashed = match is_current {
+        true => None,
+        false => Some(ours::hash(spelled.expose().as_bytes(), memory)?),
+    };
     Ok(Verdict::Right { rehashed })
 }
 

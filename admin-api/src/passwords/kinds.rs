@@ -82,6 +82,7 @@ fn add(all: &mut Nobodys, work: Work) -> Result<(), HashError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passwords::memory::Memory;
 
     fn bcrypt(cost: u32) -> Work {
         Work::Bcrypt { cost }
@@ -118,7 +119,7 @@ mod tests {
         for work in [ours::WORK, bcrypt(4), Work::Argon2 { memory_kib: 64, passes: 3, lanes: 4 }] {
             let nobodys = Stored::of_nobody(work, &[7; 48]).unwrap();
             assert_eq!(nobodys.work(), work);
-            assert!(!nobodys.is_of(b""));
+            assert!(!nobodys.is_of(b"", &mut Memory::default()));
         }
     }
 }

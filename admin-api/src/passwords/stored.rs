@@ -13,8 +13,10 @@
 use argon2::Algorithm;
 use argon2::Argon2;
 use argon2::Params;
-use argon2::password_hash::PasswordVerifier;
+use argon2::Version;
+use argon2::password_hash::phc::Output;
 use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::phc::Salt;
 use base64::Engine;
 use base64::alphabet::BCRYPT;
 use base64::engine::DecodePaddingMode;
@@ -26,6 +28,7 @@ use ring::digest;
 use ring::hmac;
 use subtle::ConstantTimeEq;
 
+use super::memory::Memory;
 use super::ours;
 
 /// The highest cost of bcrypt that is checked: some two seconds. A step up doubles it.
@@ -107,8 +110,16 @@ pub(crate) struct Stored(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Argon2 { hash: Box<PasswordHash>, work: Work },
+    Argon2(Box<OfArgon2>),
     Bcrypt(Bcrypt),
+}
+
+#[derive(Debug)]
+struct OfArgon2 {
+    algorithm: Algorithm,
+    argon2: Argon2<'static>,
+    salt: Salt,
+    output: Output,
 }
 
 #[derive(Debug)]
@@ -164,7 +175,7 @@ impl Stored {
     /// What checking it takes.
     pub(crate) fn work(&self) -> Work {
         match &self.0 {
-            Kind::Argon2 { work, .. } => *work,
+            Kind::Argon2(argon2) => argon2.work(),
             Kind::Bcrypt(bcrypt) => Work::Bcrypt { cost: bcrypt.cost },
         }
     }
@@ -172,20 +183,17 @@ impl Stored {
     /// Whether it is as we make them now.
     pub(crate) fn is_current(&self) -> bool {
         match &self.0 {
-            Kind::Argon2 { hash, work } => {
-                hash.algorithm == Algorithm::Argon2id.ident() && *work == ours::WORK
+            Kind::Argon2(argon2) => {
+                argon2.algorithm == Algorithm::Argon2id && argon2.work() == ours::WORK
             }
             Kind::Bcrypt(_) => false,
         }
     }
 
     /// Whether it is that of `password`.
-    pub(crate) fn is_of(&self, password: &[u8]) -> bool {
+    pub(super) fn is_of(&self, password: &[u8], memory: &mut Memory) -> bool {
         match &self.0 {
-            // Algorithm, version and parameters are those of the hash.
-            Kind::Argon2 { hash, .. } => {
-                Argon2::default().verify_password(password, hash.as_ref()).is_ok()
-            }
+            Kind::Argon2(argon2) => argon2.is_of(password, memory),
             Kind::Bcrypt(bcrypt) => bcrypt.is_of(password),
         }
     }
@@ -200,11 +208,14 @@ fn argon2_of(text: &str) -> Result<Kind, Unreadable> {
     {
         return Err(Unreadable::Price { memory_kib, passes, lanes });
     }
-    let known = Algorithm::try_from(hash.algorithm.as_str()).is_ok();
-    if !known || hash.salt.is_none() || hash.hash.is_none() {
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).map_err(|_| Unreadable::Shape)?;
+    let version = hash.version.map(Version::try_from).transpose();
+    let version = version.map_err(|_| Unreadable::Shape)?.unwrap_or_default();
+    let (Some(salt), Some(output)) = (hash.salt, hash.hash) else {
         return Err(Unreadable::Shape);
-    }
-    Ok(Kind::Argon2 { hash: Box::new(hash), work: Work::Argon2 { memory_kib, passes, lanes } })
+    };
+    let argon2 = Argon2::new(algorithm, version, params);
+    Ok(Kind::Argon2(Box::new(OfArgon2 { algorithm, argon2, salt, output })))
 }
 
 /// `$2b$12$` + 22 characters of salt + 31 of digest.
@@ -236,6 +247,25 @@ fn passlib_of(text: &str) -> Result<Bcrypt, Unreadable> {
         return Err(Unreadable::Shape);
     }
     Bcrypt::of(cost, salt, digest, before)
+}
+
+impl OfArgon2 {
+    fn work(&self) -> Work {
+        let params = self.argon2.params();
+        Work::Argon2 {
+            memory_kib: params.m_cost(),
+            passes: params.t_cost(),
+            lanes: params.p_cost(),
+        }
+    }
+
+    fn is_of(&self, password: &[u8], memory: &mut Memory) -> bool {
+        let expected = self.output.as_bytes();
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = &mut output[..expected.len()];
+        let hashed = memory.hash(&self.argon2, password, &self.salt, output);
+        hashed.is_ok() && bool::from(output.ct_eq(expected))
+    }
 }
 
 impl Bcrypt {

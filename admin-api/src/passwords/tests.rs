@@ -13,6 +13,10 @@ fn passwords() -> Passwords {
     Passwords::start(POOL, POLICY).unwrap()
 }
 
+fn hashed(password: &[u8]) -> Secret {
+    ours::hash(password, &mut Memory::default()).unwrap()
+}
+
 async fn check(passwords: &Passwords, password: &str, stored: Option<&str>) -> Verdict {
     let stored = stored.map(Secret::new);
     passwords.check(Secret::new(password), stored, Prefix::Unknown).await.unwrap()

@@ -248,5 +248,5 @@ impl Database {
 }
 
 fn crew(name: &str, seats: Vec<Seat>, waiting_max: usize) -> Result<Arc<Crew<Seat>>, OpenError> {
-    Crew::start(name, seats, waiting_max, || ()).map(Arc::new).map_err(OpenError::Thread)
+    Crew::start(name, seats, waiting_max, || (), None).map(Arc::new).map_err(OpenError::Thread)
 }

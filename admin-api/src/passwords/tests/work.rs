@@ -20,7 +20,7 @@ async fn hashes(passwords: &Passwords, password: &str, stored: Option<&str>) -> 
 
 #[test]
 fn a_hash_is_argon2id_with_19_mib_two_passes_and_one_lane() {
-    let hash = ours::hash(b"correct horse").unwrap();
+    let hash = hashed(b"correct horse");
     assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     assert!(hash.expose().starts_with(ours::PREFIX));
 }
@@ -28,7 +28,7 @@ fn a_hash_is_argon2id_with_19_mib_two_passes_and_one_lane() {
 #[tokio::test]
 async fn a_right_password_is_right_and_is_not_hashed_again() {
     let passwords = passwords();
-    let stored = ours::hash(b"correct horse").unwrap();
+    let stored = hashed(b"correct horse");
     let right = check(&passwords, "correct horse", Some(stored.expose())).await;
     assert!(matches!(right, Verdict::Right { rehashed: None }));
     assert_eq!(passwords.done(), 1);
@@ -51,7 +51,7 @@ async fn nobody_has_a_password() {
 async fn nobody_is_told_apart_by_the_kind_of_their_hash() {
     let passwords = passwords();
     passwords.table_has(&[Secret::new(BCRYPT_4), Secret::new(BCRYPT_SHA256_4)]).unwrap();
-    let ours = ours::hash(b"correct horse").unwrap();
+    let ours = hashed(b"correct horse");
     for stored in [
         None,
         Some(BCRYPT_4),
@@ -78,7 +78,7 @@ async fn a_kind_that_nobody_told_of_counts_from_the_first_of_its_people_on() {
 #[tokio::test]
 async fn how_often_is_tried_depends_on_what_was_typed_and_not_on_whom() {
     let passwords = passwords();
-    let ours = ours::hash(b"correct horse").unwrap();
+    let ours = hashed(b"correct horse");
     for stored in [None, Some(ours.expose())] {
         assert_eq!(hashes(&passwords, "plain", stored).await, 1);
         assert_eq!(hashes(&passwords, "u\u{308}", stored).await, 2);
@@ -89,7 +89,7 @@ async fn how_often_is_tried_depends_on_what_was_typed_and_not_on_whom() {
 #[tokio::test]
 async fn a_password_of_1024_bytes_is_the_longest() {
     let longest = "a".repeat(PASSWORD_BYTES_MAX);
-    let stored = ours::hash(longest.as_bytes()).unwrap();
+    let stored = hashed(longest.as_bytes());
     let right = verdict(&longest, Some(stored.expose())).await;
     assert!(matches!(right, Verdict::Right { .. }));
     let longer = format!("{longest}a");

@@ -24,6 +24,9 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
+/// By then a process has given back what it took to sign in.
+const SETTLED_AFTER: Duration = Duration::from_secs(8);
+
 const STAGES: [&str; 5] = ["ingestion", "quality", "taxonomy", "graph", "embedding"];
 
 /// Reports and asks for job status. Prints `name=value` lines.
@@ -78,6 +81,7 @@ async fn main() -> anyhow::Result<()> {
         let answer = first.ask(&report(&options, &token, resource)).await?;
         ensure!(answer.status == 200, "a report is answered with {}", answer.status);
     }
+    tokio::time::sleep(SETTLED_AFTER).await;
     println!("resident_mib={:.1}", resident_mib(options.pid)?);
     measure(&options, &token).await?;
     weigh(&options, &token).await
@@ -160,6 +164,7 @@ async fn run(
 
 /// What listeners weigh.
 async fn weigh(options: &Options, token: &str) -> anyhow::Result<()> {
+    tokio::time::sleep(SETTLED_AFTER).await;
     let before = resident_mib(options.pid)?;
     let mut streams = Vec::with_capacity(options.listeners);
     for number in 0..options.listeners {
@@ -177,6 +182,7 @@ async fn weigh(options: &Options, token: &str) -> anyhow::Result<()> {
         }
         streams.push(stream);
     }
+    tokio::time::sleep(SETTLED_AFTER).await;
     let after = resident_mib(options.pid)?;
     println!("listeners={}", streams.len());
     println!("resident_with_listeners_mib={after:.1}");

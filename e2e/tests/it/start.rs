@@ -9,6 +9,8 @@ use test_support::doorward::ADMIN_PASSWORD;
 use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 use test_support::http1::Request;
+use test_support::wait::START_MAX;
+use test_support::wait::wait_until;
 
 use crate::scene::Scene;
 use crate::scene::assert_fault;
@@ -252,6 +254,21 @@ fn the_database_is_where_the_environment_says() {
     doorward.login_as_admin();
     assert_eq!(mode(&path), 0o600);
     assert!(!doorward.data_dir().join("doorward.db").exists());
+}
+
+/// So much of the 19 MiB that a password takes to check; the rest may be in use by others already.
+const GIVEN_BACK_KIB: u64 = 16 * 1024;
+
+#[test]
+fn an_idle_process_gives_back_what_a_password_took() {
+    let doorward = Doorward::builder().start();
+    doorward.login_as_admin();
+    let kib = |field: &str| -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", doorward.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+    };
+    wait_until(START_MAX, || kib("VmHWM") >= kib("VmRSS") + GIVEN_BACK_KIB);
 }
 
 #[test]

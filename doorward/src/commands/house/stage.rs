@@ -35,6 +35,7 @@ where
     S: Future<Output = anyhow::Result<ExitCode>>,
 {
     pages::keep_small();
+    pages::give_back()?;
     let Some(mut config) = read(place) else { return Ok(ExitCode::FAILURE) };
     prepare(&mut config)?;
     log::start();
@@ -57,6 +58,7 @@ pub(crate) fn play_without_a_place<S>(
 where
     S: Future<Output = anyhow::Result<ExitCode>>,
 {
+    pages::give_back()?;
     let Some(config) = read(place) else { return Ok(ExitCode::FAILURE) };
     log::start();
     carry(serve(config))

@@ -57,6 +57,7 @@ impl Host {
         hurry: impl Future<Output = ()>,
     ) -> io::Result<Ended> {
         let Self { broker, ear, registry, terms, figures } = self;
+        figures.knows(registry.names());
         // As many at most as there are messages in hand.
         let (done, ended) = mpsc::unbounded_channel();
         let pool = Pool::start(terms.concurrency, &done)?;

@@ -36,7 +36,7 @@ const WORKERS: usize = 3;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is said of a worker of our own.
-static RIGHTS: LazyLock<&str> = LazyLock::new(|| {
+static DOCUMENT: LazyLock<&str> = LazyLock::new(|| {
     let text = include_str!("../../../docs/workers.md");
     text.split_once("## A worker of Doorward's own").unwrap().1
 });
@@ -68,7 +68,7 @@ fn an_application_calls_tasks_and_hears_what_comes_of_them() {
     let redis = RedisServer::start();
     // With no more rights than the documentation says.
     let mut user = vec!["ACL", "SETUSER", "worker", "on", ">nine-lanterns"];
-    user.extend(RIGHTS.split_once("```acl\n").unwrap().1.split_once('\n').unwrap().0.split(' '));
+    user.extend(DOCUMENT.split_once("```acl\n").unwrap().1.split_once('\n').unwrap().0.split(' '));
     assert_eq!(redis.command(&user).unwrap(), Reply::text("OK"));
     let as_worker = redis.url().replace("redis://", "redis://worker:nine-lanterns@");
     let config = format!(
@@ -325,6 +325,12 @@ fn a_worker_with_an_address_for_probes_says_how_far_it_is_and_what_it_does() {
     for line in ["doorward_worker_broker_up 1\n", "doorward_worker_active 0\n", "process_open_fds "]
     {
         assert!(metrics.contains(line), "{metrics}");
+    }
+    let named = DOCUMENT.split('`').filter(|word| word.starts_with("doorward_worker_"));
+    let named: Vec<_> = named.map(|name| name.split('{').next().unwrap()).collect();
+    assert_eq!(named.len(), 9, "{named:?}");
+    for name in named {
+        assert!(metrics.contains(&format!("\n# TYPE {name} ")), "{name}: {metrics}");
     }
     redis.stop();
     wait_until(START_MAX, || says("/readyz?verbose", 503, "not broker\n"));

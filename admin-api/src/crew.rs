@@ -34,19 +34,8 @@ pub(crate) struct Crew<S> {
     queue: Sender<Job<S>>,
 }
 
-/// What a thread does with its state once it had no work for so long; once, until it has worked again.
-pub(crate) struct Rest<S> {
-    pub(crate) after: Duration,
-    pub(crate) with: fn(&mut S),
-}
-
-impl<S> Clone for Rest<S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S> Copy for Rest<S> {}
+/// After how long without work a thread does what with its state; once, until it has worked again.
+pub(crate) type Rest<S> = (Duration, fn(&mut S));
 
 impl<S: Send + 'static> Crew<S> {
     /// Starts one thread for each of `states`, called `name`; `settle` runs first on each of them, and
@@ -98,14 +87,14 @@ fn work<S>(mut state: S, jobs: &Receiver<Job<S>>, rest: Option<Rest<S>>) {
     let mut has_worked = false;
     loop {
         let job = match rest.filter(|_| has_worked) {
-            Some(rest) => jobs.recv_timeout(rest.after),
+            Some((after, _)) => jobs.recv_timeout(after),
             None => jobs.recv().map_err(RecvTimeoutError::from),
         };
         let job = match job {
             Ok(job) => job,
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                rest.iter().for_each(|rest| (rest.with)(&mut state));
+                rest.iter().for_each(|(_, act)| act(&mut state));
                 has_worked = false;
                 continue;
             }
@@ -120,6 +109,7 @@ fn work<S>(mut state: S, jobs: &Receiver<Job<S>>, rest: Option<Rest<S>>) {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::mpsc::Sender;
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -160,9 +150,8 @@ mod tests {
     async fn each_thread_rests_once_when_it_had_nothing_to_do_for_a_while_and_works_on() {
         const BRIEF: Duration = Duration::from_millis(1);
         let (rested, rests) = channel();
-        let with = |rested: &mut std::sync::mpsc::Sender<()>| rested.send(()).unwrap();
-        let rest = Some(Rest { after: BRIEF, with });
-        let crew = Crew::start("test", vec![rested], 4, || (), rest).unwrap();
+        let rest: Rest<Sender<()>> = (BRIEF, |rested| rested.send(()).unwrap());
+        let crew = Crew::start("test", vec![rested], 4, || (), Some(rest)).unwrap();
         for _ in 0..3 {
             assert!(rests.try_recv().is_err(), "whoever has not worked has nothing to rest from");
             crew.run(|_| ()).await.unwrap();

@@ -93,7 +93,7 @@ pub(crate) enum Verdict {
 
 /// The hashing threads, and the rules for what they hash.
 pub(crate) struct Passwords {
-    crew: Crew<Memory>,
+    crew: Crew<Arc<Memory>>,
     kinds: Arc<Kinds>,
     shares: Shares,
     policy: Policy,
@@ -111,9 +111,9 @@ impl Passwords {
             let _ = rustix::process::nice(NICENESS);
         };
         let threads = pool.threads.max(1);
-        let memories = (0..threads).map(|_| Memory::default()).collect();
-        let rest = Rest { after: KEPT_FOR, with: Memory::give_back };
-        let crew = Crew::start("hash", memories, pool.queue_max, below_the_proxy, Some(rest));
+        let memory = vec![Arc::<Memory>::default(); threads];
+        let rest: Rest<Arc<Memory>> = (KEPT_FOR, |memory| memory.give_back(KEPT_FOR));
+        let crew = Crew::start("hash", memory, pool.queue_max, below_the_proxy, Some(rest));
         Ok(Self {
             shares: Shares::of(threads + pool.queue_max),
             crew: crew.map_err(|_| HashError::Lost)?,
@@ -159,8 +159,7 @@ impl Passwords {
         from: Prefix,
     ) -> Result<Verdict, HashError> {
         let (kinds, done) = (Arc::clone(&self.kinds), Arc::clone(&self.done));
-        let judge =
-            move |memory: &mut Memory| judge(&password, stored.as_ref(), &kinds, &done, memory);
+        let judge = move |memory: &Memory| judge(&password, stored.as_ref(), &kinds, &done, memory);
         self.run(Some(from), judge).await
     }
 
@@ -185,7 +184,7 @@ impl Passwords {
         begun: tokio::sync::oneshot::Sender<()>,
         until: std::sync::mpsc::Receiver<()>,
     ) {
-        let keep = move |_: &mut Memory| {
+        let keep = move |_: &mut Arc<Memory>| {
             let _ = begun.send(());
             let _ = until.recv();
         };
@@ -195,13 +194,13 @@ impl Passwords {
     async fn run<T: Send + 'static>(
         &self,
         from: Option<Prefix>,
-        job: impl FnOnce(&mut Memory) -> Result<T, HashError> + Send + 'static,
+        job: impl FnOnce(&Memory) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let place = match from {
             Some(prefix) => Some(self.shares.take(prefix).ok_or(HashError::Busy)?),
             None => None,
         };
-        let job = move |memory: &mut Memory| {
+        let job = move |memory: &mut Arc<Memory>| {
             // Given back when the work is done, not when its client gives up waiting for it.
             let _place = place;
             job(memory)
@@ -215,14 +214,14 @@ fn judge(
     stored: Option<&Secret>,
     kinds: &Kinds,
     done: &AtomicU64,
-    memory: &mut Memory,
+    memory: &Memory,
 ) -> Result<Verdict, HashError> {
     let stored = stored.and_then(readable);
     if let Some(stored) = &stored {
         kinds.learn(stored.work())?;
     }
     let others = kinds.others_than(stored.as_ref().map(Stored::work));
-    let is_of = |stored: &Stored, bytes: &[u8], memory: &mut Memory| {
+    let is_of = |stored: &Stored, bytes: &[u8], memory: &Memory| {
         done.fetch_add(1, Ordering::Relaxed);
         stored.is_of(bytes, memory)
     };
@@ -246,7 +245,7 @@ fn right(
     meant: &[Secret],
     meaning: &Secret,
     stored: Option<&Stored>,
-    memory: &mut Memory,
+    memory: &Memory,
 ) -> Result<Verdict, HashError> {
     let spelled = &meant[0];
     let is_current = stored.is_some_and(Stored::is_current) && meaning == spelled;

@@ -119,7 +119,7 @@ mod tests {
         for work in [ours::WORK, bcrypt(4), Work::Argon2 { memory_kib: 64, passes: 3, lanes: 4 }] {
             let nobodys = Stored::of_nobody(work, &[7; 48]).unwrap();
             assert_eq!(nobodys.work(), work);
-            assert!(!nobodys.is_of(b"", &mut Memory::default()));
+            assert!(!nobodys.is_of(b"", &Memory::default()));
         }
     }
 }

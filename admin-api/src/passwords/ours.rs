@@ -32,7 +32,7 @@ pub(crate) const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 ///
 /// # Errors
 /// [`HashError::NoRandomness`], [`HashError::Argon2`].
-pub(super) fn hash(password: &[u8], memory: &mut Memory) -> Result<Secret, HashError> {
+pub(super) fn hash(password: &[u8], memory: &Memory) -> Result<Secret, HashError> {
     let salt = random::bytes::<SALT_BYTES>()?;
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
         .expect("the constants above are within argon2's bounds");

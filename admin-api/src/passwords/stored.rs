@@ -191,7 +191,7 @@ impl Stored {
     }
 
     /// Whether it is that of `password`.
-    pub(super) fn is_of(&self, password: &[u8], memory: &mut Memory) -> bool {
+    pub(super) fn is_of(&self, password: &[u8], memory: &Memory) -> bool {
         match &self.0 {
             Kind::Argon2(argon2) => argon2.is_of(password, memory),
             Kind::Bcrypt(bcrypt) => bcrypt.is_of(password),
@@ -259,7 +259,7 @@ impl OfArgon2 {
         }
     }
 
-    fn is_of(&self, password: &[u8], memory: &mut Memory) -> bool {
+    fn is_of(&self, password: &[u8], memory: &Memory) -> bool {
         let expected = self.output.as_bytes();
         let mut output = [0; Output::MAX_LENGTH];
         let output = &mut output[..expected.len()];

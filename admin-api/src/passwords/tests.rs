@@ -14,7 +14,7 @@ fn passwords() -> Passwords {
 }
 
 fn hashed(password: &[u8]) -> Secret {
-    ours::hash(password, &mut Memory::default()).unwrap()
+    ours::hash(password, &Memory::default()).unwrap()
 }
 
 async fn check(passwords: &Passwords, password: &str, stored: Option<&str>) -> Verdict {

@@ -7,7 +7,8 @@
 //!   `"max_length"` says how many tokens of a text count.
 //!
 //! A text's vector is the mean of its tokens' vectors, each times its weight; tokens that the tokenizer
-//! does not know are left out, and so are special ones. It is the vector that `model2vec` (0.10) gives.
+//! does not know are left out, and so are special ones. It is the vector that `model2vec` (0.10) gives, of the first
+//! [`TOKENS_MAX`] tokens at the most.
 
 use std::fs;
 use std::fs::File;
@@ -187,7 +188,7 @@ impl Model {
         if let Some(token) = last.filter(|token| *token as usize >= tokens) {
             return Err(ModelError::Tokens { directory: directory.to_owned(), token, tokens });
         }
-        let tokens_max = length_max.unwrap_or(TOKENS_MAX);
+        let tokens_max = length_max.map_or(TOKENS_MAX, |max| max.min(TOKENS_MAX));
         // A text is cut before it is read, too: so it is there, and the vectors are to be the same.
         let chars_max =
             length_max.map_or(usize::MAX, |max| max.saturating_mul(median_length(&tokenizer)));
@@ -287,8 +288,8 @@ fn settings(path: &Path) -> Result<Settings, ModelError> {
         Some(Value::Null) => settings.length_max = None,
         Some(length) => {
             let whole = length.as_u64().and_then(|length| usize::try_from(length).ok());
-            let known = whole.filter(|length| (1..=TOKENS_MAX).contains(length)).ok_or_else(|| {
-                fault(format!("`max_length` is `{length}`; expected 1 to {TOKENS_MAX}, or null"))
+            let known = whole.filter(|length| *length > 0).ok_or_else(|| {
+                fault(format!("`max_length` is `{length}`; expected a number from 1, or null"))
             });
             settings.length_max = Some(known?);
         }

@@ -42,16 +42,18 @@ use crate::terms::Terms;
 mod close;
 mod pace;
 mod settle;
+mod trouble;
 mod upkeep;
 
 pub use self::close::WRITE_DOWN_FOR;
-use self::pace::Fault;
-use self::pace::Outage;
 use self::pace::Pace;
 use self::settle::CallEnd;
 use self::settle::Hears;
 use self::settle::Left;
+use self::settle::Moved;
 use self::settle::Settled;
+use self::trouble::Act;
+use self::trouble::Trouble;
 
 /// How often it is looked whether a task's time is over or has come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -76,9 +78,9 @@ pub(crate) struct Desk {
     unsure: Option<Ticket>,
     arrivals: u64,
     pace: Pace,
-    broker_outage: Outage,
-    fault: Fault,
-    results_outage: Outage,
+    trouble: Trouble,
+    /// That of results which are kept elsewhere.
+    results_trouble: Trouble,
     said_at: Instant,
     put_back_at: Instant,
 }
@@ -124,9 +126,8 @@ impl Desk {
             unsure: None,
             arrivals: 0,
             pace: Pace::new(now),
-            broker_outage: Outage::of_broker(now),
-            fault: Fault::default(),
-            results_outage: Outage::of_results(now),
+            trouble: Trouble::with_broker(now),
+            results_trouble: Trouble::with_results(now),
             said_at: now,
             put_back_at: now,
         }
@@ -190,16 +191,17 @@ impl Desk {
                 }
             }
         };
-        let settling = settle::settle(&self.broker, &self.terms, settled);
+        let settling = settle::settle(&self.broker, &self.terms, settled, self.is_sure_to_have());
         let (taken, left) = tokio::join!(taking, settling);
         self.note_left(left);
         match taken {
             None => {}
             Some(Ok((taken, unsure))) => {
                 self.unsure = unsure;
-                self.broker_outage.works();
+                self.trouble.is_over(Act::Find);
+                // To find nothing says nothing of taking.
                 if !was_unsure {
-                    self.fault.is_over();
+                    self.trouble.is_over(Act::Take);
                 }
                 match was_unsure || taken.len() == room {
                     true => self.pace.took_all(),
@@ -209,20 +211,21 @@ impl Desk {
             }
             Some(Err(lost)) => {
                 self.unsure = Some(ticket);
-                self.note_lost(&lost);
+                self.note_lost(if was_unsure { Act::Find } else { Act::Take }, &lost);
             }
         }
     }
 
     async fn settle(&mut self) {
         let settled = self.next_to_settle();
-        let left = settle::settle(&self.broker, &self.terms, settled).await;
+        let is_had = self.is_sure_to_have();
+        let left = settle::settle(&self.broker, &self.terms, settled, is_had).await;
         self.note_left(left);
     }
 
     /// What is to be written down now: nothing for a moment after there was no answer.
     fn next_to_settle(&mut self) -> Vec<Settled> {
-        match self.broker_outage.is_due() && self.results_outage.is_due() {
+        match self.trouble.is_due() && self.results_trouble.is_due() {
             true => std::mem::take(&mut self.settled),
             false => Vec::new(),
         }
@@ -230,24 +233,20 @@ impl Desk {
 
     fn note_left(&mut self, left: Left) {
         match &left.broker {
-            Some(lost) => self.note_lost(lost),
-            None if left.has_done => self.broker_outage.works(),
+            Some(lost) => self.note_lost(Act::WriteDown, lost),
+            None if left.has_done => self.trouble.is_over(Act::WriteDown),
             None => {}
         }
         match &left.results {
-            Some(lost) => self.results_outage.lost(lost),
-            None if left.has_told => self.results_outage.works(),
+            Some(lost) => self.results_trouble.found(Act::WriteDown, lost),
+            None if left.has_told => self.results_trouble.is_over(Act::WriteDown),
             None => {}
         }
         self.settled.extend(left.all);
     }
 
-    fn note_lost(&mut self, lost: &Lost) {
-        match lost.concerns_all() {
-            true => self.broker_outage.lost(lost),
-            // It is there, and does the rest.
-            false => self.fault.found(lost),
-        }
+    fn note_lost(&mut self, act: Act, lost: &Lost) {
+        self.trouble.found(act, lost);
         self.pace.lost();
     }
 
@@ -276,7 +275,7 @@ impl Desk {
                 let list = &self.terms.dead_letters;
                 tracing::warn!(error = %why, queue, "a message is no task: it is moved to `{list}`");
                 self.figures.became(Became::Buried);
-                self.settled.push(Settled::Buried { tag });
+                self.settled.push(Settled::Moved(Moved::Buried { tag }));
                 return None;
             }
         };
@@ -320,7 +319,7 @@ impl Desk {
         let Done { tag, end, took } = done;
         match self.held.remove(&tag) {
             Some(held) => {
-                if end != End::Expired {
+                if !matches!(end, End::Expired | End::Failed(Failed::Overdue)) {
                     self.figures.took(&held.call.message().name, took);
                 }
                 self.end(tag, held, end);
@@ -352,7 +351,7 @@ impl Desk {
             Outcome::Again(told, again) => {
                 self.figures.became(Became::Again);
                 let message = outcome::returned(&tag, &queue, &again);
-                self.settled.push(Settled::Again { told, message });
+                self.settled.push(Settled::Moved(Moved::Again { told, message }));
                 return self.count_active();
             }
         };
@@ -367,12 +366,17 @@ impl Desk {
 
     async fn look_at_the_clock(&mut self) {
         self.give_up_overdue();
-        if self.is_stuck() {
-            self.give_back_for_others().await;
+        match self.is_stuck() {
+            true => self.give_back_for_others().await,
+            false => self.trouble.is_over(Act::GiveBack),
         }
         self.begin_what_is_due().await;
         self.say_what_is_had().await;
         self.put_back_what_was_dropped().await;
+        self.show();
+    }
+
+    fn show(&self) {
         self.figures.set(self.moment());
     }
 
@@ -382,8 +386,8 @@ impl Desk {
             later: self.later.len(),
             unsettled: self.settled.len(),
             stuck: self.stuck.len(),
-            is_taking: !self.broker_outage.is_lost() && !self.fault.is_there(),
-            keeps_results: !self.results_outage.is_lost(),
+            broker_works: self.trouble.is_none(),
+            writes_down: self.results_trouble.is_none() && !self.trouble.concerns(Act::WriteDown),
         }
     }
 
@@ -416,15 +420,16 @@ impl Desk {
     async fn begin_what_is_due(&mut self) {
         let due = self.due(self.hands());
         if due.is_empty() {
-            return;
+            return self.trouble.is_over(Act::Fetch);
         }
         match self.broker.booked(&due).await {
             Ok(found) => {
+                self.trouble.is_over(Act::Fetch);
                 self.forget_first_later(found.looked_at);
                 let orders = found.taken.into_iter().filter_map(|taken| self.read(taken)).collect();
                 self.begin(orders);
             }
-            Err(lost) => self.note_lost(&lost),
+            Err(lost) => self.note_lost(Act::Fetch, &lost),
         }
     }
 

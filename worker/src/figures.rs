@@ -56,8 +56,8 @@ pub struct Figures {
     later: IntGauge,
     unsettled: IntGauge,
     stuck: IntGauge,
-    is_taking: IntGauge,
-    keeps_results: IntGauge,
+    broker_works: IntGauge,
+    writes_down: IntGauge,
 }
 
 /// How a worker is, as far as that changes from one moment to the next.
@@ -71,10 +71,10 @@ pub(crate) struct Moment {
     pub(crate) unsettled: usize,
     /// How many threads are at tasks whose time is over.
     pub(crate) stuck: usize,
-    /// Whether the broker gives messages.
-    pub(crate) is_taking: bool,
-    /// Whether results are kept.
-    pub(crate) keeps_results: bool,
+    /// Whether the broker does all that it is asked.
+    pub(crate) broker_works: bool,
+    /// Whether what comes to an end is written down.
+    pub(crate) writes_down: bool,
 }
 
 impl Figures {
@@ -108,8 +108,14 @@ impl Figures {
                 "Tasks that ended and whose end is not written down yet",
             )?,
             stuck: gauge("doorward_worker_stuck", "Threads at tasks whose time is over")?,
-            is_taking: gauge("doorward_worker_broker_up", "Whether the broker gives messages")?,
-            keeps_results: gauge("doorward_worker_results_up", "Whether results are kept")?,
+            broker_works: gauge(
+                "doorward_worker_broker_up",
+                "Whether the broker does all that it is asked",
+            )?,
+            writes_down: gauge(
+                "doorward_worker_results_up",
+                "Whether what comes to an end is written down",
+            )?,
             registry,
         })
     }
@@ -120,14 +126,14 @@ impl Figures {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 
-    /// Whether the broker gives messages.
-    pub fn is_taking(&self) -> bool {
-        self.is_taking.get() != 0
+    /// Whether the broker does all that it is asked.
+    pub fn broker_works(&self) -> bool {
+        self.broker_works.get() != 0
     }
 
-    /// Whether results are kept.
-    pub fn keeps_results(&self) -> bool {
-        self.keeps_results.get() != 0
+    /// Whether what comes to an end is written down.
+    pub fn writes_down(&self) -> bool {
+        self.writes_down.get() != 0
     }
 
     /// How many threads are at tasks whose time is over.
@@ -164,12 +170,12 @@ impl Figures {
     }
 
     pub(crate) fn set(&self, moment: Moment) {
-        let Moment { held, later, unsettled, stuck, is_taking, keeps_results } = moment;
+        let Moment { held, later, unsettled, stuck, broker_works, writes_down } = moment;
         self.held.set(held as i64);
         self.later.set(later as i64);
         self.unsettled.set(unsettled as i64);
         self.stuck.set(stuck as i64);
-        self.is_taking.set(is_taking.into());
-        self.keeps_results.set(keeps_results.into());
+        self.broker_works.set(broker_works.into());
+        self.writes_down.set(writes_down.into());
     }
 }

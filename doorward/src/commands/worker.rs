@@ -130,17 +130,16 @@ fn embedder(worker: &config::Worker) -> anyhow::Result<(Resource, Warm<Arc<Embed
     Ok(embedding::resource(worker.model.clone(), dimensions))
 }
 
-/// Ready is who has its model, is given messages, and has a thread left of so many.
+/// Ready is who has its model, a broker that does what it is asked, and a thread left of so many.
 fn readiness(figures: &Arc<Figures>, threads: usize, warm: Progress) -> Arc<Readiness> {
     let (taking, free) = (Arc::clone(figures), Arc::clone(figures));
     let readiness = Readiness::new(vec![
-        ("broker", Box::new(move || taking.is_taking())),
+        ("broker", Box::new(move || taking.broker_works())),
         ("threads", Box::new(move || free.stuck() < threads)),
     ]);
     let results = Arc::clone(figures);
     let remark = Box::new(move || {
-        let kept = results.keeps_results() || !results.is_taking();
-        (!kept).then(|| "the result back end gives no answer".to_owned())
+        (!results.writes_down()).then(|| "what comes to an end is not written down".to_owned())
     });
     Arc::new(readiness.with_remark(remark).with_resources(warm))
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout_at;
 use super::Desk;
 use super::Held;
 use super::LOOK_EVERY;
+use super::trouble::Act;
 use crate::outcome;
 use crate::pool::Job;
 
@@ -29,6 +30,7 @@ impl Desk {
     /// `hurry`, and gives back the rest. Says how many tasks were given back at which somebody was.
     pub(crate) async fn close(&mut self, hurry: impl Future<Output = ()>) -> usize {
         self.give_back_what_waits().await;
+        self.show();
         let mut hurry = pin!(hurry);
         let until = Instant::now() + self.terms.drain_timeout;
         let mut look = interval(LOOK_EVERY);
@@ -43,6 +45,7 @@ impl Desk {
                 _ = look.tick() => {
                     self.give_up_overdue();
                     self.say_what_is_had().await;
+                    self.show();
                 }
             }
             ended.drain(..).for_each(|done| self.note(done));
@@ -53,6 +56,7 @@ impl Desk {
         let until = Instant::now() + WRITE_DOWN_FOR;
         while !self.settled.is_empty() && Instant::now() < until {
             self.settle().await;
+            self.show();
             sleep(LOOK_EVERY.min(until - Instant::now())).await;
         }
         unfinished
@@ -61,8 +65,9 @@ impl Desk {
     /// Gives back what was not begun, what may have been taken without our knowing, and what has come due,
     /// for there is no thread for it. It is tried once: until there is an answer it stays in hand.
     pub(super) async fn give_back_for_others(&mut self) {
-        if let Err(lost) = self.try_to_give_back().await {
-            self.note_lost(&lost);
+        match self.try_to_give_back().await {
+            Ok(()) => self.trouble.is_over(Act::GiveBack),
+            Err(lost) => self.note_lost(Act::GiveBack, &lost),
         }
     }
 

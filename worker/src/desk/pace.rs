@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use stores::redis::connection::Lost;
 use tokio::time::Instant;
 
 /// The shortest pause after a queue was found empty; each further one is twice as long.
@@ -12,7 +11,7 @@ pub(super) const PAUSE_MIN: Duration = Duration::from_millis(2);
 pub(super) const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// The pause after a Redis gave no answer.
-const PAUSE_LOST: Duration = Duration::from_millis(250);
+pub(super) const PAUSE_LOST: Duration = Duration::from_millis(250);
 
 /// Doubles the pause while there is nothing to do.
 #[derive(Debug)]
@@ -52,86 +51,6 @@ impl Pace {
     /// There was no answer.
     pub(super) fn lost(&mut self) {
         self.next = Instant::now() + PAUSE_LOST;
-    }
-}
-
-/// Whether a Redis gives no answer: said once, when it begins and when it is over.
-#[derive(Debug)]
-pub(super) struct Outage {
-    of: &'static str,
-    what: &'static str,
-    is_lost: bool,
-    again_at: Instant,
-}
-
-impl Outage {
-    pub(super) fn of_broker(now: Instant) -> Self {
-        let what = "no task is taken until it does";
-        Self { of: "the Celery broker", what, is_lost: false, again_at: now }
-    }
-
-    pub(super) fn of_results(now: Instant) -> Self {
-        let what = "what came to an end is written down once it does";
-        Self { of: "the Celery result back end", what, is_lost: false, again_at: now }
-    }
-
-    /// Whether it gave no answer when it was asked last.
-    pub(super) fn is_lost(&self) -> bool {
-        self.is_lost
-    }
-
-    /// Whether it makes sense to ask it.
-    pub(super) fn is_due(&self) -> bool {
-        self.again_at <= Instant::now()
-    }
-
-    /// It answers.
-    pub(super) fn works(&mut self) {
-        if std::mem::take(&mut self.is_lost) {
-            tracing::info!("{} answers again", self.of);
-        }
-    }
-
-    /// It did not.
-    pub(super) fn lost(&mut self, lost: &Lost) {
-        if !self.is_lost {
-            let error = lost.in_short();
-            tracing::warn!(error, "{} gives no answer: {}", self.of, self.what);
-        }
-        self.is_lost = true;
-        self.again_at = Instant::now() + PAUSE_LOST;
-    }
-}
-
-/// Whether a broker answers that it cannot do what it is asked, such as that a queue is no list: said once,
-/// until something is taken as it should be.
-#[derive(Debug, Default)]
-pub(super) struct Fault {
-    is_there: bool,
-}
-
-impl Fault {
-    /// Whether it said so last.
-    pub(super) fn is_there(&self) -> bool {
-        self.is_there
-    }
-
-    /// It answered so.
-    pub(super) fn found(&mut self, lost: &Lost) {
-        if !std::mem::replace(&mut self.is_there, true) {
-            tracing::error!(
-                error = lost.in_short(),
-                "the Celery broker cannot do what it is asked: a queue is no list, or the books of what is \
-                 taken are none; it is tried on"
-            );
-        }
-    }
-
-    /// Messages are taken.
-    pub(super) fn is_over(&mut self) {
-        if std::mem::take(&mut self.is_there) {
-            tracing::info!("the Celery broker does what it is asked again");
-        }
     }
 }
 

@@ -20,6 +20,13 @@ use crate::terms::Terms;
 pub(super) enum Settled {
     /// It is finished; whoever carried it out hears of it.
     Finished(Finished, Option<Hears>),
+    /// It goes elsewhere.
+    Moved(Moved),
+}
+
+/// Where a message goes that is not finished.
+#[derive(Debug)]
+pub(super) enum Moved {
     /// It waits to be tried again.
     Again { told: Option<Written>, message: Returned },
     /// Nobody can make anything of it.
@@ -30,8 +37,8 @@ impl Settled {
     /// What the message is called while it is taken.
     pub(super) fn tag(&self) -> &str {
         match self {
-            Self::Finished(Finished { tag, .. }, _) | Self::Buried { tag } => tag,
-            Self::Again { message, .. } => &message.tag,
+            Self::Finished(Finished { tag, .. }, _) | Self::Moved(Moved::Buried { tag }) => tag,
+            Self::Moved(Moved::Again { message, .. }) => &message.tag,
         }
     }
 }
@@ -54,10 +61,11 @@ pub(super) enum CallEnd {
 
 impl Hears {
     /// The one place that says it. A message that is no longer booked is somebody else's, and so is what
-    /// is said of it; unless it was us who finished it.
-    fn tell(&self, was_booked: bool) {
+    /// is said of it; unless it was us who finished it: so it is where an
+    /// answer was lost and nobody else can have been given it.
+    fn tell(&self, was_booked: bool, is_had: bool) {
         match self.end {
-            _ if !was_booked && !self.may_be_done => {}
+            _ if !was_booked && !(self.may_be_done && is_had) => {}
             CallEnd::Done => self.task.was_done(&self.call),
             CallEnd::Nothing => self.task.came_to_nothing(&self.call),
         }
@@ -99,13 +107,18 @@ impl Left {
     }
 }
 
-/// Writes all of it down, but for what is left.
-pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) -> Left {
+/// Writes all of it down, but for what is left. `is_had`: nobody else can have been given any of it.
+pub(super) async fn settle(
+    broker: &Broker,
+    terms: &Terms,
+    all: Vec<Settled>,
+    is_had: bool,
+) -> Left {
     let (mut finished, mut others, mut left) = (Vec::new(), Vec::new(), Left::default());
     for one in all {
         match one {
             Settled::Finished(one, hears) => finished.push((one, hears)),
-            other => others.push(other),
+            Settled::Moved(moved) => others.push(moved),
         }
     }
     for part in parts(finished, |(one, _)| bytes_told(one)) {
@@ -116,7 +129,9 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
                     left.has_done = true;
                     left.has_told |= part.iter().any(|one| one.told.is_some());
                     let all = hear.iter().zip(were_booked);
-                    all.for_each(|(hears, was)| hears.iter().for_each(|hears| hears.tell(was)));
+                    all.for_each(|(hears, was)| {
+                        hears.iter().for_each(|hears| hears.tell(was, is_had))
+                    });
                     continue;
                 }
                 Err(lost) => {
@@ -131,7 +146,7 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
     }
     for one in others {
         if left.is_in_vain() {
-            left.all.push(one);
+            left.all.push(Settled::Moved(one));
             continue;
         }
         match settle_one(broker, terms, &one).await {
@@ -143,7 +158,7 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
                 terms.dead_letters
             ),
             Err(lost) => {
-                left.all.push(one);
+                left.all.push(Settled::Moved(one));
                 left.because_of(lost);
             }
         }
@@ -151,16 +166,12 @@ pub(super) async fn settle(broker: &Broker, terms: &Terms, all: Vec<Settled>) ->
     left
 }
 
-async fn settle_one(broker: &Broker, terms: &Terms, one: &Settled) -> Result<(), NotFinished> {
+async fn settle_one(broker: &Broker, terms: &Terms, one: &Moved) -> Result<(), NotFinished> {
     match one {
-        Settled::Finished(one, _) => {
-            let done = broker.finish(std::slice::from_ref(one), terms.result_ttl_s).await;
-            done.map(drop)
-        }
-        Settled::Again { told, message } => {
+        Moved::Again { told, message } => {
             broker.send_again(message, told.as_ref(), terms.result_ttl_s).await
         }
-        Settled::Buried { tag } => {
+        Moved::Buried { tag } => {
             let buried = broker.bury(tag, terms.dead_letters_kept()).await;
             buried.map(drop).map_err(NotFinished::Broker)
         }

@@ -274,11 +274,80 @@ async fn a_result_back_end_that_is_away_is_no_broker_that_is() {
     let lost = || Some(Lost::Late(Duration::ZERO));
     desk.note_left(Left { results: lost(), ..Left::default() });
     desk.note_left(Left { has_done: true, ..Left::default() });
-    assert!(desk.results_outage.is_lost(), "the broker's answer says nothing of it");
-    assert!(!desk.broker_outage.is_lost());
+    assert!(desk.results_trouble.is_away(), "the broker's answer says nothing of it");
+    assert!(!desk.trouble.is_away());
     desk.note_left(Left { broker: lost(), ..Left::default() });
     desk.note_left(Left { has_done: true, has_told: true, ..Left::default() });
-    assert!(!desk.results_outage.is_lost() && !desk.broker_outage.is_lost());
+    assert!(!desk.results_trouble.is_away() && !desk.trouble.is_away());
+}
+
+#[tokio::test]
+async fn a_worker_with_its_hands_full_hears_that_its_broker_is_back() {
+    let mut redis = RedisServer::start();
+    let (mut desk, taken) = desk_with(&redis, 1).await;
+    desk.terms.concurrency = 1;
+    desk.terms.prefetch = 1;
+    // It says at each look what it has.
+    desk.terms.visibility_timeout = Duration::ZERO;
+    desk.receive(taken);
+    assert_eq!(desk.room(), 0);
+    redis.stop();
+    desk.look_at_the_clock().await;
+    assert!(desk.trouble.is_away() && !desk.figures.broker_works());
+    redis.restart();
+    while !desk.trouble.is_none() {
+        desk.look_at_the_clock().await;
+        tokio::task::yield_now().await;
+    }
+    assert!(desk.figures.broker_works());
+}
+
+#[tokio::test]
+async fn an_empty_queue_says_nothing_of_ends_that_cannot_be_written_down() {
+    let redis = RedisServer::start();
+    let (mut desk, tags, _) = desk_that_listens(&redis, 1).await;
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]).expect("Redis is there");
+    desk.note(Done { tag: tags[0].clone(), end: End::Gave(1.into()), took: Duration::ZERO });
+    for _ in 0..3 {
+        desk.pace.took_all();
+        desk.take_and_settle().await;
+        assert!(desk.trouble.concerns(Act::WriteDown) && !desk.trouble.concerns(Act::Take));
+        assert!(!desk.moment().writes_down && !desk.moment().broker_works);
+    }
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]).expect("Redis is there");
+    while !desk.settled.is_empty() {
+        desk.settle().await;
+        tokio::task::yield_now().await;
+    }
+    assert!(desk.moment().writes_down && desk.trouble.is_none());
+}
+
+#[tokio::test]
+async fn a_task_hears_nothing_where_an_answer_was_lost_for_so_long_that_another_may_have_it() {
+    let mut redis = RedisServer::start();
+    let (mut desk, tags, listens) = desk_that_listens(&redis, 1).await;
+    redis.stop();
+    desk.note(Done { tag: tags[0].clone(), end: End::Gave(Value::Null), took: Duration::ZERO });
+    desk.settle().await;
+    desk.terms.visibility_timeout = Duration::ZERO;
+    redis.restart();
+    while !desk.settled.is_empty() {
+        desk.settle().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(listens.heard(), []);
+}
+
+#[tokio::test]
+async fn how_long_a_task_took_counts_where_it_ended_in_its_time() {
+    let redis = RedisServer::start();
+    let (mut desk, tags, _) = desk_that_listens(&redis, 3).await;
+    let ends = [End::Gave(Value::Null), End::Failed(Failed::Overdue), End::Expired];
+    for (tag, end) in tags.into_iter().zip(ends) {
+        desk.note(Done { tag, end, took: Duration::from_secs(1) });
+    }
+    let text = desk.figures.render();
+    assert!(text.contains("task_duration_seconds_sum{task=\"noop\"} 1\n"), "{text}");
 }
 
 /// Has the desk take once; what it missed before is found again first.
@@ -300,15 +369,18 @@ async fn a_queue_that_is_no_list_is_no_broker_that_is_away_and_a_fault_until_som
     redis.command(&["SET", "celery", "?"]).expect("Redis is there");
     for _ in 0..2 {
         take(&mut desk).await;
-        assert!(desk.unsure.is_some() && desk.fault.is_there());
-        assert!(!desk.broker_outage.is_lost() && !desk.pace.is_due());
+        assert!(desk.unsure.is_some() && desk.trouble.concerns(Act::Take));
+        assert!(!desk.trouble.is_away() && !desk.pace.is_due());
     }
     desk.pace.took_all();
     desk.take_and_settle().await;
-    assert!(desk.unsure.is_none() && desk.fault.is_there(), "to find nothing mends nothing");
+    assert!(
+        desk.unsure.is_none() && desk.trouble.concerns(Act::Take),
+        "to find nothing mends nothing"
+    );
     redis.command(&["DEL", "celery"]).expect("Redis is there");
     take(&mut desk).await;
-    assert!(!desk.fault.is_there());
+    assert!(desk.trouble.is_none());
 }
 
 #[tokio::test]

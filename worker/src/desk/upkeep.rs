@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Desk;
 use super::settle::Settled;
+use super::trouble::Act;
 
 /// How often it is looked for what others have dropped, at the least.
 const PUT_BACK_EVERY: Duration = Duration::from_secs(10);
@@ -26,9 +27,18 @@ impl Desk {
         let unsure = self.unsure.iter().flat_map(Ticket::tags);
         let tags: Vec<String> = held.chain(settled).chain(unsure).collect();
         match self.broker.still_have(&tags, now()).await {
-            Ok(()) => self.said_at = Instant::now(),
-            Err(lost) => self.note_lost(&lost),
+            Ok(()) => {
+                self.trouble.is_over(Act::Have);
+                self.said_at = Instant::now();
+            }
+            Err(lost) => self.note_lost(Act::Have, &lost),
         }
+    }
+
+    /// Whether nobody else can have been given what is in hand: it was said within the visibility timeout that it
+    /// is.
+    pub(super) fn is_sure_to_have(&self) -> bool {
+        self.said_at.elapsed() < self.terms.visibility_timeout
     }
 
     pub(super) async fn put_back_what_was_dropped(&mut self) {
@@ -41,9 +51,10 @@ impl Desk {
             Ok(put) => put,
             Err(lost) => {
                 self.put_back_at = Instant::now();
-                return self.note_lost(&lost);
+                return self.note_lost(Act::PutBack, &lost);
             }
         };
+        self.trouble.is_over(Act::PutBack);
         if put.messages > 0 {
             let count = put.messages;
             tracing::warn!(count, "tasks that a worker took and dropped wait again");

@@ -137,6 +137,18 @@ async fn what_becomes_of_messages_is_counted_by_kind_and_what_is_known_by_name()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_ends_shows_what_it_waits_for() {
+    let scene = Scene::new();
+    let mut worker = scene.worker(Scene::terms()).await;
+    ["1", "2", "3", "4", "5"].iter().for_each(|id| scene.send("gate", id));
+    scene.until(|| worker.figure("held").as_deref() == Some("5")).await;
+    worker.ask_to_stop();
+    scene.until(|| worker.figure("held").as_deref() == Some("2")).await;
+    scene.gate.open();
+    assert_eq!(worker.stop().await.unfinished, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_run_at_one_time_and_not_three() {
     let scene = Scene::new();
     let _worker = scene.worker(Scene::terms()).await;

@@ -64,8 +64,9 @@ impl Hears {
     /// is said of it; unless it was us who finished it: so it is where an
     /// answer was lost and nobody else can have been given it.
     fn tell(&self, was_booked: bool, is_had: bool) {
+        let was_ours = was_booked || (self.may_be_done && is_had);
         match self.end {
-            _ if !was_booked && !(self.may_be_done && is_had) => {}
+            _ if !was_ours => {}
             CallEnd::Done => self.task.was_done(&self.call),
             CallEnd::Nothing => self.task.came_to_nothing(&self.call),
         }

@@ -206,12 +206,20 @@ fn shown_in(document: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_the_documents_on_warm_up_workers_and_job_status_show_is_good() {
-    let builder = Doorward::builder().env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/3");
-    for (document, pieces) in [("status.md", 1), ("warm-up.md", 1), ("workers.md", 2)] {
+fn what_documents_show_of_a_configuration_is_good() {
+    let secrets = free_dir();
+    fs::write(secrets.path().join("token"), "Qe8Rt2Yw5Ui9Op3As6Df1Gh7Jk4Lz0Xc").unwrap();
+    fs::copy(Authority::new().root(), secrets.path().join("ca.pem")).unwrap();
+    let builder = Doorward::builder()
+        .env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/3")
+        .env("REDIS_PASSWORD", "five-otters-under-the-bridge");
+    let documents = [("status.md", 1), ("warm-up.md", 1), ("workers.md", 3), ("kubernetes.md", 2)];
+    for (document, pieces) in documents {
         let shown = shown_in(document);
         assert_eq!(shown.len(), pieces, "{document}");
         for text in shown {
+            // As it is, but for where secrets lie.
+            let text = text.replace("/run/fleet", &secrets.path().display().to_string());
             let file = written(&builder, &text);
             let output = check(&builder, &file);
             let said = String::from_utf8_lossy(&output.stderr);
@@ -227,4 +235,29 @@ fn what_the_documents_on_warm_up_workers_and_job_status_show_is_good() {
             assert!(output.status.success(), "{document}: {all}\n{said}");
         }
     }
+}
+
+#[test]
+fn what_the_document_on_kubernetes_starts_is_there_to_be_started() {
+    let document = include_str!("../../../docs/kubernetes.md");
+    let values = |key: &'static str| {
+        document.lines().filter_map(move |line| line.trim_start().strip_prefix(key))
+    };
+    let starts: Vec<Vec<String>> =
+        values("args: ").map(|list| serde_json::from_str(list).unwrap()).collect();
+    let commands: Vec<&str> = starts.iter().map(|arguments| &*arguments[0]).collect();
+    assert_eq!(commands, ["gateway", "worker"]);
+    let builder = Doorward::builder();
+    for arguments in &starts {
+        // Each is read before help is given.
+        let words = arguments.iter().map(String::as_str).chain(["--help"]);
+        let output = builder.cli(&words.collect::<Vec<_>>());
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    }
+    let probes: Vec<&str> = values("httpGet: ").collect();
+    let path = |path: &str| format!("{{path: {path}, port: ops}}");
+    assert_eq!(
+        probes,
+        ["/startupz", "/readyz", "/livez"].repeat(2).into_iter().map(path).collect::<Vec<_>>()
+    );
 }

@@ -1,6 +1,7 @@
 //! Is it well? For people and load balancers of the replaced system; orchestrators have the probes
 //! of the ops listener.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +23,14 @@ use super::openapi::MACHINES;
 use super::wellness::Status;
 use crate::people::desk::Desk;
 use crate::store::fault::DbError;
+use crate::store::migrate;
 use crate::store::revocations;
 
 /// How long the database may take to answer.
 const BUDGET: Duration = Duration::from_secs(2);
+
+/// Of a database that can be read and not written to.
+const NOT_WRITTEN: &str = "Database refuses to be written to";
 
 /// How long an answer is given again.
 const KEPT_FOR: Duration = Duration::from_secs(1);
@@ -34,7 +39,8 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 #[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Health {
     status: Status,
-    message: &'static str,
+    #[schema(value_type = String)]
+    message: Cow<'static, str>,
     #[schema(format = DateTime)]
     timestamp: String,
     components: Components,
@@ -102,24 +108,23 @@ async fn look(desk: &Desk, now: Timestamp) -> Health {
         Standing::of(desk.celery.as_deref()),
     );
     let works = |status| matches!(status, Status::Healthy | Status::NotConfigured);
-    let (status, message) =
-        match (works(database.status), works(redis.status), works(celery.status)) {
-            (false, ..) => (Status::Unhealthy, "Database connection failed - system unavailable"),
-            (true, false, true) => (
-                Status::Degraded,
-                "System operational with degraded functionality: Redis unavailable",
-            ),
-            (true, true, false) => (
-                Status::Degraded,
-                "System operational with degraded functionality: Celery workers unavailable",
-            ),
-            (true, false, false) => (
-                Status::Degraded,
-                "System operational with degraded functionality: Redis unavailable; Celery workers \
-             unavailable",
-            ),
-            (true, true, true) => (Status::Healthy, "All systems operational"),
-        };
+    let lacks = [
+        (database.status == Status::Degraded).then_some(NOT_WRITTEN),
+        (!works(redis.status)).then_some("Redis unavailable"),
+        (!works(celery.status)).then_some("Celery workers unavailable"),
+    ];
+    let lacks: Vec<_> = lacks.into_iter().flatten().collect();
+    let (status, message) = match (database.status, lacks.is_empty()) {
+        (Status::Unhealthy, _) => {
+            (Status::Unhealthy, "Database connection failed - system unavailable".into())
+        }
+        (_, true) => (Status::Healthy, "All systems operational".into()),
+        (_, false) => {
+            let lacks = lacks.join("; ");
+            let message = format!("System operational with degraded functionality: {lacks}");
+            (Status::Degraded, message.into())
+        }
+    };
     Health {
         status,
         message,
@@ -138,10 +143,17 @@ async fn look(desk: &Desk, now: Timestamp) -> Health {
 }
 
 async fn look_at_database(desk: &Desk) -> Component {
-    let looked = tokio::time::timeout(BUDGET, desk.database.read(revocations::position)).await;
-    let (status, message) = match looked {
-        Ok(Ok(_)) => (Status::Healthy, "Database connection successful"),
-        Ok(Err(DbError::Busy)) => (Status::Unhealthy, "Database is overloaded"),
+    let look = async {
+        desk.database.read(revocations::position).await?;
+        // By a write: on a disk that is full everything can be read, and nobody signs in or out.
+        Ok(desk.database.write_at_once(migrate::touch).await)
+    };
+    let (status, message) = match tokio::time::timeout(BUDGET, look).await {
+        Ok(Ok(Ok(()))) => (Status::Healthy, "Database connection successful"),
+        Ok(Ok(Err(DbError::Busy)) | Err(DbError::Busy)) => {
+            (Status::Unhealthy, "Database is overloaded")
+        }
+        Ok(Ok(Err(_))) => (Status::Degraded, NOT_WRITTEN),
         Ok(Err(_)) => (Status::Unhealthy, "Database connection failed"),
         Err(_) => (Status::Unhealthy, "Database did not answer in time"),
     };

@@ -47,6 +47,23 @@ async fn a_database_that_is_down_is_unhealthy_200_and_strictly_503_without_a_rea
 }
 
 #[tokio::test]
+async fn a_database_that_can_be_read_and_not_written_to_is_degraded() {
+    let house = House::empty("").await;
+    house.execute("ALTER TABLE schema_migrations RENAME TO elsewhere");
+    let answer = house.ask(get("/monitoring/health?strict=1")).await;
+    answer.is_ok();
+    let body = answer.json();
+    let refuses = "Database refuses to be written to";
+    assert_eq!(body["components"]["database"], json!({"status": "degraded", "message": refuses}));
+    let degraded = "System operational with degraded functionality";
+    assert_eq!(body["message"], format!("{degraded}: {refuses}"));
+    assert_eq!(body["status"], "degraded");
+    house.execute("ALTER TABLE elsewhere RENAME TO schema_migrations");
+    house.hand.forward(Duration::from_secs(1));
+    assert_eq!(house.ask(get("/monitoring/health")).await.json()["status"], "healthy");
+}
+
+#[tokio::test]
 async fn health_is_looked_at_once_a_second() {
     let house = House::empty("").await;
     house.ask(get("/monitoring/health")).await.is_ok();

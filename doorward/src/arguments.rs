@@ -61,7 +61,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Db(Db),
     /// Ask the running Doorward whether it is ready; exit 0 if so
-    Healthcheck,
+    Healthcheck(Healthcheck),
     /// Start a back end to try with: it answers with what it was asked, and by whom
     Echo(Echo),
 }
@@ -102,6 +102,13 @@ pub(crate) struct Admin {
     /// The address for probes and management, in place of the file's [default: 127.0.0.1:9180]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ops_listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Healthcheck {
+    /// Where its probes are, such as those of a worker, which has no data directory to find them by
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) at: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

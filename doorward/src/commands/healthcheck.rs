@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::bail;
 
+use crate::arguments::Healthcheck;
 use crate::arguments::Place;
 use crate::data_dir;
 use crate::settings;
@@ -20,13 +21,18 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 4096;
 
-/// Exit 0 where the Doorward of this data directory is ready.
+/// Exit 0 where the Doorward of this data directory is ready, or the one whose probes are where it is said.
 ///
 /// # Errors
 /// Where it is not, or does not run.
-pub(crate) fn healthcheck(place: &Place) -> anyhow::Result<ExitCode> {
-    let config = settings::load(place)?;
-    let ops = data_dir::ops(&config.data_dir).unwrap_or(config.listen.ops);
+pub(crate) fn healthcheck(place: &Place, asked: &Healthcheck) -> anyhow::Result<ExitCode> {
+    let ops = match asked.at {
+        Some(address) => address,
+        None => {
+            let config = settings::load(place)?;
+            data_dir::ops(&config.data_dir).unwrap_or(config.listen.ops)
+        }
+    };
     let answer = ask(ops).with_context(|| format!("no answer from {ops}"))?;
     if answer.starts_with("HTTP/1.1 200 ") {
         return Ok(ExitCode::SUCCESS);

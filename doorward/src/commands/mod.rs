@@ -74,7 +74,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(token) => token::token(&place, token),
         Command::User(user) => user::user(&place, user),
         Command::Db(db) => db::db(&place, db),
-        Command::Healthcheck => healthcheck::healthcheck(&place),
+        Command::Healthcheck(healthcheck) => healthcheck::healthcheck(&place, &healthcheck),
         Command::Echo(echo) => echo::echo(&echo),
     }
 }

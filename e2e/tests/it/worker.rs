@@ -13,6 +13,7 @@ use kernel::celery::Task;
 use serde_json::Value;
 use serde_json::json;
 use test_support::celery::CelerySetup;
+use test_support::doorward::Doorward;
 use test_support::http1::Request;
 use test_support::http1::ask;
 use test_support::redis::RedisServer;
@@ -321,6 +322,11 @@ fn a_worker_with_an_address_for_probes_says_how_far_it_is_and_what_it_does() {
         says("/readyz?verbose", 200, "ok broker\nok threads\nwarm embeddings")
     });
     assert!(says("/startupz", 200, "ok"));
+    let healthcheck = || {
+        let at = address.to_string();
+        Doorward::builder().cli(&["healthcheck", "--at", &at]).status.success()
+    };
+    assert!(healthcheck());
     let metrics = ask("/metrics").text();
     for line in ["doorward_worker_broker_up 1\n", "doorward_worker_active 0\n", "process_open_fds "]
     {
@@ -335,6 +341,7 @@ fn a_worker_with_an_address_for_probes_says_how_far_it_is_and_what_it_does() {
     redis.stop();
     wait_until(START_MAX, || says("/readyz?verbose", 503, "not broker\n"));
     assert!(says("/livez", 200, "ok") && says("/startupz", 200, "ok"));
+    assert!(!healthcheck());
     redis.restart();
     wait_until(START_MAX, || says("/readyz", 200, "ok"));
     worker.ask_to_go();

@@ -155,6 +155,9 @@ if present then
   end
 end
 
+-- It is so still: what was said before that is older.
+if effect == 'known' then present.updated_ms = max(present.updated_ms, said_ms) end
+
 -- The stage after it: see kernel::status::Update::state_after.
 if effect == 'applied' then
   local stage, stands = {}, standing(update.status)

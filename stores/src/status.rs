@@ -256,22 +256,28 @@ impl Statuses {
 
 impl Shared {
     async fn put(&self, report: &Report, now: Timestamp) -> Result<Reported, NotTaken> {
+        let number = self.outbox.number();
         // What waits was said before: nothing overtakes it.
         if self.outbox.has(&report.id, &report.update.stage) {
-            return self.have_wait(report, now);
+            return self.have_wait(report, number, now);
         }
-        match self.store.put(report, now).await {
+        match self.store.put_numbered(report, number, now).await {
             Ok(taken) => {
                 self.last_known.remember(&taken.record);
                 Ok(Reported::Taken(taken))
             }
-            Err(NotTaken::Lost(lost)) if lost.concerns_all() => self.have_wait(report, now),
+            Err(NotTaken::Lost(lost)) if lost.concerns_all() => self.have_wait(report, number, now),
             Err(error) => Err(error),
         }
     }
 
-    fn have_wait(&self, report: &Report, now: Timestamp) -> Result<Reported, NotTaken> {
-        self.outbox.add(report, now)?;
+    fn have_wait(
+        &self,
+        report: &Report,
+        number: u64,
+        now: Timestamp,
+    ) -> Result<Reported, NotTaken> {
+        self.outbox.add(report, number, now)?;
         self.sends.notify_one();
         Ok(Reported::Waits)
     }
@@ -328,7 +334,7 @@ impl Shared {
 
     async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), StoreLost> {
         let report = next.report_at(now);
-        match self.store.put_again(&report, now).await {
+        match self.store.put_again(&report, next.number(), now).await {
             Ok(taken) => self.last_known.remember(&taken.record),
             Err(NotTaken::Lost(lost)) if lost.concerns_all() => return Err(lost),
             // It would not be another time.
@@ -345,7 +351,9 @@ impl Shared {
 mod tests {
     use config::Redis;
     use kernel::secret::Secret;
+    use kernel::status::Effect;
     use kernel::status::Owner;
+    use kernel::status::StageState;
     use kernel::status::Update;
     use kernel::time::now;
     use test_support::redis::RedisServer;
@@ -374,6 +382,12 @@ mod tests {
         }
     }
 
+    /// Has a report wait.
+    fn wait(statuses: &Statuses, report: &Report, said: Timestamp) {
+        let outbox = &shared(statuses).outbox;
+        outbox.add(report, outbox.number(), said).unwrap();
+    }
+
     /// What Redis says of the stage `graph` of a resource.
     async fn graph(statuses: &Statuses, id: u64) -> Option<String> {
         let record = shared(statuses).store.get(&ResourceId::Number(id), now()).await.unwrap()?;
@@ -391,9 +405,9 @@ mod tests {
         let (here, elsewhere) = (on(&server).await, on(&server).await);
         let said = now().minus(Duration::from_secs(5));
         for id in [1, 2] {
-            shared(&here).outbox.add(&report(id, "graph", "processing"), said).unwrap();
+            wait(&here, &report(id, "graph", "processing"), said);
         }
-        shared(&elsewhere).outbox.add(&report(1, "graph", "completed"), now()).unwrap();
+        wait(&elsewhere, &report(1, "graph", "completed"), now());
         send_all(&elsewhere).await;
         // Nor is it said to be so while it waits.
         let seen = here.get(&ResourceId::Number(1), now()).await.unwrap().unwrap();
@@ -404,6 +418,98 @@ mod tests {
         assert_eq!(graph(&here, 2).await.as_deref(), Some("processing"));
     }
 
+    /// Lets the clock go on, so that what comes is later by more than a call takes.
+    async fn later() {
+        let until = now().plus(Duration::from_millis(200));
+        while now() < until {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How the stage `graph` of resource 1 stands in the end.
+    async fn in_the_end(statuses: &Statuses) -> StageState {
+        send_all(statuses).await;
+        let record = shared(statuses).store.get(&ResourceId::Number(1), now()).await.unwrap();
+        record.unwrap().stage("graph").unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_given_up_and_is_carried_out_later_does_not_outdate_what_was_said_after_it()
+     {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        // Redis knows the script: it is done with a call once it has read it.
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        server.pause();
+        for status in ["processing", "completed"] {
+            let reported = here.put(&report(1, "graph", status), now()).await;
+            assert_eq!(reported.unwrap(), Reported::Waits);
+        }
+        later().await;
+        server.resume();
+        let graph = in_the_end(&here).await;
+        assert_eq!(&*graph.status.name, "completed");
+        assert!(graph.started_at <= graph.finished_at, "{graph:?}");
+    }
+
+    #[tokio::test]
+    async fn nor_does_one_that_had_waited_before_it_was_given_up() {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        later().await;
+        wait(&here, &report(1, "graph", "processing"), now());
+        server.pause();
+        assert_eq!(here.send(now()).await, 1);
+        let reported = here.put(&report(1, "graph", "completed"), now()).await;
+        assert_eq!(reported.unwrap(), Reported::Waits);
+        later().await;
+        server.resume();
+        assert_eq!(&*in_the_end(&here).await.status.name, "completed");
+    }
+
+    #[tokio::test]
+    async fn what_others_said_since_stands_though_a_call_that_was_given_up_came_before_that() {
+        let mut server = RedisServer::start();
+        let (here, elsewhere) = (on(&server).await, on(&server).await);
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        server.pause();
+        for status in ["processing", "completed"] {
+            here.put(&report(1, "graph", status), now()).await.unwrap();
+        }
+        later().await;
+        server.resume();
+        // It is carried out before anybody says more.
+        while graph(&here, 1).await.as_deref() != Some("processing") {
+            tokio::task::yield_now().await;
+        }
+        elsewhere.put(&report(1, "graph", "failed"), now()).await.unwrap();
+        send_all(&elsewhere).await;
+        assert_eq!(&*in_the_end(&here).await.status.name, "failed");
+    }
+
+    #[tokio::test]
+    async fn what_is_carried_out_after_what_was_said_later_is_outdated_unless_its_attempt_is_later()
+    {
+        let server = RedisServer::start();
+        let here = on(&server).await;
+        let store = &shared(&here).store;
+        let effect = async |number, status, attempt| {
+            let mut report = report(1, "graph", status);
+            report.update.attempt = attempt;
+            store.put_again(&report, number, now()).await.unwrap().effect
+        };
+        assert_eq!(effect(2, "completed", None).await, Effect::Applied);
+        assert_eq!(effect(1, "processing", None).await, Effect::Outdated);
+        assert_eq!(effect(1, "processing", Some(1)).await, Effect::Applied);
+        // What was said after both is so still.
+        assert_eq!(effect(1, "failed", None).await, Effect::Outdated);
+        assert_eq!(effect(2, "failed", None).await, Effect::Applied);
+    }
+
     #[tokio::test]
     async fn a_report_that_cannot_be_sent_holds_up_no_other() {
         // Of six resources the first five are in a part of Redis that refuses to work.
@@ -411,7 +517,7 @@ mod tests {
         let server = RedisServer::setup().user("doorward", "secret", rules).start();
         let statuses = Arc::new(on(&server).await);
         for id in 1..=6 {
-            shared(&statuses).outbox.add(&report(id, "graph", "pending"), now()).unwrap();
+            wait(&statuses, &report(id, "graph", "pending"), now());
         }
         let keeper = Arc::clone(&statuses);
         tokio::spawn(async move { keeper.keep(now).await });

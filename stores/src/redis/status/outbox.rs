@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use kernel::lost::StoreLost;
 use kernel::status::Effect;
@@ -32,16 +34,17 @@ pub(crate) struct Outbox {
     max: usize,
     bytes_max: usize,
     waiting: Mutex<Waiting>,
+    /// How many reports were said.
+    said: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// By when they came.
+    /// By the number of the first that stood there.
     reports: BTreeMap<u64, Waits>,
     /// Where the stages of a resource stand.
     places: HashMap<ResourceId, Vec<(Arc<str>, u64)>>,
     bytes: usize,
-    came: u64,
     /// The place of the one that was given to be sent last.
     tried: u64,
     dropped: u64,
@@ -53,8 +56,8 @@ struct Waits {
     report: Report,
     /// When that was.
     said: Timestamp,
-    /// When it took the place of another one, or came: what is sent meanwhile may not be what waits then.
-    since: u64,
+    /// Its number: what is sent meanwhile may not be what waits then.
+    number: u64,
 }
 
 /// A report that is the next to be sent.
@@ -67,7 +70,14 @@ pub(crate) struct Next {
 impl Outbox {
     /// Room for `max` reports, and for [`WAITING_BYTES_MAX`].
     pub(crate) fn new(max: NonZeroUsize) -> Self {
-        Self { max: max.get(), bytes_max: WAITING_BYTES_MAX, waiting: Mutex::default() }
+        let (waiting, said) = (Mutex::default(), AtomicU64::default());
+        Self { max: max.get(), bytes_max: WAITING_BYTES_MAX, waiting, said }
+    }
+
+    /// The number of a report that is said now, whether or not it will wait: one more than that of the one
+    /// before.
+    pub(crate) fn number(&self) -> u64 {
+        self.said.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// How many wait.
@@ -95,17 +105,21 @@ impl Outbox {
         all.map(|waits| waits.report_at(now)).collect()
     }
 
-    /// Has a report wait that is said `now`. Where there is no room the oldest are dropped.
+    /// Has the report of this [`number`](Self::number) wait, which is said `now`. Where there is no room
+    /// the oldest are dropped.
     ///
     /// # Errors
     /// [`OtherOwner`] where one waits that names another owner.
-    pub(crate) fn add(&self, report: &Report, now: Timestamp) -> Result<(), OtherOwner> {
+    pub(crate) fn add(
+        &self,
+        report: &Report,
+        number: u64,
+        now: Timestamp,
+    ) -> Result<(), OtherOwner> {
         let mut waiting = self.waiting.lock();
-        waiting.came += 1;
-        let since = waiting.came;
         match waiting.place(&report.id, &report.update.stage) {
-            Some(place) => waiting.replace(place, report, since, now)?,
-            None => waiting.insert(since, Waits { report: report.clone(), said: now, since }),
+            Some(place) => waiting.replace(place, report, number, now)?,
+            None => waiting.insert(number, Waits { report: report.clone(), said: now, number }),
         }
         while waiting.reports.len() > self.max || waiting.bytes > self.bytes_max {
             waiting.drop_oldest();
@@ -155,7 +169,7 @@ impl Outbox {
     /// Says that `next` was sent. What has taken its place meanwhile goes on waiting.
     fn sent(&self, next: &Next) {
         let mut waiting = self.waiting.lock();
-        if waiting.reports.get(&next.place).is_some_and(|waits| waits.since == next.waits.since) {
+        if waiting.reports.get(&next.place).is_some_and(|waits| waits.number == next.waits.number) {
             waiting.remove(next.place);
         }
     }
@@ -179,12 +193,12 @@ impl Waiting {
         &mut self,
         place: u64,
         report: &Report,
-        since: u64,
+        number: u64,
         now: Timestamp,
     ) -> Result<(), OtherOwner> {
         let Some(waits) = self.reports.get_mut(&place) else { return Ok(()) };
         let before = weight(&waits.report);
-        waits.replace(report, since, now)?;
+        waits.replace(report, number, now)?;
         self.bytes = self.bytes - before + weight(&waits.report);
         Ok(())
     }
@@ -219,6 +233,11 @@ impl Next {
     pub(crate) fn report_at(&self, now: Timestamp) -> Report {
         self.waits.report_at(now)
     }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u64 {
+        self.waits.number
+    }
 }
 
 impl Waits {
@@ -226,19 +245,18 @@ impl Waits {
         Report { waited: now.since(self.said), ..self.report.clone() }
     }
 
-    fn replace(&mut self, report: &Report, since: u64, now: Timestamp) -> Result<(), OtherOwner> {
+    fn replace(&mut self, report: &Report, number: u64, now: Timestamp) -> Result<(), OtherOwner> {
         self.report.owner = Owner::settle(Some(&self.report.owner), &report.owner)?;
-        self.since = since;
         let waits = self.report.update.state_after(None, Timestamp::default());
         match report.update.effect(Some(&waits)) {
             Effect::Applied => {
                 let attempt = report.update.attempt.or(self.report.update.attempt);
                 self.report.update = report.update.clone();
                 self.report.update.attempt = attempt;
-                self.said = now;
+                (self.said, self.number) = (now, number);
             }
             // It is so still.
-            Effect::Known => self.said = now,
+            Effect::Known => (self.said, self.number) = (now, number),
             Effect::Outdated => {}
         }
         Ok(())
@@ -281,6 +299,10 @@ mod tests {
         Outbox::new(NonZeroUsize::new(max).unwrap())
     }
 
+    fn add(outbox: &Outbox, report: &Report, now: Timestamp) -> Result<(), OtherOwner> {
+        outbox.add(report, outbox.number(), now)
+    }
+
     /// All that waits, sent in order.
     fn sent(outbox: &Outbox) -> Vec<(String, String)> {
         let mut sent = Vec::new();
@@ -302,7 +324,7 @@ mod tests {
         for (id, stage, status) in
             [(1, "graph", "pending"), (2, "graph", "pending"), (1, "graph", "completed")]
         {
-            outbox.add(&report(id, stage, status, None), NOW).unwrap();
+            add(&outbox, &report(id, stage, status, None), NOW).unwrap();
         }
         assert_eq!(outbox.len(), 2);
         assert!(outbox.has(&ResourceId::Number(1), &"graph".into()));
@@ -314,8 +336,8 @@ mod tests {
     #[test]
     fn an_older_attempt_does_not_take_the_place_of_a_later_one() {
         let outbox = outbox(10);
-        outbox.add(&report(1, "graph", "processing", Some(2)), NOW).unwrap();
-        outbox.add(&report(1, "graph", "failed", Some(1)), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "processing", Some(2)), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "failed", Some(1)), NOW).unwrap();
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "processing")]));
     }
 
@@ -323,11 +345,11 @@ mod tests {
     fn at_the_bound_there_is_room_and_past_it_the_oldest_is_dropped_and_counted() {
         let outbox = outbox(3);
         for id in 1..=3 {
-            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
         }
-        outbox.add(&report(1, "graph", "completed", None), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "completed", None), NOW).unwrap();
         assert_eq!((outbox.len(), outbox.dropped()), (3, 0));
-        outbox.add(&report(4, "graph", "pending", None), NOW).unwrap();
+        add(&outbox, &report(4, "graph", "pending", None), NOW).unwrap();
         assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
         let left = [("2/graph", "pending"), ("3/graph", "pending"), ("4/graph", "pending")];
         assert_eq!(sent(&outbox), pairs(&left));
@@ -343,13 +365,13 @@ mod tests {
         let mut outbox = outbox(10);
         outbox.bytes_max = 3 * weight(&long(1));
         for id in 1..=3 {
-            outbox.add(&long(id), NOW).unwrap();
+            add(&outbox, &long(id), NOW).unwrap();
         }
         assert_eq!((outbox.len(), outbox.dropped()), (3, 0));
-        outbox.add(&report(4, "graph", "failed", None), NOW).unwrap();
+        add(&outbox, &report(4, "graph", "failed", None), NOW).unwrap();
         assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
         // What takes another one's place may be longer.
-        outbox.add(&long(4), NOW).unwrap();
+        add(&outbox, &long(4), NOW).unwrap();
         assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
         sent(&outbox);
         let waiting = outbox.waiting.lock();
@@ -360,7 +382,7 @@ mod tests {
     fn what_is_not_sent_waits_until_the_others_have_had_their_turn() {
         let outbox = outbox(10);
         for id in 1..=3 {
-            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
         }
         let tried = [0; 4].map(|_| outbox.next().unwrap().report_at(NOW).id.to_string());
         assert_eq!(tried, ["1", "2", "3", "1"]);
@@ -370,7 +392,7 @@ mod tests {
     async fn a_pass_ends_where_so_many_in_a_row_are_not_sent_and_the_next_goes_on_from_there() {
         let outbox = outbox(10);
         for id in 1..=6 {
-            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
         }
         let pass = async |stuck: &[&str]| {
             let tried = RefCell::new(Vec::new());
@@ -397,7 +419,7 @@ mod tests {
     async fn a_pass_ends_where_the_store_rests() {
         let outbox = outbox(10);
         for id in 1..=3 {
-            outbox.add(&report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
         }
         let asked = Cell::new(0);
         let rests = |_| {
@@ -413,22 +435,22 @@ mod tests {
         let outbox = outbox(10);
         let at = |ms| Timestamp::from_millis(NOW.as_millis() + ms);
         let said = || outbox.of(&ResourceId::Number(1), at(9)).pop().unwrap().said(at(9));
-        outbox.add(&report(1, "graph", "processing", Some(2)), at(1)).unwrap();
+        add(&outbox, &report(1, "graph", "processing", Some(2)), at(1)).unwrap();
         assert_eq!(said(), at(1));
-        outbox.add(&report(1, "graph", "failed", Some(1)), at(2)).unwrap();
+        add(&outbox, &report(1, "graph", "failed", Some(1)), at(2)).unwrap();
         assert_eq!(said(), at(1), "it is outdated");
-        outbox.add(&report(1, "graph", "processing", Some(2)), at(3)).unwrap();
+        add(&outbox, &report(1, "graph", "processing", Some(2)), at(3)).unwrap();
         assert_eq!(said(), at(3), "it is so still");
-        outbox.add(&report(1, "graph", "completed", None), at(4)).unwrap();
+        add(&outbox, &report(1, "graph", "completed", None), at(4)).unwrap();
         assert_eq!(said(), at(4));
     }
 
     #[test]
     fn what_comes_while_it_is_sent_waits_on() {
         let outbox = outbox(3);
-        outbox.add(&report(1, "graph", "pending", None), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "pending", None), NOW).unwrap();
         let next = outbox.next().unwrap();
-        outbox.add(&report(1, "graph", "completed", None), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "completed", None), NOW).unwrap();
         outbox.sent(&next);
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "completed")]));
     }
@@ -436,10 +458,10 @@ mod tests {
     #[test]
     fn another_owner_is_refused_while_it_waits_too() {
         let outbox = outbox(3);
-        outbox.add(&report(1, "graph", "pending", None), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "pending", None), NOW).unwrap();
         let mut other = report(1, "graph", "failed", None);
         other.owner.id = "bob".into();
-        assert_eq!(outbox.add(&other, NOW), Err(OtherOwner));
+        assert_eq!(add(&outbox, &other, NOW), Err(OtherOwner));
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "pending")]));
     }
 }

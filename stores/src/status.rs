@@ -259,27 +259,24 @@ impl Shared {
         let number = self.outbox.number();
         // What waits was said before: nothing overtakes it.
         if self.outbox.has(&report.id, &report.update.stage) {
-            return self.have_wait(report, number, now);
+            return Ok(self.have_wait(report, number, now));
         }
         match self.store.put_numbered(report, number, now).await {
             Ok(taken) => {
                 self.last_known.remember(&taken.record);
                 Ok(Reported::Taken(taken))
             }
-            Err(NotTaken::Lost(lost)) if lost.concerns_all() => self.have_wait(report, number, now),
+            Err(NotTaken::Lost(lost)) if lost.concerns_all() => {
+                Ok(self.have_wait(report, number, now))
+            }
             Err(error) => Err(error),
         }
     }
 
-    fn have_wait(
-        &self,
-        report: &Report,
-        number: u64,
-        now: Timestamp,
-    ) -> Result<Reported, NotTaken> {
-        self.outbox.add(report, number, now)?;
+    fn have_wait(&self, report: &Report, number: u64, now: Timestamp) -> Reported {
+        self.outbox.add(report, number, now);
         self.sends.notify_one();
-        Ok(Reported::Waits)
+        Reported::Waits
     }
 
     async fn get(
@@ -385,7 +382,7 @@ mod tests {
     /// Has a report wait.
     fn wait(statuses: &Statuses, report: &Report, said: Timestamp) {
         let outbox = &shared(statuses).outbox;
-        outbox.add(report, outbox.number(), said).unwrap();
+        outbox.add(report, outbox.number(), said);
     }
 
     /// What Redis says of the stage `graph` of a resource.
@@ -508,6 +505,41 @@ mod tests {
         // What was said after both is so still.
         assert_eq!(effect(1, "failed", None).await, Effect::Outdated);
         assert_eq!(effect(2, "failed", None).await, Effect::Applied);
+    }
+
+    #[tokio::test]
+    async fn the_rightful_owners_report_is_taken_though_another_owners_waits_before_it() {
+        let server = RedisServer::start();
+        let here = on(&server).await;
+        let of = |owner: &str, status| {
+            let owner = Owner { id: owner.into(), is_named: true };
+            Report { owner, ..report(1, "graph", status) }
+        };
+        wait(&here, &of("ada", "pending"), now());
+        send_all(&here).await;
+        wait(&here, &of("bob", "processing"), now());
+        wait(&here, &of("ada", "completed"), now());
+        assert_eq!(&*in_the_end(&here).await.status.name, "completed");
+        assert_eq!(here.list("ada", None, 10, now()).await.unwrap().records.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_report_on_the_present_attempt_is_taken_though_a_late_one_of_an_older_waits_behind_it()
+     {
+        let server = RedisServer::start();
+        let here = on(&server).await;
+        let at = |attempt, status| {
+            let mut report = report(1, "graph", status);
+            report.update.attempt = attempt;
+            report
+        };
+        for (attempt, status) in
+            [(Some(3), "processing"), (None, "completed"), (Some(1), "processing")]
+        {
+            wait(&here, &at(attempt, status), now());
+        }
+        let graph = in_the_end(&here).await;
+        assert_eq!((&*graph.status.name, graph.attempt), ("completed", Some(3)));
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! Reports that wait for a Redis that is away: bounded, in the order in which they came.
 //!
-//! Of each stage of a resource only what would stand in the end waits, where its first report stood.
+//! Of each stage of a resource only what would stand in the end waits, where its first report stood. What
+//! that is nobody can say without the store where two reports name different owners, or only one of them
+//! an attempt: those wait one behind the other.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -12,8 +14,6 @@ use std::sync::atomic::Ordering;
 
 use kernel::lost::StoreLost;
 use kernel::status::Effect;
-use kernel::status::OtherOwner;
-use kernel::status::Owner;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::time::Timestamp;
@@ -92,7 +92,7 @@ impl Outbox {
 
     /// Whether a report on this stage waits: another one may not overtake it.
     pub(crate) fn has(&self, id: &ResourceId, stage: &Arc<str>) -> bool {
-        self.waiting.lock().place(id, stage).is_some()
+        self.waiting.lock().places(id, stage).next().is_some()
     }
 
     /// The reports on a resource that wait, in order, as they would come `now`.
@@ -107,29 +107,21 @@ impl Outbox {
 
     /// Has the report of this [`number`](Self::number) wait, which is said `now`. Where there is no room
     /// the oldest are dropped.
-    ///
-    /// # Errors
-    /// [`OtherOwner`] where one waits that names another owner.
-    pub(crate) fn add(
-        &self,
-        report: &Report,
-        number: u64,
-        now: Timestamp,
-    ) -> Result<(), OtherOwner> {
+    pub(crate) fn add(&self, report: &Report, number: u64, now: Timestamp) {
         let mut waiting = self.waiting.lock();
-        match waiting.place(&report.id, &report.update.stage) {
-            Some(place) => waiting.replace(place, report, number, now)?,
-            None => waiting.insert(number, Waits { report: report.clone(), said: now, number }),
+        let waits = Waits { report: report.clone(), said: now, number };
+        match waiting.places(&report.id, &report.update.stage).max() {
+            Some(last) if waiting.can_replace(last, &waits) => waiting.replace(last, waits),
+            _ => waiting.insert(number, waits),
         }
         while waiting.reports.len() > self.max || waiting.bytes > self.bytes_max {
             waiting.drop_oldest();
         }
-        Ok(())
     }
 
     /// Sends what waits, each once, from where it was broken off before; `send` says whether the store
-    /// has answered. It ends where the store rests, or so many fail in a row: the next pass goes on from
-    /// there. How many were sent.
+    /// has answered. Nothing on a stage overtakes what waits before it. It ends where the store rests, or
+    /// so many fail in a row: the next pass goes on from there. How many were sent.
     pub(crate) async fn pass<S>(&self, failures_max: usize, send: impl Fn(Next) -> S) -> u64
     where
         S: Future<Output = Result<(), StoreLost>>,
@@ -148,18 +140,32 @@ impl Outbox {
                 // None would fare better.
                 Err(StoreLost::Resting) => break,
                 // Others may: a cluster may have lost a part of itself.
-                Err(_) => failures += 1,
+                Err(_) => {
+                    failures += 1;
+                    left = left.saturating_sub(self.behind(&next));
+                }
             }
         }
         sent
     }
 
-    /// The one that comes after the one before, in the order in which they came; after the last, the
-    /// first.
+    /// How many on the same stage wait until it is sent.
+    fn behind(&self, next: &Next) -> usize {
+        let Report { id, update, .. } = &next.waits.report;
+        let waiting = self.waiting.lock();
+        waiting.places(id, &update.stage).filter(|place| *place > next.place).count()
+    }
+
+    /// The one that comes after the one before, in the order in which they came, of each stage the first;
+    /// after the last, the first of all.
     fn next(&self) -> Option<Next> {
         let mut waiting = self.waiting.lock();
         let later = (Bound::Excluded(waiting.tried), Bound::Unbounded);
-        let next = waiting.reports.range(later).next();
+        let is_first = |(place, waits): &(&u64, &Waits)| {
+            let Report { id, update, .. } = &waits.report;
+            waiting.places(id, &update.stage).min() == Some(**place)
+        };
+        let next = waiting.reports.range(later).find(is_first);
         let (place, waits) = next.or_else(|| waiting.reports.first_key_value())?;
         let next = Next { waits: waits.clone(), place: *place };
         waiting.tried = next.place;
@@ -176,9 +182,20 @@ impl Outbox {
 }
 
 impl Waiting {
-    fn place(&self, id: &ResourceId, stage: &Arc<str>) -> Option<u64> {
-        let stages = self.places.get(id)?;
-        stages.iter().find(|(name, _)| name == stage).map(|(_, place)| *place)
+    /// Where reports on a stage stand.
+    fn places(&self, id: &ResourceId, stage: &Arc<str>) -> impl Iterator<Item = u64> {
+        let stages = self.places.get(id).into_iter().flatten();
+        stages.filter(move |(name, _)| name == stage).map(|(_, place)| *place)
+    }
+
+    /// Whether what would stand after both is known without the store.
+    fn can_replace(&self, place: u64, next: &Waits) -> bool {
+        let says_attempt = |waits: &Waits| waits.report.update.attempt.is_some();
+        self.reports.get(&place).is_some_and(|waits| {
+            waits.number < next.number
+                && waits.report.owner == next.report.owner
+                && says_attempt(waits) == says_attempt(next)
+        })
     }
 
     fn insert(&mut self, place: u64, waits: Waits) {
@@ -189,18 +206,14 @@ impl Waiting {
         self.reports.insert(place, waits);
     }
 
-    fn replace(
-        &mut self,
-        place: u64,
-        report: &Report,
-        number: u64,
-        now: Timestamp,
-    ) -> Result<(), OtherOwner> {
-        let Some(waits) = self.reports.get_mut(&place) else { return Ok(()) };
-        let before = weight(&waits.report);
-        waits.replace(report, number, now)?;
-        self.bytes = self.bytes - before + weight(&waits.report);
-        Ok(())
+    /// Puts `next` in the place of the one there, unless it is outdated by that.
+    fn replace(&mut self, place: u64, next: Waits) {
+        let Some(waits) = self.reports.get_mut(&place) else { return };
+        let state = waits.report.update.state_after(None, Timestamp::default());
+        if next.report.update.effect(Some(&state)) != Effect::Outdated {
+            self.bytes = self.bytes - weight(&waits.report) + weight(&next.report);
+            *waits = next;
+        }
     }
 
     fn remove(&mut self, place: u64) {
@@ -244,23 +257,6 @@ impl Waits {
     fn report_at(&self, now: Timestamp) -> Report {
         Report { waited: now.since(self.said), ..self.report.clone() }
     }
-
-    fn replace(&mut self, report: &Report, number: u64, now: Timestamp) -> Result<(), OtherOwner> {
-        self.report.owner = Owner::settle(Some(&self.report.owner), &report.owner)?;
-        let waits = self.report.update.state_after(None, Timestamp::default());
-        match report.update.effect(Some(&waits)) {
-            Effect::Applied => {
-                let attempt = report.update.attempt.or(self.report.update.attempt);
-                self.report.update = report.update.clone();
-                self.report.update.attempt = attempt;
-                (self.said, self.number) = (now, number);
-            }
-            // It is so still.
-            Effect::Known => (self.said, self.number) = (now, number),
-            Effect::Outdated => {}
-        }
-        Ok(())
-    }
 }
 
 fn weight(report: &Report) -> usize {
@@ -281,6 +277,7 @@ mod tests {
     use std::future::ready;
     use std::time::Duration;
 
+    use kernel::status::Owner;
     use kernel::status::Plan;
     use kernel::status::Update;
 
@@ -299,8 +296,8 @@ mod tests {
         Outbox::new(NonZeroUsize::new(max).unwrap())
     }
 
-    fn add(outbox: &Outbox, report: &Report, now: Timestamp) -> Result<(), OtherOwner> {
-        outbox.add(report, outbox.number(), now)
+    fn add(outbox: &Outbox, report: &Report, now: Timestamp) {
+        outbox.add(report, outbox.number(), now);
     }
 
     /// All that waits, sent in order.
@@ -324,7 +321,7 @@ mod tests {
         for (id, stage, status) in
             [(1, "graph", "pending"), (2, "graph", "pending"), (1, "graph", "completed")]
         {
-            add(&outbox, &report(id, stage, status, None), NOW).unwrap();
+            add(&outbox, &report(id, stage, status, None), NOW);
         }
         assert_eq!(outbox.len(), 2);
         assert!(outbox.has(&ResourceId::Number(1), &"graph".into()));
@@ -336,8 +333,8 @@ mod tests {
     #[test]
     fn an_older_attempt_does_not_take_the_place_of_a_later_one() {
         let outbox = outbox(10);
-        add(&outbox, &report(1, "graph", "processing", Some(2)), NOW).unwrap();
-        add(&outbox, &report(1, "graph", "failed", Some(1)), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "processing", Some(2)), NOW);
+        add(&outbox, &report(1, "graph", "failed", Some(1)), NOW);
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "processing")]));
     }
 
@@ -345,11 +342,11 @@ mod tests {
     fn at_the_bound_there_is_room_and_past_it_the_oldest_is_dropped_and_counted() {
         let outbox = outbox(3);
         for id in 1..=3 {
-            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW);
         }
-        add(&outbox, &report(1, "graph", "completed", None), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "completed", None), NOW);
         assert_eq!((outbox.len(), outbox.dropped()), (3, 0));
-        add(&outbox, &report(4, "graph", "pending", None), NOW).unwrap();
+        add(&outbox, &report(4, "graph", "pending", None), NOW);
         assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
         let left = [("2/graph", "pending"), ("3/graph", "pending"), ("4/graph", "pending")];
         assert_eq!(sent(&outbox), pairs(&left));
@@ -365,13 +362,13 @@ mod tests {
         let mut outbox = outbox(10);
         outbox.bytes_max = 3 * weight(&long(1));
         for id in 1..=3 {
-            add(&outbox, &long(id), NOW).unwrap();
+            add(&outbox, &long(id), NOW);
         }
         assert_eq!((outbox.len(), outbox.dropped()), (3, 0));
-        add(&outbox, &report(4, "graph", "failed", None), NOW).unwrap();
+        add(&outbox, &report(4, "graph", "failed", None), NOW);
         assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
         // What takes another one's place may be longer.
-        add(&outbox, &long(4), NOW).unwrap();
+        add(&outbox, &long(4), NOW);
         assert_eq!((outbox.len(), outbox.dropped()), (3, 1));
         sent(&outbox);
         let waiting = outbox.waiting.lock();
@@ -382,7 +379,7 @@ mod tests {
     fn what_is_not_sent_waits_until_the_others_have_had_their_turn() {
         let outbox = outbox(10);
         for id in 1..=3 {
-            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW);
         }
         let tried = [0; 4].map(|_| outbox.next().unwrap().report_at(NOW).id.to_string());
         assert_eq!(tried, ["1", "2", "3", "1"]);
@@ -392,7 +389,7 @@ mod tests {
     async fn a_pass_ends_where_so_many_in_a_row_are_not_sent_and_the_next_goes_on_from_there() {
         let outbox = outbox(10);
         for id in 1..=6 {
-            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW);
         }
         let pass = async |stuck: &[&str]| {
             let tried = RefCell::new(Vec::new());
@@ -419,7 +416,7 @@ mod tests {
     async fn a_pass_ends_where_the_store_rests() {
         let outbox = outbox(10);
         for id in 1..=3 {
-            add(&outbox, &report(id, "graph", "pending", None), NOW).unwrap();
+            add(&outbox, &report(id, "graph", "pending", None), NOW);
         }
         let asked = Cell::new(0);
         let rests = |_| {
@@ -435,33 +432,104 @@ mod tests {
         let outbox = outbox(10);
         let at = |ms| Timestamp::from_millis(NOW.as_millis() + ms);
         let said = || outbox.of(&ResourceId::Number(1), at(9)).pop().unwrap().said(at(9));
-        add(&outbox, &report(1, "graph", "processing", Some(2)), at(1)).unwrap();
+        add(&outbox, &report(1, "graph", "processing", Some(2)), at(1));
         assert_eq!(said(), at(1));
-        add(&outbox, &report(1, "graph", "failed", Some(1)), at(2)).unwrap();
+        add(&outbox, &report(1, "graph", "failed", Some(1)), at(2));
         assert_eq!(said(), at(1), "it is outdated");
-        add(&outbox, &report(1, "graph", "processing", Some(2)), at(3)).unwrap();
+        add(&outbox, &report(1, "graph", "processing", Some(2)), at(3));
         assert_eq!(said(), at(3), "it is so still");
-        add(&outbox, &report(1, "graph", "completed", None), at(4)).unwrap();
+        add(&outbox, &report(1, "graph", "completed", None), at(4));
         assert_eq!(said(), at(4));
     }
 
     #[test]
     fn what_comes_while_it_is_sent_waits_on() {
         let outbox = outbox(3);
-        add(&outbox, &report(1, "graph", "pending", None), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "pending", None), NOW);
         let next = outbox.next().unwrap();
-        add(&outbox, &report(1, "graph", "completed", None), NOW).unwrap();
+        add(&outbox, &report(1, "graph", "completed", None), NOW);
         outbox.sent(&next);
         assert_eq!(sent(&outbox), pairs(&[("1/graph", "completed")]));
     }
 
+    /// Of the stage `graph` of resource 1, what waits in order.
+    fn on_graph(outbox: &Outbox) -> Vec<(Arc<str>, String)> {
+        let all = outbox.of(&ResourceId::Number(1), NOW).into_iter();
+        all.map(|report| (report.owner.id, report.update.status.name.to_string())).collect()
+    }
+
     #[test]
-    fn another_owner_is_refused_while_it_waits_too() {
-        let outbox = outbox(3);
-        add(&outbox, &report(1, "graph", "pending", None), NOW).unwrap();
-        let mut other = report(1, "graph", "failed", None);
-        other.owner.id = "bob".into();
-        assert_eq!(add(&outbox, &other, NOW), Err(OtherOwner));
-        assert_eq!(sent(&outbox), pairs(&[("1/graph", "pending")]));
+    fn whose_a_resource_is_is_left_to_the_store_where_two_owners_wait() {
+        let outbox = outbox(9);
+        let of = |owner: &str, is_named, status| {
+            let owner = Owner { id: owner.into(), is_named };
+            Report { owner, ..report(1, "graph", status, None) }
+        };
+        for (owner, is_named, status) in [
+            ("ada", true, "pending"),
+            ("bob", true, "processing"),
+            ("bob", true, "failed"),
+            ("bob", false, "pending"),
+            ("ada", true, "completed"),
+        ] {
+            add(&outbox, &of(owner, is_named, status), NOW);
+        }
+        let expected =
+            [("ada", "pending"), ("bob", "failed"), ("bob", "pending"), ("ada", "completed")];
+        let expected = expected.map(|(owner, status)| (owner.into(), status.to_owned()));
+        assert_eq!(on_graph(&outbox), expected);
+        let statuses = expected.map(|(_, status)| ("1/graph".to_owned(), status));
+        assert_eq!(sent(&outbox), statuses);
+    }
+
+    #[test]
+    fn a_report_without_an_attempt_is_not_put_aside_by_one_with_an_attempt_nor_takes_its_place() {
+        let outbox = outbox(9);
+        for (status, attempt) in [
+            ("pending", None),
+            ("completed", None),
+            ("pending", Some(1)),
+            ("processing", Some(1)),
+            ("failed", None),
+        ] {
+            add(&outbox, &report(1, "graph", status, attempt), NOW);
+        }
+        let statuses = ["completed", "processing", "failed"];
+        assert_eq!(sent(&outbox), pairs(&statuses.map(|status| ("1/graph", status))));
+    }
+
+    #[test]
+    fn what_was_said_before_but_came_to_wait_after_it_takes_no_place() {
+        let outbox = outbox(9);
+        let [first, second] = [outbox.number(), outbox.number()];
+        outbox.add(&report(1, "graph", "completed", None), second, NOW);
+        outbox.add(&report(1, "graph", "processing", None), first, NOW);
+        let statuses = ["processing", "completed"];
+        assert_eq!(sent(&outbox), pairs(&statuses.map(|status| ("1/graph", status))));
+    }
+
+    #[tokio::test]
+    async fn nothing_overtakes_what_waits_before_it_on_the_same_stage() {
+        let outbox = outbox(9);
+        for attempt in [None, Some(1), None] {
+            add(&outbox, &report(1, "graph", "processing", attempt), NOW);
+        }
+        add(&outbox, &report(2, "graph", "processing", None), NOW);
+        let tried = RefCell::new(Vec::new());
+        let pass = async |fails: &str| {
+            let send = |next: Next| {
+                let Report { id, update, .. } = next.report_at(NOW);
+                let lost = Err(StoreLost::Late(Duration::ZERO));
+                let answer = if id.to_string() == fails { lost } else { Ok(()) };
+                tried.borrow_mut().push((id.to_string(), update.attempt));
+                ready(answer)
+            };
+            outbox.pass(usize::MAX, send).await;
+            tried.take()
+        };
+        let [one, two] = ["1", "2"].map(str::to_owned);
+        assert_eq!(pass("1").await, [(one.clone(), None), (two, None)]);
+        assert_eq!(pass("").await, [None, Some(1), None].map(|attempt| (one.clone(), attempt)));
+        assert_eq!(outbox.len(), 0);
     }
 }

@@ -260,6 +260,12 @@ impl Meter {
                 "Reports that found no room to wait for a store that is away",
                 figures.dropped,
             ),
+            (
+                "refused_total",
+                "counter",
+                "Reports that waited and were not taken in, most often of another owner",
+                figures.refused,
+            ),
         ] {
             let name = format!("doorward_status_{name}");
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");

@@ -109,6 +109,8 @@ pub struct StatusFigures {
     pub waiting: u64,
     /// Reports that found no room to wait.
     pub dropped: u64,
+    /// Reports that had waited, and were not taken in once the store was back.
+    pub refused: u64,
     /// Whether the store answers.
     pub is_up: bool,
 }
@@ -184,6 +186,7 @@ impl Statuses {
                 listeners,
                 waiting: 0,
                 dropped: 0,
+                refused: 0,
                 is_up: true,
             },
             Store::Shared(shared) => StatusFigures {
@@ -192,6 +195,7 @@ impl Statuses {
                 listeners,
                 waiting: shared.outbox.len() as u64,
                 dropped: shared.outbox.dropped(),
+                refused: shared.outbox.refused(),
                 is_up: !shared.store.rests(),
             },
         }
@@ -323,23 +327,23 @@ impl Shared {
     async fn send(&self, failures_max: usize, now: Timestamp) {
         let began = Instant::now();
         let send = |next| self.send_one(next, now.plus(began.elapsed()));
-        let sent = self.outbox.pass(failures_max, send).await;
-        if sent > 0 {
-            tracing::info!("{sent} reports of job status that waited were sent");
+        let passed = self.outbox.pass(failures_max, send).await;
+        if passed.taken > 0 {
+            tracing::info!("{} reports of job status that waited were sent", passed.taken);
+        }
+        if let Some((first, why)) = passed.first_refused {
+            tracing::error!(
+                resource = first.to_string(),
+                refused = passed.refused,
+                "reports of job status that waited are not taken in, this one first: {why}"
+            );
         }
     }
 
-    async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), StoreLost> {
+    async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), NotTaken> {
         let report = next.report_at(now);
-        match self.store.put_again(&report, next.number(), now).await {
-            Ok(taken) => self.last_known.remember(&taken.record),
-            Err(NotTaken::Lost(lost)) if lost.concerns_all() => return Err(lost),
-            // It would not be another time.
-            Err(error) => tracing::error!(
-                resource = report.id.to_string(),
-                "a report of job status that waited is not taken: {error}"
-            ),
-        }
+        let taken = self.store.put_again(&report, next.number(), now).await?;
+        self.last_known.remember(&taken.record);
         Ok(())
     }
 }
@@ -521,6 +525,7 @@ mod tests {
         wait(&here, &of("ada", "completed"), now());
         assert_eq!(&*in_the_end(&here).await.status.name, "completed");
         assert_eq!(here.list("ada", None, 10, now()).await.unwrap().records.len(), 1);
+        assert_eq!(here.figures().refused, 1);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 use kernel::lost::StoreLost;
 use kernel::status::Effect;
+use kernel::status::NotTaken;
 use kernel::status::Report;
 use kernel::status::ResourceId;
 use kernel::time::Timestamp;
@@ -48,6 +49,18 @@ struct Waiting {
     /// The place of the one that was given to be sent last.
     tried: u64,
     dropped: u64,
+    refused: u64,
+}
+
+/// What came of what waited in one pass.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    /// How many reports were taken in.
+    pub(crate) taken: u64,
+    /// How many were not, and will not be.
+    pub(crate) refused: u64,
+    /// The first of those, and why.
+    pub(crate) first_refused: Option<(ResourceId, NotTaken)>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +103,11 @@ impl Outbox {
         self.waiting.lock().dropped
     }
 
+    /// How many had waited, and were not taken in.
+    pub(crate) fn refused(&self) -> u64 {
+        self.waiting.lock().refused
+    }
+
     /// Whether a report on this stage waits: another one may not overtake it.
     pub(crate) fn has(&self, id: &ResourceId, stage: &Arc<str>) -> bool {
         self.waiting.lock().places(id, stage).next().is_some()
@@ -119,14 +137,14 @@ impl Outbox {
         }
     }
 
-    /// Sends what waits, each once, from where it was broken off before; `send` says whether the store
-    /// has answered. Nothing on a stage overtakes what waits before it. It ends where the store rests, or
-    /// so many fail in a row: the next pass goes on from there. How many were sent.
-    pub(crate) async fn pass<S>(&self, failures_max: usize, send: impl Fn(Next) -> S) -> u64
+    /// Sends what waits, each once, from where it was broken off before; `send` says whether it was taken
+    /// in. Nothing on a stage overtakes what waits before it. It ends where the store rests, or so many
+    /// in a row get no answer: the next pass goes on from there.
+    pub(crate) async fn pass<S>(&self, failures_max: usize, send: impl Fn(Next) -> S) -> Passed
     where
-        S: Future<Output = Result<(), StoreLost>>,
+        S: Future<Output = Result<(), NotTaken>>,
     {
-        let (mut left, mut sent, mut failures) = (self.len(), 0, 0);
+        let (mut left, mut passed, mut failures) = (self.len(), Passed::default(), 0);
         while left > 0
             && failures < failures_max
             && let Some(next) = self.next()
@@ -135,18 +153,25 @@ impl Outbox {
             match send(next.clone()).await {
                 Ok(()) => {
                     self.sent(&next);
-                    (sent, failures) = (sent + 1, 0);
+                    (passed.taken, failures) = (passed.taken + 1, 0);
                 }
                 // None would fare better.
-                Err(StoreLost::Resting) => break,
+                Err(NotTaken::Lost(StoreLost::Resting)) => break,
                 // Others may: a cluster may have lost a part of itself.
-                Err(_) => {
+                Err(NotTaken::Lost(lost)) if lost.concerns_all() => {
                     failures += 1;
                     left = left.saturating_sub(self.behind(&next));
                 }
+                // It would not be taken another time.
+                Err(why) => {
+                    self.sent(&next);
+                    self.waiting.lock().refused += 1;
+                    (passed.refused, failures) = (passed.refused + 1, 0);
+                    passed.first_refused.get_or_insert((next.waits.report.id, why));
+                }
             }
         }
-        sent
+        passed
     }
 
     /// How many on the same stage wait until it is sent.
@@ -277,6 +302,7 @@ mod tests {
     use std::future::ready;
     use std::time::Duration;
 
+    use kernel::status::OtherOwner;
     use kernel::status::Owner;
     use kernel::status::Plan;
     use kernel::status::Update;
@@ -395,12 +421,12 @@ mod tests {
             let tried = RefCell::new(Vec::new());
             let send = |next: Next| {
                 let id = next.report_at(NOW).id.to_string();
-                let lost = Err(StoreLost::Late(Duration::ZERO));
+                let lost = Err(StoreLost::Late(Duration::ZERO).into());
                 let answer = if stuck.contains(&&*id) { lost } else { Ok(()) };
                 tried.borrow_mut().push(id);
                 ready(answer)
             };
-            let sent = outbox.pass(FAILURES_MAX, send).await;
+            let sent = outbox.pass(FAILURES_MAX, send).await.taken;
             (sent, tried.into_inner().join(" "))
         };
         let stuck = ["1", "3", "4"];
@@ -421,10 +447,31 @@ mod tests {
         let asked = Cell::new(0);
         let rests = |_| {
             asked.set(asked.get() + 1);
-            ready(Err(StoreLost::Resting))
+            ready(Err(StoreLost::Resting.into()))
         };
-        assert_eq!((outbox.pass(usize::MAX, rests).await, asked.get()), (0, 1));
+        assert_eq!((outbox.pass(usize::MAX, rests).await.taken, asked.get()), (0, 1));
         assert_eq!(outbox.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_once_it_is_sent_is_not_counted_as_taken_and_waits_no_more() {
+        let outbox = outbox(10);
+        for id in 1..=4 {
+            add(&outbox, &report(id, "graph", "pending", None), NOW);
+        }
+        let send = |next: Next| {
+            let junk = || StoreLost::Answer("junk".into()).into();
+            ready(match next.report_at(NOW).id {
+                ResourceId::Number(2) => Err(OtherOwner.into()),
+                ResourceId::Number(3) => Err(junk()),
+                _ => Ok(()),
+            })
+        };
+        let passed = outbox.pass(FAILURES_MAX, send).await;
+        assert_eq!((passed.taken, passed.refused), (2, 2));
+        let first = passed.first_refused.map(|(id, _)| id);
+        assert_eq!(first, Some(ResourceId::Number(2)));
+        assert_eq!((outbox.len(), outbox.refused()), (0, 2));
     }
 
     #[test]
@@ -519,7 +566,7 @@ mod tests {
         let pass = async |fails: &str| {
             let send = |next: Next| {
                 let Report { id, update, .. } = next.report_at(NOW);
-                let lost = Err(StoreLost::Late(Duration::ZERO));
+                let lost = Err(StoreLost::Late(Duration::ZERO).into());
                 let answer = if id.to_string() == fails { lost } else { Ok(()) };
                 tried.borrow_mut().push((id.to_string(), update.attempt));
                 ready(answer)

@@ -130,7 +130,7 @@ impl Statuses {
         let shared = Shared {
             store: RedisStatus::new(connection, namespace, Clock::OfTheServer, config),
             outbox: Outbox::new(config.buffer_max),
-            last_known: LastKnown::default(),
+            last_known: LastKnown::new(config.ttl),
             sends: Notify::new(),
         };
         Self {
@@ -291,9 +291,12 @@ impl Shared {
     ) -> Result<Option<Seen>, StoreLost> {
         let (known, is_lost) = match self.store.get(id, now).await {
             Ok(known) => (known, None),
-            Err(lost) if lost.concerns_all() => (self.last_known.of(id), Some(lost)),
+            Err(lost) if lost.concerns_all() => (self.last_known.of(id, now), Some(lost)),
             Err(lost) => return Err(lost),
         };
+        if known.is_none() && is_lost.is_none() {
+            self.last_known.forget(id);
+        }
         let waiting = self.outbox.of(id, now);
         match (known, is_lost) {
             // Others may have reported what we do not know: it is not said that there is nothing.
@@ -305,10 +308,15 @@ impl Shared {
             }
             (known, is_lost) => {
                 let mut record = known.unwrap_or_else(|| Record::new(id.clone()));
+                let (version, mut updated_at) = (record.version, record.updated_at);
                 for report in &waiting {
                     // Of another owner: it will be refused once it is sent.
-                    let _ = record.take(report, plan, now);
+                    if record.take(report, plan, now).is_ok() {
+                        updated_at = updated_at.max(report.said(now));
+                    }
                 }
+                // What version it comes to is for the store to say, and nobody reports by asking.
+                (record.version, record.updated_at) = (version, updated_at);
                 let certainty = is_lost.map_or(Certainty::WithWaiting, |_| Certainty::LastKnown);
                 Ok(Some(Seen { record, certainty }))
             }
@@ -545,6 +553,50 @@ mod tests {
         }
         let graph = in_the_end(&here).await;
         assert_eq!((&*graph.status.name, graph.attempt), ("completed", Some(3)));
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_in_redis_is_not_what_was_known_last() {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        let id = ResourceId::Number(1);
+        assert!(shared(&here).last_known.of(&id, now()).is_some());
+        server.command(&["DEL", "progress:resource:1"]).unwrap();
+        // A busy machine is late.
+        while here.get(&id, now()).await.is_ok_and(|seen| seen.is_some()) {}
+        server.stop();
+        assert!(here.get(&id, now()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_while_reports_wait_is_told_no_version_and_no_time_that_nobody_said() {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        wait(&here, &report(1, "graph", "pending"), now());
+        send_all(&here).await;
+        let id = ResourceId::Number(1);
+        let seen = async || here.get(&id, now()).await.unwrap().unwrap();
+        let before = seen().await.record;
+        later().await;
+        let said = now();
+        wait(&here, &report(1, "quality", "pending"), said);
+        let other = Owner { id: "bob".into(), is_named: true };
+        wait(&here, &Report { owner: other, ..report(1, "taxonomy", "failed") }, now());
+        wait(&here, &report(2, "graph", "pending"), said);
+        later().await;
+        for certainty in [Certainty::WithWaiting, Certainty::LastKnown] {
+            let seen = seen().await;
+            assert_eq!(seen.certainty, certainty);
+            assert_eq!((seen.record.version, seen.record.updated_at), (before.version, said));
+            assert_eq!(seen.record.stages.len(), 2);
+            if certainty == Certainty::WithWaiting {
+                let new = here.get(&ResourceId::Number(2), now()).await.unwrap().unwrap().record;
+                assert_eq!((new.version, new.updated_at), (0, said));
+            }
+            server.stop();
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,9 @@
 //! Of each stage of a resource only what would stand in the end waits, where its first report stood. What
 //! that is nobody can say without the store where two reports name different owners, or only one of them
 //! an attempt: those wait one behind the other.
+//!
+//! How long a report has waited is told by the machine's [uptime](kernel::time::uptime): a clock that is
+//! put right meanwhile makes it no older, and no younger.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -11,6 +14,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kernel::lost::StoreLost;
 use kernel::status::Effect;
@@ -67,8 +71,8 @@ pub(crate) struct Passed {
 struct Waits {
     /// As it was when it was said.
     report: Report,
-    /// When that was.
-    said: Timestamp,
+    /// The uptime when that was.
+    said: Duration,
     /// Its number: what is sent meanwhile may not be what waits then.
     number: u64,
 }
@@ -113,21 +117,21 @@ impl Outbox {
         self.waiting.lock().places(id, stage).next().is_some()
     }
 
-    /// The reports on a resource that wait, in order, as they would come `now`.
-    pub(crate) fn of(&self, id: &ResourceId, now: Timestamp) -> Vec<Report> {
+    /// The reports on a resource that wait, in order, as they would come at `uptime`.
+    pub(crate) fn of(&self, id: &ResourceId, uptime: Duration) -> Vec<Report> {
         let waiting = self.waiting.lock();
         let mut places: Vec<_> =
             waiting.places.get(id).into_iter().flatten().map(|(_, place)| *place).collect();
         places.sort_unstable();
         let all = places.iter().filter_map(|place| waiting.reports.get(place));
-        all.map(|waits| waits.report_at(now)).collect()
+        all.map(|waits| waits.report_at(uptime)).collect()
     }
 
-    /// Has the report of this [`number`](Self::number) wait, which is said `now`. Where there is no room
-    /// the oldest are dropped.
-    pub(crate) fn add(&self, report: &Report, number: u64, now: Timestamp) {
+    /// Has the report of this [`number`](Self::number) wait, which was `said` at that uptime. Where
+    /// there is no room the oldest are dropped.
+    pub(crate) fn add(&self, report: &Report, number: u64, said: Duration) {
         let mut waiting = self.waiting.lock();
-        let waits = Waits { report: report.clone(), said: now, number };
+        let waits = Waits { report: report.clone(), said, number };
         match waiting.places(&report.id, &report.update.stage).max() {
             Some(last) if waiting.can_replace(last, &waits) => waiting.replace(last, waits),
             _ => waiting.insert(number, waits),
@@ -267,9 +271,9 @@ impl Waiting {
 }
 
 impl Next {
-    /// The report, as it comes `now`.
-    pub(crate) fn report_at(&self, now: Timestamp) -> Report {
-        self.waits.report_at(now)
+    /// The report, as it comes at `uptime`.
+    pub(crate) fn report_at(&self, uptime: Duration) -> Report {
+        self.waits.report_at(uptime)
     }
 
     /// Its number.
@@ -279,8 +283,8 @@ impl Next {
 }
 
 impl Waits {
-    fn report_at(&self, now: Timestamp) -> Report {
-        Report { waited: now.since(self.said), ..self.report.clone() }
+    fn report_at(&self, uptime: Duration) -> Report {
+        Report { waited: uptime.saturating_sub(self.said), ..self.report.clone() }
     }
 }
 
@@ -300,7 +304,6 @@ mod tests {
     use std::cell::Cell;
     use std::cell::RefCell;
     use std::future::ready;
-    use std::time::Duration;
 
     use kernel::status::OtherOwner;
     use kernel::status::Owner;
@@ -316,14 +319,14 @@ mod tests {
         Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
     }
 
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const NOW: Duration = Duration::from_secs(1_000);
 
     fn outbox(max: usize) -> Outbox {
         Outbox::new(NonZeroUsize::new(max).unwrap())
     }
 
-    fn add(outbox: &Outbox, report: &Report, now: Timestamp) {
-        outbox.add(report, outbox.number(), now);
+    fn add(outbox: &Outbox, report: &Report, said: Duration) {
+        outbox.add(report, outbox.number(), said);
     }
 
     /// All that waits, sent in order.
@@ -477,8 +480,8 @@ mod tests {
     #[test]
     fn a_report_was_said_when_what_stands_was_said_last() {
         let outbox = outbox(10);
-        let at = |ms| Timestamp::from_millis(NOW.as_millis() + ms);
-        let said = || outbox.of(&ResourceId::Number(1), at(9)).pop().unwrap().said(at(9));
+        let at = |ms| NOW + Duration::from_millis(ms);
+        let said = || at(9) - outbox.of(&ResourceId::Number(1), at(9)).pop().unwrap().waited;
         add(&outbox, &report(1, "graph", "processing", Some(2)), at(1));
         assert_eq!(said(), at(1));
         add(&outbox, &report(1, "graph", "failed", Some(1)), at(2));

@@ -141,8 +141,7 @@ impl Statuses {
         }
     }
 
-    /// Sends what waits once the store is back, and hears of what others report, for as long as this
-    /// runs. `now` tells the time.
+    /// Sends what waits once the store is back, for as long as this runs. `now` tells the time.
     pub async fn keep(&self, now: impl Fn() -> Timestamp + Send + Sync) {
         match &self.store {
             Store::Here(_) => std::future::pending().await,
@@ -150,9 +149,18 @@ impl Statuses {
                 tokio::join!(
                     shared.store.keep(|| shared.sends.notify_one()),
                     shared.send_for_ever(&now),
-                    hints::hear(&shared.store, &self.listeners, &now),
                 );
             }
+        }
+    }
+
+    /// Hears of what others report, for as long as this runs, and tells whoever listens in this process.
+    /// Where nobody ever does it need not run. `now` tells the time.
+    pub async fn hear(&self, now: impl Fn() -> Timestamp + Send + Sync) {
+        match &self.store {
+            // What is reported is told as it comes.
+            Store::Here(_) => std::future::pending().await,
+            Store::Shared(shared) => hints::hear(&shared.store, &self.listeners, now).await,
         }
     }
 
@@ -367,6 +375,7 @@ mod tests {
     use kernel::status::Update;
     use kernel::time::now;
     use test_support::redis::RedisServer;
+    use test_support::redis::Reply;
     use test_support::wait::START_MAX;
 
     use super::*;
@@ -649,5 +658,8 @@ mod tests {
             }
         };
         timeout(START_MAX, sent).await.expect("the others are sent once they can be");
+        // Whoever only reports hears of nobody.
+        let heard = server.command(&["PUBSUB", "CHANNELS"]).unwrap();
+        assert_eq!(heard, Reply::Array(Vec::new()));
     }
 }

@@ -158,9 +158,10 @@ impl Board {
         page
     }
 
-    /// Sends what waits once the store is back, for as long as this runs.
+    /// Sends what waits once the store is back, and hears of what others report, for as long as this runs.
     pub(crate) async fn keep(&self) {
-        self.statuses.keep(|| self.clock.now()).await;
+        let now = || self.clock.now();
+        tokio::join!(self.statuses.keep(now), self.statuses.hear(now));
     }
 
     /// Sends what waits, but for no longer than `within`; how many wait still.
@@ -259,6 +260,12 @@ impl Meter {
                 "counter",
                 "Reports that found no room to wait for a store that is away",
                 figures.dropped,
+            ),
+            (
+                "refused_total",
+                "counter",
+                "Reports that waited and were not taken in, most often of another owner",
+                figures.refused,
             ),
         ] {
             let name = format!("doorward_status_{name}");

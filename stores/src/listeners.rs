@@ -146,6 +146,11 @@ impl Listeners {
         self.topics.lock().listening
     }
 
+    /// Whether anybody listens to `id`.
+    pub(crate) fn has(&self, id: &ResourceId) -> bool {
+        self.topics.lock().by_id.contains_key(id)
+    }
+
     /// Tells a change to whoever listens to `id`.
     pub(crate) fn tell(&self, id: &ResourceId, change: impl FnOnce() -> Arc<Change>) {
         let Some(topic) = self.topics.lock().by_id.get(id).cloned() else { return };

@@ -19,6 +19,7 @@ use kernel::status::Since;
 use kernel::status::StatusStore;
 use kernel::status::Taken;
 use kernel::time::Timestamp;
+use kernel::time::uptime;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -109,6 +110,8 @@ pub struct StatusFigures {
     pub waiting: u64,
     /// Reports that found no room to wait.
     pub dropped: u64,
+    /// Reports that had waited, and were not taken in once the store was back.
+    pub refused: u64,
     /// Whether the store answers.
     pub is_up: bool,
 }
@@ -128,7 +131,7 @@ impl Statuses {
         let shared = Shared {
             store: RedisStatus::new(connection, namespace, Clock::OfTheServer, config),
             outbox: Outbox::new(config.buffer_max),
-            last_known: LastKnown::default(),
+            last_known: LastKnown::new(config.ttl),
             sends: Notify::new(),
         };
         Self {
@@ -138,8 +141,7 @@ impl Statuses {
         }
     }
 
-    /// Sends what waits once the store is back, and hears of what others report, for as long as this
-    /// runs. `now` tells the time.
+    /// Sends what waits once the store is back, for as long as this runs. `now` tells the time.
     pub async fn keep(&self, now: impl Fn() -> Timestamp + Send + Sync) {
         match &self.store {
             Store::Here(_) => std::future::pending().await,
@@ -147,9 +149,18 @@ impl Statuses {
                 tokio::join!(
                     shared.store.keep(|| shared.sends.notify_one()),
                     shared.send_for_ever(&now),
-                    hints::hear(&shared.store, &self.listeners, &now),
                 );
             }
+        }
+    }
+
+    /// Hears of what others report, for as long as this runs, and tells whoever listens in this process.
+    /// Where nobody ever does it need not run. `now` tells the time.
+    pub async fn hear(&self, now: impl Fn() -> Timestamp + Send + Sync) {
+        match &self.store {
+            // What is reported is told as it comes.
+            Store::Here(_) => std::future::pending().await,
+            Store::Shared(shared) => hints::hear(&shared.store, &self.listeners, now).await,
         }
     }
 
@@ -184,6 +195,7 @@ impl Statuses {
                 listeners,
                 waiting: 0,
                 dropped: 0,
+                refused: 0,
                 is_up: true,
             },
             Store::Shared(shared) => StatusFigures {
@@ -192,6 +204,7 @@ impl Statuses {
                 listeners,
                 waiting: shared.outbox.len() as u64,
                 dropped: shared.outbox.dropped(),
+                refused: shared.outbox.refused(),
                 is_up: !shared.store.rests(),
             },
         }
@@ -256,24 +269,27 @@ impl Statuses {
 
 impl Shared {
     async fn put(&self, report: &Report, now: Timestamp) -> Result<Reported, NotTaken> {
+        let (number, said) = (self.outbox.number(), uptime());
         // What waits was said before: nothing overtakes it.
         if self.outbox.has(&report.id, &report.update.stage) {
-            return self.have_wait(report, now);
+            return Ok(self.have_wait(report, number, said));
         }
-        match self.store.put(report, now).await {
+        match self.store.put_numbered(report, number, now).await {
             Ok(taken) => {
                 self.last_known.remember(&taken.record);
                 Ok(Reported::Taken(taken))
             }
-            Err(NotTaken::Lost(lost)) if lost.concerns_all() => self.have_wait(report, now),
+            Err(NotTaken::Lost(lost)) if lost.concerns_all() => {
+                Ok(self.have_wait(report, number, said))
+            }
             Err(error) => Err(error),
         }
     }
 
-    fn have_wait(&self, report: &Report, now: Timestamp) -> Result<Reported, NotTaken> {
-        self.outbox.add(report, now)?;
+    fn have_wait(&self, report: &Report, number: u64, said: Duration) -> Reported {
+        self.outbox.add(report, number, said);
         self.sends.notify_one();
-        Ok(Reported::Waits)
+        Reported::Waits
     }
 
     async fn get(
@@ -284,10 +300,13 @@ impl Shared {
     ) -> Result<Option<Seen>, StoreLost> {
         let (known, is_lost) = match self.store.get(id, now).await {
             Ok(known) => (known, None),
-            Err(lost) if lost.concerns_all() => (self.last_known.of(id), Some(lost)),
+            Err(lost) if lost.concerns_all() => (self.last_known.of(id, now), Some(lost)),
             Err(lost) => return Err(lost),
         };
-        let waiting = self.outbox.of(id, now);
+        if known.is_none() && is_lost.is_none() {
+            self.last_known.forget(id);
+        }
+        let waiting = self.outbox.of(id, uptime());
         match (known, is_lost) {
             // Others may have reported what we do not know: it is not said that there is nothing.
             (None, Some(lost)) => Err(lost),
@@ -298,10 +317,15 @@ impl Shared {
             }
             (known, is_lost) => {
                 let mut record = known.unwrap_or_else(|| Record::new(id.clone()));
+                let (version, mut updated_at) = (record.version, record.updated_at);
                 for report in &waiting {
                     // Of another owner: it will be refused once it is sent.
-                    let _ = record.take(report, plan, now);
+                    if record.take(report, plan, now).is_ok() {
+                        updated_at = updated_at.max(report.said(now));
+                    }
                 }
+                // What version it comes to is for the store to say, and nobody reports by asking.
+                (record.version, record.updated_at) = (version, updated_at);
                 let certainty = is_lost.map_or(Certainty::WithWaiting, |_| Certainty::LastKnown);
                 Ok(Some(Seen { record, certainty }))
             }
@@ -320,23 +344,23 @@ impl Shared {
     async fn send(&self, failures_max: usize, now: Timestamp) {
         let began = Instant::now();
         let send = |next| self.send_one(next, now.plus(began.elapsed()));
-        let sent = self.outbox.pass(failures_max, send).await;
-        if sent > 0 {
-            tracing::info!("{sent} reports of job status that waited were sent");
+        let passed = self.outbox.pass(failures_max, send).await;
+        if passed.taken > 0 {
+            tracing::info!("{} reports of job status that waited were sent", passed.taken);
+        }
+        if let Some((first, why)) = passed.first_refused {
+            tracing::error!(
+                resource = first.to_string(),
+                refused = passed.refused,
+                "reports of job status that waited are not taken in, this one first: {why}"
+            );
         }
     }
 
-    async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), StoreLost> {
-        let report = next.report_at(now);
-        match self.store.put_again(&report, now).await {
-            Ok(taken) => self.last_known.remember(&taken.record),
-            Err(NotTaken::Lost(lost)) if lost.concerns_all() => return Err(lost),
-            // It would not be another time.
-            Err(error) => tracing::error!(
-                resource = report.id.to_string(),
-                "a report of job status that waited is not taken: {error}"
-            ),
-        }
+    async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), NotTaken> {
+        let report = next.report_at(uptime());
+        let taken = self.store.put_again(&report, next.number(), now).await?;
+        self.last_known.remember(&taken.record);
         Ok(())
     }
 }
@@ -345,10 +369,13 @@ impl Shared {
 mod tests {
     use config::Redis;
     use kernel::secret::Secret;
+    use kernel::status::Effect;
     use kernel::status::Owner;
+    use kernel::status::StageState;
     use kernel::status::Update;
     use kernel::time::now;
     use test_support::redis::RedisServer;
+    use test_support::redis::Reply;
     use test_support::wait::START_MAX;
 
     use super::*;
@@ -374,6 +401,12 @@ mod tests {
         }
     }
 
+    /// Has a report wait that was said so long ago.
+    fn wait(statuses: &Statuses, report: &Report, ago: Duration) {
+        let outbox = &shared(statuses).outbox;
+        outbox.add(report, outbox.number(), uptime().saturating_sub(ago));
+    }
+
     /// What Redis says of the stage `graph` of a resource.
     async fn graph(statuses: &Statuses, id: u64) -> Option<String> {
         let record = shared(statuses).store.get(&ResourceId::Number(id), now()).await.unwrap()?;
@@ -389,11 +422,11 @@ mod tests {
     async fn what_waited_here_does_not_overwrite_what_was_told_to_redis_by_others_meanwhile() {
         let server = RedisServer::start();
         let (here, elsewhere) = (on(&server).await, on(&server).await);
-        let said = now().minus(Duration::from_secs(5));
+        let ago = Duration::from_secs(5);
         for id in [1, 2] {
-            shared(&here).outbox.add(&report(id, "graph", "processing"), said).unwrap();
+            wait(&here, &report(id, "graph", "processing"), ago);
         }
-        shared(&elsewhere).outbox.add(&report(1, "graph", "completed"), now()).unwrap();
+        wait(&elsewhere, &report(1, "graph", "completed"), Duration::ZERO);
         send_all(&elsewhere).await;
         // Nor is it said to be so while it waits.
         let seen = here.get(&ResourceId::Number(1), now()).await.unwrap().unwrap();
@@ -404,6 +437,196 @@ mod tests {
         assert_eq!(graph(&here, 2).await.as_deref(), Some("processing"));
     }
 
+    /// Lets the clock go on, so that what comes is later by more than a call takes.
+    async fn later() {
+        let until = now().plus(Duration::from_millis(200));
+        while now() < until {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How the stage `graph` of resource 1 stands in the end.
+    async fn in_the_end(statuses: &Statuses) -> StageState {
+        send_all(statuses).await;
+        let record = shared(statuses).store.get(&ResourceId::Number(1), now()).await.unwrap();
+        record.unwrap().stage("graph").unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_given_up_and_is_carried_out_later_does_not_outdate_what_was_said_after_it()
+     {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        // Redis knows the script: it is done with a call once it has read it.
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        server.pause();
+        for status in ["processing", "completed"] {
+            let reported = here.put(&report(1, "graph", status), now()).await;
+            assert_eq!(reported.unwrap(), Reported::Waits);
+        }
+        later().await;
+        server.resume();
+        let graph = in_the_end(&here).await;
+        assert_eq!(&*graph.status.name, "completed");
+        assert!(graph.started_at <= graph.finished_at, "{graph:?}");
+    }
+
+    #[tokio::test]
+    async fn nor_does_one_that_had_waited_before_it_was_given_up() {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        later().await;
+        wait(&here, &report(1, "graph", "processing"), Duration::ZERO);
+        server.pause();
+        assert_eq!(here.send(now()).await, 1);
+        let reported = here.put(&report(1, "graph", "completed"), now()).await;
+        assert_eq!(reported.unwrap(), Reported::Waits);
+        later().await;
+        server.resume();
+        assert_eq!(&*in_the_end(&here).await.status.name, "completed");
+    }
+
+    #[tokio::test]
+    async fn what_others_said_since_stands_though_a_call_that_was_given_up_came_before_that() {
+        let mut server = RedisServer::start();
+        let (here, elsewhere) = (on(&server).await, on(&server).await);
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        server.pause();
+        for status in ["processing", "completed"] {
+            here.put(&report(1, "graph", status), now()).await.unwrap();
+        }
+        later().await;
+        server.resume();
+        // It is carried out before anybody says more.
+        while graph(&here, 1).await.as_deref() != Some("processing") {
+            tokio::task::yield_now().await;
+        }
+        elsewhere.put(&report(1, "graph", "failed"), now()).await.unwrap();
+        send_all(&elsewhere).await;
+        assert_eq!(&*in_the_end(&here).await.status.name, "failed");
+    }
+
+    #[tokio::test]
+    async fn what_is_carried_out_after_what_was_said_later_is_outdated_unless_its_attempt_is_later()
+    {
+        let server = RedisServer::start();
+        let here = on(&server).await;
+        let store = &shared(&here).store;
+        let effect = async |number, status, attempt| {
+            let mut report = report(1, "graph", status);
+            report.update.attempt = attempt;
+            store.put_again(&report, number, now()).await.unwrap().effect
+        };
+        assert_eq!(effect(2, "completed", None).await, Effect::Applied);
+        assert_eq!(effect(1, "processing", None).await, Effect::Outdated);
+        assert_eq!(effect(1, "processing", Some(1)).await, Effect::Applied);
+        // What was said after both is so still.
+        assert_eq!(effect(1, "failed", None).await, Effect::Outdated);
+        assert_eq!(effect(2, "failed", None).await, Effect::Applied);
+    }
+
+    #[tokio::test]
+    async fn the_rightful_owners_report_is_taken_though_another_owners_waits_before_it() {
+        let server = RedisServer::start();
+        let here = on(&server).await;
+        let of = |owner: &str, status| {
+            let owner = Owner { id: owner.into(), is_named: true };
+            Report { owner, ..report(1, "graph", status) }
+        };
+        wait(&here, &of("ada", "pending"), Duration::ZERO);
+        send_all(&here).await;
+        wait(&here, &of("bob", "processing"), Duration::ZERO);
+        wait(&here, &of("ada", "completed"), Duration::ZERO);
+        assert_eq!(&*in_the_end(&here).await.status.name, "completed");
+        assert_eq!(here.list("ada", None, 10, now()).await.unwrap().records.len(), 1);
+        assert_eq!(here.figures().refused, 1);
+    }
+
+    #[tokio::test]
+    async fn a_report_on_the_present_attempt_is_taken_though_a_late_one_of_an_older_waits_behind_it()
+     {
+        let server = RedisServer::start();
+        let here = on(&server).await;
+        let at = |attempt, status| {
+            let mut report = report(1, "graph", status);
+            report.update.attempt = attempt;
+            report
+        };
+        for (attempt, status) in
+            [(Some(3), "processing"), (None, "completed"), (Some(1), "processing")]
+        {
+            wait(&here, &at(attempt, status), Duration::ZERO);
+        }
+        let graph = in_the_end(&here).await;
+        assert_eq!((&*graph.status.name, graph.attempt), ("completed", Some(3)));
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_in_redis_is_not_what_was_known_last() {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        here.put(&report(1, "graph", "pending"), now()).await.unwrap();
+        send_all(&here).await;
+        let id = ResourceId::Number(1);
+        assert!(shared(&here).last_known.of(&id, now()).is_some());
+        server.command(&["DEL", "progress:resource:1"]).unwrap();
+        // A busy machine is late.
+        while here.get(&id, now()).await.is_ok_and(|seen| seen.is_some()) {}
+        server.stop();
+        assert!(here.get(&id, now()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_while_reports_wait_is_told_no_version_and_no_time_that_nobody_said() {
+        let mut server = RedisServer::start();
+        let here = on(&server).await;
+        wait(&here, &report(1, "graph", "pending"), Duration::ZERO);
+        send_all(&here).await;
+        let id = ResourceId::Number(1);
+        let seen = async || here.get(&id, now()).await.unwrap().unwrap();
+        let before = seen().await.record;
+        later().await;
+        let began = now();
+        wait(&here, &report(1, "quality", "pending"), Duration::ZERO);
+        let other = Owner { id: "bob".into(), is_named: true };
+        wait(&here, &Report { owner: other, ..report(1, "taxonomy", "failed") }, Duration::ZERO);
+        wait(&here, &report(2, "graph", "pending"), Duration::ZERO);
+        // Two clocks are read, neither of which is as fine as the other.
+        let ms = Duration::from_millis(1);
+        let said = began.minus(ms)..=now().plus(ms);
+        later().await;
+        for certainty in [Certainty::WithWaiting, Certainty::LastKnown] {
+            let seen = seen().await;
+            assert_eq!(seen.certainty, certainty);
+            assert_eq!(seen.record.version, before.version);
+            assert!(said.contains(&seen.record.updated_at), "{seen:?}");
+            assert_eq!(seen.record.stages.len(), 2);
+            if certainty == Certainty::WithWaiting {
+                let new = here.get(&ResourceId::Number(2), now()).await.unwrap().unwrap().record;
+                assert!(new.version == 0 && said.contains(&new.updated_at), "{new:?}");
+            }
+            server.stop();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_put_back_makes_what_waits_no_younger() {
+        let server = RedisServer::start();
+        let (here, elsewhere) = (on(&server).await, on(&server).await);
+        wait(&here, &report(1, "graph", "pending"), Duration::ZERO);
+        let fast = now().plus(Duration::from_secs(3600));
+        let reported = here.put(&report(1, "graph", "processing"), fast).await;
+        assert_eq!(reported.unwrap(), Reported::Waits);
+        later().await;
+        elsewhere.put(&report(1, "graph", "completed"), now()).await.unwrap();
+        send_all(&elsewhere).await;
+        assert_eq!(&*in_the_end(&here).await.status.name, "completed");
+    }
+
     #[tokio::test]
     async fn a_report_that_cannot_be_sent_holds_up_no_other() {
         // Of six resources the first five are in a part of Redis that refuses to work.
@@ -411,7 +634,7 @@ mod tests {
         let server = RedisServer::setup().user("doorward", "secret", rules).start();
         let statuses = Arc::new(on(&server).await);
         for id in 1..=6 {
-            shared(&statuses).outbox.add(&report(id, "graph", "pending"), now()).unwrap();
+            wait(&statuses, &report(id, "graph", "pending"), Duration::ZERO);
         }
         let keeper = Arc::clone(&statuses);
         tokio::spawn(async move { keeper.keep(now).await });
@@ -435,5 +658,8 @@ mod tests {
             }
         };
         timeout(START_MAX, sent).await.expect("the others are sent once they can be");
+        // Whoever only reports hears of nobody.
+        let heard = server.command(&["PUBSUB", "CHANNELS"]).unwrap();
+        assert_eq!(heard, Reply::Array(Vec::new()));
     }
 }

@@ -40,16 +40,18 @@ pub(crate) struct Shown {
     completed: u32,
     /// How many stages are expected.
     total: u32,
-    /// The user to whom it belongs; absent in a `change`.
+    /// The user to whom it belongs; absent in a `change`, and where only the replaced service has written.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    /// A number that every change makes greater; the id of the change in the stream of events.
+    /// A number that every change makes greater; the id of the change in the stream of events. 0 where the
+    /// store has taken in no report yet.
     version: u64,
     /// More of each stage.
     #[serde(serialize_with = "in_order")]
     #[schema(value_type = BTreeMap<String, StageShown>)]
     details: Vec<(String, StageShown)>,
-    /// Only where the store is away: this is what was known before, and may be out of date.
+    /// Only where the store is away, or reports wait for it still: this is what was known before, with what
+    /// waits, and may be out of date.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     degraded: bool,
@@ -108,12 +110,13 @@ pub(crate) struct ReportTaken {
     pub(crate) version: u64,
 }
 
-/// A report that waits, since the store is away.
+/// A report that waits, since the store is away or what was said before it waits still.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ReportWaits {
     #[schema(value_type = Value)]
     pub(crate) resource_id: Value,
-    /// `true`: it is taken in once the store is back, unless this process ends before, or too many wait.
+    /// `true`: it is taken in once the store is back, unless the resource is another owner's then, this
+    /// process ends before, or too many wait.
     pub(crate) degraded: bool,
 }
 

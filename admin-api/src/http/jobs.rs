@@ -67,7 +67,7 @@ const FIELDS: [&str; 7] =
     request_body = bodies::StageReport,
     responses(
         (status = 200, body = ReportAnswer, description = "How the resource stands now; to whoever may not see it, what became of the report alone"),
-        (status = 202, body = ReportWaits, description = "The store is away; the report waits for it"),
+        (status = 202, body = ReportWaits, description = "The store is away, or what was said of the stage before waits for it still; the report waits, too"),
         (status = 404, description = "The token's user is gone"),
         (status = 409, description = "The resource belongs to another owner"),
         (status = 422, description = "Fields that are missing or wrong, or an unknown stage or status: the known ones are named"),

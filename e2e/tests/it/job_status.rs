@@ -386,6 +386,26 @@ fn what_is_reported_while_redis_is_away_waits_and_is_there_once_it_is_back() {
 }
 
 #[test]
+fn what_was_said_last_stands_though_redis_paused_while_it_was_said() {
+    let mut redis = RedisServer::start();
+    let yard = Yard::on(&redis);
+    yard.reports("42", "graph", "pending");
+    redis.pause();
+    for status in ["processing", "completed"] {
+        let body = json!({ "status": status, "owner": yard.ann_id });
+        let answer = yard.put("42", "graph", &body);
+        assert_eq!(answer.status, 202, "{answer}");
+    }
+    // It takes its time to find that Redis gives no answer, so that there is some between them.
+    let body = json!({ "status": "pending", "owner": yard.ann_id });
+    assert_eq!(yard.put("43", "graph", &body).status, 202);
+    // The first of them is read by Redis only now.
+    redis.resume();
+    wait_until(START_MAX, || yard.doorward().metrics().contains("\ndoorward_status_waiting 0\n"));
+    assert_eq!(yard.shown("42")["stages"], json!({ "graph": "completed" }));
+}
+
+#[test]
 fn after_a_failover_that_lost_the_last_reports_whoever_heard_of_them_is_told_how_it_stands() {
     let mut master = RedisServer::start();
     let replica = master.start_replica();

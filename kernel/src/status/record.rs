@@ -173,8 +173,13 @@ impl Record {
         self.updated_at = self.updated_at.max(now);
         let present = self.stage(&update.stage);
         let effect = report.effect(present, now);
-        if effect != Effect::Applied {
-            return Ok((effect, None));
+        match effect {
+            Effect::Applied => {}
+            Effect::Known => {
+                self.is_so_still(&update.stage, report.said(now));
+                return Ok((effect, None));
+            }
+            Effect::Outdated => return Ok((effect, None)),
         }
         let state = update.state_after(present, report.said(now));
         self.put(&update.stage, state.clone(), plan);
@@ -189,6 +194,13 @@ impl Record {
             whole: self.whole(plan),
         };
         Ok((effect, Some(change)))
+    }
+
+    /// Notes that what is known of `stage` was said then, too: what was said before that is older.
+    fn is_so_still(&mut self, stage: &str, said: Timestamp) {
+        if let Some((_, state)) = self.stages.iter_mut().find(|(name, _)| **name == *stage) {
+            state.updated_at = state.updated_at.max(said);
+        }
     }
 
     /// Puts `state` in the place of what is known of `stage`.
@@ -274,14 +286,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_twice_changes_no_stage_the_second_time() {
+    fn what_is_said_twice_is_no_change_the_second_time_but_said_then() {
         let mut record = record();
         let said = update("graph", "processing", None);
+        let at_5 = NOW.plus(Duration::from_millis(5));
         assert_eq!(take(&mut record, &said, 0), Effect::Applied);
         assert_eq!(take(&mut record, &said, 5), Effect::Known);
-        assert_eq!(record.version, NOW.as_millis());
-        assert_eq!(record.stage("graph").unwrap().updated_at, NOW);
-        assert_eq!(record.updated_at, NOW.plus(Duration::from_millis(5)));
+        let state = record.stage("graph").unwrap();
+        assert_eq!((state.updated_at, state.started_at), (at_5, Some(NOW)));
+        assert_eq!((record.version, record.updated_at), (NOW.as_millis(), at_5));
+        // One that waited puts nothing back.
+        assert_eq!(late(&mut record, &said, 7, 9), Effect::Known);
+        assert_eq!(record.stage("graph").unwrap().updated_at, at_5);
     }
 
     fn late(record: &mut Record, update: &Update, waited_ms: u64, at_ms: u64) -> Effect {

@@ -33,6 +33,7 @@ use kernel::status::Since;
 use kernel::status::StatusStore;
 use kernel::status::Taken;
 use kernel::time::Timestamp;
+use uuid::Uuid;
 
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
@@ -65,6 +66,8 @@ const BY_THE_SERVERS_CLOCK: i64 = -1;
 pub struct RedisStatus {
     guard: Arc<Guard>,
     namespace: Arc<str>,
+    /// Who numbers its reports.
+    sender: Arc<str>,
     clock: Clock,
     plan: Arc<Plan>,
     /// The plan, as the script reads it.
@@ -111,6 +114,7 @@ impl RedisStatus {
         Self {
             guard: Arc::new(guard),
             namespace: namespace.into(),
+            sender: Uuid::new_v4().simple().to_string().into(),
             clock,
             plan: Arc::clone(&config.plan),
             planned: stored::planned(&config.plan).into(),
@@ -163,7 +167,12 @@ impl RedisStatus {
         self.clock == Clock::OfTheCaller && record.updated_at.plus(self.ttl) <= now
     }
 
-    async fn take(&self, report: &Report, now: Timestamp) -> Result<Vec<Value>, Lost> {
+    async fn take(
+        &self,
+        report: &Report,
+        number: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Vec<Value>, Lost> {
         let keys = Keys::of(&self.namespace, &report.id);
         let arguments = vec![
             Value::from(self.now_ms(now)),
@@ -178,30 +187,46 @@ impl RedisStatus {
             Value::from(i64::from(report.owner.is_named)),
             Value::from(CHANGES_KEPT_MAX as i64),
             Value::from(self.channel()),
+            Value::from(number.map_or("", |_| &self.sender)),
+            Value::from(number.unwrap_or_default() as i64),
         ];
         let keys = [keys.record.as_str(), &keys.state, &keys.changes];
         self.guard.connection().run_on(&self.scripts.report, &keys, arguments).await
     }
 
-    /// Takes in a report that is tried again and again. That it cannot be taken in does not say that
-    /// Redis is lost: it may be the only one.
+    /// Takes in a report that is the one of this `number` among ours, in the order in which they were
+    /// said: what we have given up of those may be carried out yet.
+    pub(crate) async fn put_numbered(
+        &self,
+        report: &Report,
+        number: u64,
+        now: Timestamp,
+    ) -> Result<Taken, NotTaken> {
+        self.put_by(Asking::Once, report, Some(number), now).await
+    }
+
+    /// The same for one that is tried again and again. That it cannot be taken in does not say that Redis
+    /// is lost: it may be the only one.
     pub(crate) async fn put_again(
         &self,
         report: &Report,
+        number: u64,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        self.put_by(Asking::Aside, report, now).await
+        self.put_by(Asking::Aside, report, Some(number), now).await
     }
 
     async fn put_by(
         &self,
         asking: Asking,
         report: &Report,
+        number: Option<u64>,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
         let (here, report) = (self.clone(), report.clone());
         // By itself: whoever reports may be gone before it is in the owner's list.
-        let taking = tokio::spawn(async move { here.take_and_list(asking, &report, now).await });
+        let taking =
+            tokio::spawn(async move { here.take_and_list(asking, &report, number, now).await });
         taking.await.map_err(|error| StoreLost::Unreachable(error.into()))?
     }
 
@@ -221,9 +246,10 @@ impl RedisStatus {
         &self,
         asking: Asking,
         report: &Report,
+        number: Option<u64>,
         now: Timestamp,
     ) -> Result<Taken, NotTaken> {
-        let answer = self.ask(asking, self.take(report, now)).await;
+        let answer = self.ask(asking, self.take(report, number, now)).await;
         let answer = answer.map_err(StoreLost::from)?;
         let mut answer = answer.into_iter().map(bytes).map(Option::unwrap_or_default);
         let effect = match answer.next().as_deref() {
@@ -335,7 +361,7 @@ impl RedisStatus {
 
 impl StatusStore for RedisStatus {
     async fn put(&self, report: &Report, now: Timestamp) -> Result<Taken, NotTaken> {
-        self.put_by(Asking::Once, report, now).await
+        self.put_by(Asking::Once, report, None, now).await
     }
 
     async fn get(&self, id: &ResourceId, now: Timestamp) -> Result<Option<Record>, StoreLost> {

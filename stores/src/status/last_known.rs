@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::status::Record;
 use kernel::status::ResourceId;
 use kernel::status::StageState;
+use kernel::time::Timestamp;
 use parking_lot::Mutex;
 
 /// Of how many resources it is remembered what was known last, for while the store is away.
@@ -16,8 +18,13 @@ const LAST_KNOWN_MAX: usize = 10_000;
 const LAST_KNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What was known of resources when they were seen here last, of some thousands of them.
-#[derive(Debug, Default)]
-pub(super) struct LastKnown(Mutex<[Known; 2]>);
+#[derive(Debug)]
+pub(super) struct LastKnown {
+    /// The younger ones, and those of before.
+    known: Mutex<[Known; 2]>,
+    /// How long the store keeps a record.
+    ttl: Duration,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -26,19 +33,20 @@ struct Known {
 }
 
 impl LastKnown {
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self { known: Mutex::default(), ttl }
+    }
+
     /// What is long to do is done without the lock: copies are made before it, and freed after it.
     pub(super) fn remember(&self, record: &Record) {
         let (id, added) = (record.id.clone(), weight(record));
-        let record = (added <= LAST_KNOWN_BYTES_MAX / 2).then(|| Arc::new(record.clone()));
-        let mut known = self.0.lock();
-        let [young, old] = &mut *known;
-        let Some(record) = record else {
+        if added > LAST_KNOWN_BYTES_MAX / 2 {
             // Nothing is better than what it is no more.
-            let gone = (young.remove(&id), old.remove(&id));
-            drop(known);
-            drop(gone);
-            return;
-        };
+            return self.forget(&id);
+        }
+        let record = Arc::new(record.clone());
+        let mut known = self.known.lock();
+        let [young, old] = &mut *known;
         let before = young.remove(&id);
         let is_full = young.records.len() >= LAST_KNOWN_MAX / 2
             || young.bytes + added > LAST_KNOWN_BYTES_MAX / 2;
@@ -50,10 +58,20 @@ impl LastKnown {
         drop((before, gone));
     }
 
-    pub(super) fn of(&self, id: &ResourceId) -> Option<Record> {
-        let known = self.0.lock();
+    /// Forgets one that is there no more.
+    pub(super) fn forget(&self, id: &ResourceId) {
+        let mut known = self.known.lock();
+        let gone = known.each_mut().map(|some| some.remove(id));
+        drop(known);
+        drop(gone);
+    }
+
+    /// What was known last, unless that is over by `now`.
+    pub(super) fn of(&self, id: &ResourceId, now: Timestamp) -> Option<Record> {
+        let known = self.known.lock();
         let record = known.iter().find_map(|some| some.records.get(id)).cloned();
         drop(known);
+        let record = record.filter(|record| now < record.updated_at.plus(self.ttl));
         record.as_deref().cloned()
     }
 }
@@ -87,8 +105,8 @@ fn weight(record: &Record) -> usize {
 mod tests {
     use kernel::status::Owner;
     use kernel::status::Plan;
+    use kernel::status::TTL;
     use kernel::status::Update;
-    use kernel::time::Timestamp;
 
     use super::*;
 
@@ -99,16 +117,16 @@ mod tests {
 
     #[test]
     fn what_was_seen_last_is_remembered_of_a_bounded_number() {
-        let known = LastKnown::default();
+        let known = LastKnown::new(TTL);
         let half = LAST_KNOWN_MAX as u64 / 2;
         for id in 0..2 * half {
             known.remember(&record(id));
         }
-        assert!(known.of(&ResourceId::Number(0)).is_some(), "at the bound");
+        assert!(known.of(&ResourceId::Number(0), Timestamp::default()).is_some(), "at the bound");
         known.remember(&record(2 * half));
-        assert!(known.of(&ResourceId::Number(0)).is_none(), "one past it");
-        assert!(known.of(&ResourceId::Number(half)).is_some());
-        let remembered = known.0.lock().iter().map(|some| some.records.len()).sum::<usize>();
+        assert!(known.of(&ResourceId::Number(0), Timestamp::default()).is_none(), "one past it");
+        assert!(known.of(&ResourceId::Number(half), Timestamp::default()).is_some());
+        let remembered = known.known.lock().iter().map(|some| some.records.len()).sum::<usize>();
         assert!(remembered <= LAST_KNOWN_MAX);
     }
 
@@ -126,8 +144,8 @@ mod tests {
     #[test]
     fn however_few_are_remembered_their_texts_have_a_bound() {
         let half = LAST_KNOWN_BYTES_MAX / 2;
-        let known = LastKnown::default();
-        let knows = |id| known.of(&ResourceId::Number(id)).is_some();
+        let known = LastKnown::new(TTL);
+        let knows = |id| known.of(&ResourceId::Number(id), Timestamp::default()).is_some();
         for id in 0..4 {
             known.remember(&of_weight(id, half / 2));
         }
@@ -145,8 +163,22 @@ mod tests {
         assert!(!knows(5), "one past it");
         let weigh =
             |some: &Known| some.records.values().map(|record| weight(record)).sum::<usize>();
-        for some in &*known.0.lock() {
+        for some in &*known.known.lock() {
             assert_eq!(some.bytes, weigh(some));
         }
+    }
+
+    #[test]
+    fn what_is_over_is_not_shown_and_what_is_forgotten_is_not_either() {
+        let known = LastKnown::new(TTL);
+        let said = Timestamp::from_secs(1000);
+        known.remember(&Record { updated_at: said, ..record(1) });
+        let is_shown = |now| known.of(&ResourceId::Number(1), now).is_some();
+        let over = said.plus(TTL);
+        assert!(is_shown(over.minus(Duration::from_millis(1))), "at the last");
+        assert!(!is_shown(over), "one past it");
+        known.forget(&ResourceId::Number(1));
+        assert!(!is_shown(said));
+        assert_eq!(known.known.lock().each_ref().map(|some| some.bytes), [0, 0]);
     }
 }

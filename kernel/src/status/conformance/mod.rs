@@ -44,6 +44,7 @@ pub use reports::an_older_attempt_changes_nothing;
 pub use reports::hostile_names_are_one_resource_each;
 pub use reports::the_longest_report_is_taken_in_whole;
 pub use reports::what_is_reported_is_known;
+pub use reports::what_waited_does_not_overwrite_what_was_repeated_meanwhile;
 pub use reports::what_waited_does_not_overwrite_what_was_said_meanwhile;
 pub use reports::what_waited_does_not_overwrite_what_was_said_meanwhile_of_its_own_attempt;
 pub use reports::what_was_never_reported_is_not_known;
@@ -65,6 +66,7 @@ macro_rules! status_conformance {
             an_older_attempt_changes_nothing,
             what_waited_does_not_overwrite_what_was_said_meanwhile,
             what_waited_does_not_overwrite_what_was_said_meanwhile_of_its_own_attempt,
+            what_waited_does_not_overwrite_what_was_repeated_meanwhile,
             a_named_owner_is_not_put_aside,
             a_record_is_kept_for_its_time_after_the_last_report_and_no_longer,
             hostile_names_are_one_resource_each,

@@ -119,6 +119,20 @@ pub async fn what_waited_does_not_overwrite_what_was_said_meanwhile(store: &impl
     assert_eq!(graph.finished_at, Some(after_ms(START, 10)));
 }
 
+/// It was said once more since, though it changed nothing.
+pub async fn what_waited_does_not_overwrite_what_was_repeated_meanwhile(store: &impl StatusStore) {
+    let told = Told::to(store);
+    told.reports(42, said("graph", "completed"), START).await;
+    let taken = told.reports(42, said("graph", "completed"), after_ms(START, 80)).await;
+    assert_eq!(taken.effect, Effect::Known);
+    let graph = taken.record.stage("graph").expect("it was reported on");
+    assert_eq!((graph.updated_at, graph.finished_at), (after_ms(START, 80), Some(START)));
+    let waited = Duration::from_millis(60);
+    let late = said("graph", "processing");
+    let taken = told.reports_late(42, late, waited, after_ms(START, 100)).await;
+    assert_eq!(taken.effect, Effect::Outdated);
+}
+
 /// Nor by an attempt that both name, where it is no further.
 pub async fn what_waited_does_not_overwrite_what_was_said_meanwhile_of_its_own_attempt(
     store: &impl StatusStore,

@@ -88,16 +88,18 @@ async fn is_subscribed(client: &Client, channel: &str) -> bool {
 /// Tells a change to whoever listens; `false`: it could not be read.
 fn tell(store: &RedisStatus, listeners: &Listeners, message: &Message) -> bool {
     let Some(text) = message.value.as_bytes() else { return false };
-    match stored::hint(text, &store.plan) {
-        Ok((id, change)) => {
-            listeners.tell(&id, || Arc::new(change));
-            true
+    let told = stored::hinted(text).and_then(|id| {
+        // All that is reported anywhere comes by here; most of it concerns nobody.
+        if listeners.has(&id) {
+            let change = Arc::new(stored::hint(text, &store.plan)?);
+            listeners.tell(&id, || change);
         }
-        Err(error) => {
-            tracing::warn!("a change of job status could not be read: {error}");
-            false
-        }
+        Ok(())
+    });
+    if let Err(error) = &told {
+        tracing::warn!("a change of job status could not be read: {error}");
     }
+    told.is_ok()
 }
 
 /// Looks up how all stands that is listened to; whether it could.

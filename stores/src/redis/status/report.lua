@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  the record, as the replaced Python service reads and writes it: JSON
 -- KEYS[2]  what we know beyond that, as JSON: version, owner, named, reported_ms, and of each stage status,
---          attempt, completed, total, message, error_message, started_ms, finished_ms, updated_ms. It is kept
---          for longer than the record, which Python may write on for long after our last report, and says
---          nothing once that is gone
+--          attempt, completed, total, message, error_message, started_ms, finished_ms, updated_ms, and the
+--          sender and number of the report that said so last. It is kept for longer than the record, which
+--          Python may write on for long after our last report, and says nothing once that is gone
 -- KEYS[3]  the last changes: a stream whose ids are <version>-0, each entry one field `c`, JSON
 --          All three have one hash tag, so they lie in one slot of a cluster.
 -- ARGV     now_ms      -1: by this server's clock, the only one that a fleet shares
@@ -19,6 +19,8 @@
 --          named       1: a service names the owner; 0: it is who reports
 --          kept_max    how many changes are kept
 --          channel     where changes are told at once
+--          sender      who numbers its reports in the order in which they were said; empty: nobody does
+--          number      that of this one
 -- Answer   {effect: applied | known | outdated | other_owner, KEYS[1], KEYS[2]}
 
 local now_ms, waited_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -27,6 +29,8 @@ local id, id_json = ARGV[5], ARGV[6]
 local plan, update = cjson.decode(ARGV[7]), cjson.decode(ARGV[8])
 local owner, named = ARGV[9], ARGV[10] == '1'
 local kept_max, channel = tonumber(ARGV[11]), ARGV[12]
+local sender = ARGV[13] ~= '' and ARGV[13] or nil
+local number = sender and tonumber(ARGV[14])
 
 local floor, format, max, min = math.floor, string.format, math.max, math.min
 
@@ -133,8 +137,16 @@ end
 
 local SAID = { 'status', 'attempt', 'completed', 'total', 'message', 'error_message' }
 
--- What the report does: see kernel::status::Update::effect, and Report::effect where it has waited.
 local present = state.stages[update.stage]
+
+-- What a sender has given up may still be carried out, long after it was said. So its own reports go by their
+-- numbers: one that it said after what stands is no earlier than that, and one that it said before is.
+local is_own = present and sender and present.sender == sender
+if is_own and number > present.number then said_ms = max(said_ms, present.updated_ms) end
+local was_said_since = present
+  and (waited_ms > 0 and present.updated_ms > said_ms or is_own and number < present.number)
+
+-- What the report does: see kernel::status::Update::effect, and Report::effect where it has waited.
 local says_attempt = update.attempt ~= nil
 local effect = 'applied'
 if present then
@@ -149,10 +161,15 @@ if present then
     effect = 'known'
   elseif says_attempt and is_less(ours, theirs) then
     effect = 'outdated'
-  elseif waited_ms > 0 and present.updated_ms > said_ms
-    and not (says_attempt and is_less(theirs, ours)) then
+  elseif was_said_since and not (says_attempt and is_less(theirs, ours)) then
     effect = 'outdated'
   end
+end
+
+-- It is so still: what was said before that is older.
+if effect == 'known' and not was_said_since then
+  present.updated_ms = max(present.updated_ms, said_ms)
+  present.sender, present.number = sender, number
 end
 
 -- The stage after it: see kernel::status::Update::state_after.
@@ -165,6 +182,7 @@ if effect == 'applied' then
   end
   if stands == 'completed' or stands == 'failed' then stage.finished_ms = said_ms end
   stage.updated_ms = said_ms
+  stage.sender, stage.number = sender, is_own and max(number, present.number) or number
   state.stages[update.stage] = stage
 end
 local previous = state.version

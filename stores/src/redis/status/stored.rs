@@ -73,9 +73,15 @@ struct StoredChange {
     error_message: Option<String>,
 }
 
+/// What is told at once, but for the change.
+#[derive(Deserialize)]
+struct Hinted {
+    id: String,
+}
+
+/// The rest of it.
 #[derive(Deserialize)]
 struct Hint {
-    id: String,
     change: StoredChange,
 }
 
@@ -173,11 +179,16 @@ pub(super) fn change(text: &[u8], plan: &Plan) -> Result<Change, NotStored> {
     change.read(plan)
 }
 
-/// A change and its resource, as they are told at once.
-pub(super) fn hint(text: &[u8], plan: &Plan) -> Result<(ResourceId, Change), NotStored> {
+/// Of which resource a change is that is told at once; the change itself is passed over.
+pub(super) fn hinted(text: &[u8]) -> Result<ResourceId, NotStored> {
+    let hinted: Hinted = serde_json::from_slice(text).map_err(NotStored::Json)?;
+    ResourceId::parse(&hinted.id).map_err(|_| NotStored::Name)
+}
+
+/// A change that is told at once.
+pub(super) fn hint(text: &[u8], plan: &Plan) -> Result<Change, NotStored> {
     let hint: Hint = serde_json::from_slice(text).map_err(NotStored::Json)?;
-    let id = ResourceId::parse(&hint.id).map_err(|_| NotStored::Name)?;
-    Ok((id, hint.change.read(plan)?))
+    hint.change.read(plan)
 }
 
 impl StoredState {
@@ -301,5 +312,15 @@ mod tests {
         }
         assert!(read(b"{}", Some(b"{}")).is_err());
         assert!(read(b"{}", None).is_ok());
+    }
+
+    #[test]
+    fn of_a_change_to_which_nobody_listens_only_the_resource_is_read() {
+        let text = br#"{"id": "42", "change": {"version": "junk"}}"#;
+        assert_eq!(hinted(text).unwrap(), ResourceId::Number(42));
+        assert!(hint(text, &Plan::default()).is_err());
+        for text in [&b"{}"[..], b"", br#"{"id": 42}"#, br#"{"id": "", "change": {}}"#] {
+            assert!(hinted(text).is_err());
+        }
     }
 }

@@ -491,7 +491,7 @@ impl Told {
         let connection = connected(server.url()).await;
         let statuses = Arc::new(Statuses::in_redis(&connection, "doorward", &config()));
         let keeper = Arc::clone(&statuses);
-        tokio::spawn(async move { keeper.keep(|| NOW).await });
+        tokio::spawn(async move { tokio::join!(keeper.keep(|| NOW), keeper.hear(|| NOW)) });
         let listener = statuses.listeners().listen(&ResourceId::Number(42), "ada").expect("room");
         let mut told = Self { statuses, listener, said: 0 };
         let version = told.reports().await;

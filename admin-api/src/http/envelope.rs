@@ -1,19 +1,25 @@
-//! Around every handler: the request's name, its time limit, the size of its body, the panic it may
-//! not spread, and the answer to its refusal.
+//! Around every handler: the request's name, its time limit, its body, which is there before it is
+//! answered, the panic it may not spread, and the answer to its refusal.
 
 use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::body::HttpBody;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::middleware::from_fn;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use futures_util::stream;
 use http::HeaderValue;
 use http::header::ALLOW;
 use http::header::CACHE_CONTROL;
+use http::header::CONNECTION;
 use kernel::front::REQUEST_ID;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
@@ -45,13 +51,19 @@ async fn envelope(request: Request, next: Next) -> Response {
         client.address = asked.client(),
     );
     let serve = async {
-        let served =
-            tokio::time::timeout(REQUEST_TIMEOUT, next.run(Request::from_parts(parts, body)));
-        let response = match served.await {
-            Ok(response) => response,
-            Err(_) => Refusal::TooSlow.into_response(),
+        let served = async {
+            let (body, is_whole) = come(body).await;
+            (next.run(Request::from_parts(parts, body)).await, is_whole)
         };
-        finish(&asked, response)
+        let served = tokio::time::timeout(REQUEST_TIMEOUT, served).await;
+        let (response, is_whole) =
+            served.unwrap_or_else(|_| (Refusal::TooSlow.into_response(), false));
+        let mut response = finish(&asked, response);
+        if !is_whole {
+            // Whoever keeps connections is to know that this one ends.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     };
     let mut response = serve.instrument(span).await;
     let headers = response.headers_mut();
@@ -62,6 +74,29 @@ async fn envelope(request: Request, next: Next) -> Response {
         headers.insert(REQUEST_ID, id);
     }
     response
+}
+
+/// The body once it is there, as far as one may be long, and whether that is all of it.
+///
+/// A refusal may need none. But where an answer is given before the body has come, hyper ends the connection
+/// behind it, and a gateway that has kept it for its next request is told so too late.
+async fn come(body: Body) -> (Body, bool) {
+    if body.is_end_stream() {
+        return (body, true);
+    }
+    let mut rest = body.into_data_stream();
+    let mut came = BytesMut::new();
+    while came.len() <= BODY_BYTES_MAX {
+        match rest.next().await {
+            None => return (Body::from(came.freeze()), true),
+            Some(Ok(bytes)) => came.extend_from_slice(&bytes),
+            // It is broken off; whoever wants it hears of that.
+            Some(Err(error)) => {
+                return (Body::from_stream(stream::iter([Ok(came.freeze()), Err(error)])), false);
+            }
+        }
+    }
+    (Body::from_stream(stream::iter([Ok(came.freeze())]).chain(rest)), false)
 }
 
 /// Writes the problem body of a refusal, or of an error that axum answered by itself.
@@ -97,9 +132,12 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
     use axum::body::to_bytes;
     use axum::routing::get;
+    use axum::routing::post;
     use http::StatusCode;
     use tower::ServiceExt;
 
@@ -122,6 +160,16 @@ mod tests {
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.contains(r#""error_code":"INTERNAL_ERROR","request_id":"r1""#), "{body}");
         assert!(!body.contains("secret"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_a_503_and_ends_the_connection() {
+        let routes = Router::new().route("/", post(async || "never"));
+        let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let request = Request::post("/").body(body).unwrap();
+        let response = enclose(routes).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[CONNECTION], "close");
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use kernel::time::Timestamp;
 use serde::Serialize;
 use stores::redis::connection::Lost;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::celery::Standing;
@@ -26,11 +27,11 @@ use crate::store::fault::DbError;
 use crate::store::migrate;
 use crate::store::revocations;
 
-/// How long the database may take to answer.
+/// How long the database may take to answer, and how long to be written to.
 const BUDGET: Duration = Duration::from_secs(2);
 
 /// Of a database that can be read and not written to.
-const NOT_WRITTEN: &str = "Database refuses to be written to";
+const NOT_WRITTEN: &str = "Database cannot be written to";
 
 /// How long an answer is given again.
 const KEPT_FOR: Duration = Duration::from_secs(1);
@@ -143,17 +144,13 @@ async fn look(desk: &Desk, now: Timestamp) -> Health {
 }
 
 async fn look_at_database(desk: &Desk) -> Component {
-    let look = async {
-        desk.database.read(revocations::position).await?;
-        // By a write: on a disk that is full everything can be read, and nobody signs in or out.
-        Ok(desk.database.write_at_once(migrate::touch).await)
-    };
-    let (status, message) = match tokio::time::timeout(BUDGET, look).await {
-        Ok(Ok(Ok(()))) => (Status::Healthy, "Database connection successful"),
-        Ok(Ok(Err(DbError::Busy)) | Err(DbError::Busy)) => {
-            (Status::Unhealthy, "Database is overloaded")
-        }
-        Ok(Ok(Err(_))) => (Status::Degraded, NOT_WRITTEN),
+    let (status, message) = match timeout(BUDGET, desk.database.read(revocations::position)).await {
+        // On a disk that is full everything can be read, and nobody signs in or out.
+        Ok(Ok(_)) => match timeout(BUDGET, desk.database.write_at_once(migrate::touch)).await {
+            Ok(Ok(())) => (Status::Healthy, "Database connection successful"),
+            Ok(Err(_)) | Err(_) => (Status::Degraded, NOT_WRITTEN),
+        },
+        Ok(Err(DbError::Busy)) => (Status::Unhealthy, "Database is overloaded"),
         Ok(Err(_)) => (Status::Unhealthy, "Database connection failed"),
         Err(_) => (Status::Unhealthy, "Database did not answer in time"),
     };

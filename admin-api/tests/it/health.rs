@@ -53,7 +53,7 @@ async fn a_database_that_can_be_read_and_not_written_to_is_degraded() {
     let answer = house.ask(get("/monitoring/health?strict=1")).await;
     answer.is_ok();
     let body = answer.json();
-    let refuses = "Database refuses to be written to";
+    let refuses = "Database cannot be written to";
     assert_eq!(body["components"]["database"], json!({"status": "degraded", "message": refuses}));
     let degraded = "System operational with degraded functionality";
     assert_eq!(body["message"], format!("{degraded}: {refuses}"));

@@ -1,6 +1,6 @@
 //! A few threads with a bounded queue before them, for work that must not run on the runtime.
 //!
-//! Each thread owns one state (a database connection, or nothing at all for hashing), so jobs need
+//! Each thread owns one state (a database connection, or the memory that all who hash share), so jobs need
 //! no locks; a queue of known length is what turns overload into an answer instead of a delay.
 
 use std::io;

@@ -221,7 +221,7 @@ fn judge(
         kinds.learn(stored.work())?;
     }
     let others = kinds.others_than(stored.as_ref().map(Stored::work));
-    let is_of = |stored: &Stored, bytes: &[u8], memory: &Memory| {
+    let is_of = |stored: &Stored, bytes: &[u8]| {
         done.fetch_add(1, Ordering::Relaxed);
         stored.is_of(bytes, memory)
     };
@@ -230,11 +230,11 @@ fn judge(
     for meaning in &meant {
         let bytes = meaning.expose().as_bytes();
         let bytes = &bytes[..bytes.len().min(PASSWORD_BYTES_MAX)];
-        if stored.as_ref().is_some_and(|stored| is_of(stored, bytes, memory)) && fits {
+        if stored.as_ref().is_some_and(|stored| is_of(stored, bytes)) && fits {
             return right(&meant, meaning, stored.as_ref(), memory);
         }
         for nobodys in &others {
-            black_box(is_of(nobodys, bytes, memory));
+            black_box(is_of(nobodys, bytes));
         }
     }
     Ok(Verdict::Wrong)

@@ -57,13 +57,13 @@ impl Memory {
 
     /// Gives back what no password has used for so long.
     pub(super) fn give_back(&self, unused_for: Duration) {
-        let is_used = |piece: &mut Piece| piece.used_at.elapsed() < unused_for;
-        let unused: Vec<_> =
-            self.pieces(|pieces| pieces.extract_if(.., |piece| !is_used(piece)).collect());
+        let is_unused = |piece: &mut Piece| piece.used_at.elapsed() >= unused_for;
+        let unused: Vec<_> = self.pieces(|pieces| pieces.extract_if(.., is_unused).collect());
+        // Without the lock.
         drop(unused);
     }
 
-    /// The piece that was used last: of those that are too many nobody keeps using each now and then.
+    /// The piece that was used last, so that those which are too many are not used, and go.
     fn take(&self) -> Vec<Block> {
         self.pieces(Vec::pop).map(|piece| piece.blocks).unwrap_or_default()
     }

@@ -8,6 +8,7 @@
 //! put right meanwhile makes it no older, and no younger.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::ops::Bound;
@@ -47,8 +48,8 @@ pub(crate) struct Outbox {
 struct Waiting {
     /// By the number of the first that stood there.
     reports: BTreeMap<u64, Waits>,
-    /// Where the stages of a resource stand.
-    places: HashMap<ResourceId, Vec<(Arc<str>, u64)>>,
+    /// Where reports on each stage of a resource stand.
+    places: HashMap<ResourceId, Vec<(Arc<str>, BTreeSet<u64>)>>,
     bytes: usize,
     /// The place of the one that was given to be sent last.
     tried: u64,
@@ -114,16 +115,16 @@ impl Outbox {
 
     /// Whether a report on this stage waits: another one may not overtake it.
     pub(crate) fn has(&self, id: &ResourceId, stage: &Arc<str>) -> bool {
-        self.waiting.lock().places(id, stage).next().is_some()
+        self.waiting.lock().places(id, stage).is_some()
     }
 
     /// The reports on a resource that wait, in order, as they would come at `uptime`.
     pub(crate) fn of(&self, id: &ResourceId, uptime: Duration) -> Vec<Report> {
         let waiting = self.waiting.lock();
-        let mut places: Vec<_> =
-            waiting.places.get(id).into_iter().flatten().map(|(_, place)| *place).collect();
+        let stages = waiting.places.get(id).into_iter().flatten();
+        let mut places: Vec<_> = stages.flat_map(|(_, places)| places).collect();
         places.sort_unstable();
-        let all = places.iter().filter_map(|place| waiting.reports.get(place));
+        let all = places.into_iter().filter_map(|place| waiting.reports.get(place));
         all.map(|waits| waits.report_at(uptime)).collect()
     }
 
@@ -132,7 +133,8 @@ impl Outbox {
     pub(crate) fn add(&self, report: &Report, number: u64, said: Duration) {
         let mut waiting = self.waiting.lock();
         let waits = Waits { report: report.clone(), said, number };
-        match waiting.places(&report.id, &report.update.stage).max() {
+        let places = waiting.places(&report.id, &report.update.stage);
+        match places.and_then(BTreeSet::last).copied() {
             Some(last) if waiting.can_replace(last, &waits) => waiting.replace(last, waits),
             _ => waiting.insert(number, waits),
         }
@@ -182,7 +184,8 @@ impl Outbox {
     fn behind(&self, next: &Next) -> usize {
         let Report { id, update, .. } = &next.waits.report;
         let waiting = self.waiting.lock();
-        waiting.places(id, &update.stage).filter(|place| *place > next.place).count()
+        let places = waiting.places(id, &update.stage);
+        places.map_or(0, |places| places.range(next.place + 1..).count())
     }
 
     /// The one that comes after the one before, in the order in which they came, of each stage the first;
@@ -192,7 +195,7 @@ impl Outbox {
         let later = (Bound::Excluded(waiting.tried), Bound::Unbounded);
         let is_first = |(place, waits): &(&u64, &Waits)| {
             let Report { id, update, .. } = &waits.report;
-            waiting.places(id, &update.stage).min() == Some(**place)
+            waiting.places(id, &update.stage).and_then(BTreeSet::first) == Some(*place)
         };
         let next = waiting.reports.range(later).find(is_first);
         let (place, waits) = next.or_else(|| waiting.reports.first_key_value())?;
@@ -211,10 +214,10 @@ impl Outbox {
 }
 
 impl Waiting {
-    /// Where reports on a stage stand.
-    fn places(&self, id: &ResourceId, stage: &Arc<str>) -> impl Iterator<Item = u64> {
-        let stages = self.places.get(id).into_iter().flatten();
-        stages.filter(move |(name, _)| name == stage).map(|(_, place)| *place)
+    /// Where reports on a stage stand; `None`: there are none.
+    fn places(&self, id: &ResourceId, stage: &Arc<str>) -> Option<&BTreeSet<u64>> {
+        let stages = self.places.get(id)?;
+        stages.iter().find(|(name, _)| name == stage).map(|(_, places)| places)
     }
 
     /// Whether what would stand after both is known without the store.
@@ -230,7 +233,10 @@ impl Waiting {
     fn insert(&mut self, place: u64, waits: Waits) {
         let Report { id, update, .. } = &waits.report;
         let stages = self.places.entry(id.clone()).or_default();
-        stages.push((Arc::clone(&update.stage), place));
+        match stages.iter_mut().find(|(name, _)| *name == update.stage) {
+            Some((_, places)) => _ = places.insert(place),
+            None => stages.push((Arc::clone(&update.stage), BTreeSet::from([place]))),
+        }
         self.bytes += weight(&waits.report);
         self.reports.insert(place, waits);
     }
@@ -249,7 +255,10 @@ impl Waiting {
         let Some(Waits { report, .. }) = self.reports.remove(&place) else { return };
         self.bytes -= weight(&report);
         if let Some(stages) = self.places.get_mut(&report.id) {
-            stages.retain(|(_, other)| *other != place);
+            stages.retain_mut(|(_, places)| {
+                places.remove(&place);
+                !places.is_empty()
+            });
             if stages.is_empty() {
                 self.places.remove(&report.id);
             }

@@ -27,6 +27,7 @@ use crate::listeners::Listeners;
 use crate::memory::status::MemoryStatus;
 use crate::redis::connection::Connection;
 use crate::redis::quotas::Clock;
+use crate::redis::status::Asking;
 use crate::redis::status::RedisStatus;
 use crate::redis::status::hints;
 use crate::redis::status::outbox::FAILURES_MAX;
@@ -274,7 +275,7 @@ impl Shared {
         if self.outbox.has(&report.id, &report.update.stage) {
             return Ok(self.have_wait(report, number, said));
         }
-        match self.store.put_numbered(report, number, now).await {
+        match self.store.put_by(Asking::Once, report, Some(number), now).await {
             Ok(taken) => {
                 self.last_known.remember(&taken.record);
                 Ok(Reported::Taken(taken))
@@ -298,6 +299,8 @@ impl Shared {
         plan: &Plan,
         now: Timestamp,
     ) -> Result<Option<Seen>, StoreLost> {
+        // As early as `now`: the store may take its time.
+        let asked_at = uptime();
         let (known, is_lost) = match self.store.get(id, now).await {
             Ok(known) => (known, None),
             Err(lost) if lost.concerns_all() => (self.last_known.of(id, now), Some(lost)),
@@ -306,7 +309,7 @@ impl Shared {
         if known.is_none() && is_lost.is_none() {
             self.last_known.forget(id);
         }
-        let waiting = self.outbox.of(id, uptime());
+        let waiting = self.outbox.of(id, asked_at);
         match (known, is_lost) {
             // Others may have reported what we do not know: it is not said that there is nothing.
             (None, Some(lost)) => Err(lost),
@@ -359,7 +362,7 @@ impl Shared {
 
     async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), NotTaken> {
         let report = next.report_at(uptime());
-        let taken = self.store.put_again(&report, next.number(), now).await?;
+        let taken = self.store.put_by(Asking::Aside, &report, Some(next.number()), now).await?;
         self.last_known.remember(&taken.record);
         Ok(())
     }
@@ -519,7 +522,7 @@ mod tests {
         let effect = async |number, status, attempt| {
             let mut report = report(1, "graph", status);
             report.update.attempt = attempt;
-            store.put_again(&report, number, now()).await.unwrap().effect
+            store.put_by(Asking::Aside, &report, Some(number), now()).await.unwrap().effect
         };
         assert_eq!(effect(2, "completed", None).await, Effect::Applied);
         assert_eq!(effect(1, "processing", None).await, Effect::Outdated);

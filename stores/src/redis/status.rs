@@ -86,10 +86,11 @@ struct Scripts {
 
 /// How a report is taken in.
 #[derive(Clone, Copy, Debug)]
-enum Asking {
+pub(crate) enum Asking {
     /// By whoever waits for it: no answer counts against Redis.
     Once,
-    /// Again and again, by nobody who waits.
+    /// Again and again, by nobody who waits: that it is not taken in does not say that Redis is lost, for it
+    /// may be the only one.
     Aside,
 }
 
@@ -194,29 +195,9 @@ impl RedisStatus {
         self.guard.connection().run_on(&self.scripts.report, &keys, arguments).await
     }
 
-    /// Takes in a report that is the one of this `number` among ours, in the order in which they were
-    /// said: what we have given up of those may be carried out yet.
-    pub(crate) async fn put_numbered(
-        &self,
-        report: &Report,
-        number: u64,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
-        self.put_by(Asking::Once, report, Some(number), now).await
-    }
-
-    /// The same for one that is tried again and again. That it cannot be taken in does not say that Redis
-    /// is lost: it may be the only one.
-    pub(crate) async fn put_again(
-        &self,
-        report: &Report,
-        number: u64,
-        now: Timestamp,
-    ) -> Result<Taken, NotTaken> {
-        self.put_by(Asking::Aside, report, Some(number), now).await
-    }
-
-    async fn put_by(
+    /// Takes a report in. Its `number` is that among ours, in the order in which they were said: what we
+    /// have given up of those may be carried out yet.
+    pub(crate) async fn put_by(
         &self,
         asking: Asking,
         report: &Report,

@@ -243,6 +243,11 @@ impl Desk {
             None => {}
         }
         self.settled.extend(left.all);
+        if self.settled.is_empty() {
+            // What could not be written down was given up.
+            self.trouble.is_over(Act::WriteDown);
+            self.results_trouble.is_over(Act::WriteDown);
+        }
     }
 
     fn note_lost(&mut self, act: Act, lost: &Lost) {

@@ -272,13 +272,18 @@ async fn a_task_hears_how_a_call_ended_though_the_answer_was_lost_by_which_it_wa
 async fn a_result_back_end_that_is_away_is_no_broker_that_is() {
     let mut desk = desk();
     let lost = || Some(Lost::Late(Duration::ZERO));
-    desk.note_left(Left { results: lost(), ..Left::default() });
+    let one = Settled::Moved(Moved::Buried { tag: "1".to_owned() });
+    desk.note_left(Left { all: vec![one], results: lost(), ..Left::default() });
     desk.note_left(Left { has_done: true, ..Left::default() });
     assert!(desk.results_trouble.is_away(), "the broker's answer says nothing of it");
     assert!(!desk.trouble.is_away());
     desk.note_left(Left { broker: lost(), ..Left::default() });
     desk.note_left(Left { has_done: true, has_told: true, ..Left::default() });
     assert!(!desk.results_trouble.is_away() && !desk.trouble.is_away());
+    desk.note_left(Left { broker: lost(), ..Left::default() });
+    desk.settled.clear();
+    desk.note_left(Left::default());
+    assert!(desk.trouble.is_none(), "nothing is left to be written down");
 }
 
 #[tokio::test]

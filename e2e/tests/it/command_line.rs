@@ -1,8 +1,10 @@
 //! What the command line does to people and tokens, and what it says when it does not.
 
+use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Output;
 use std::process::Stdio;
 
@@ -387,4 +389,36 @@ fn an_echo_started_alone_says_what_it_was_asked_and_ends_when_it_is_told_to() {
         status.is_some()
     });
     assert_eq!(status.and_then(|status| status.code()), Some(0));
+}
+
+/// Whether the process called so, a number or `self`, has SIGHUP among the signals of this `field`.
+fn has_hangup(process: &str, field: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1
+}
+
+#[test]
+fn under_nohup_it_outlives_its_terminal_and_without_it_does_not() {
+    let doorward = program("doorward", "doorward");
+    // These tests themselves may run under it.
+    let is_ignored_here = has_hangup("self", "SigIgn:");
+    for (first, then, is_ignored) in
+        [(Path::new("/usr/bin/nohup"), Some(&doorward), true), (&doorward, None, is_ignored_here)]
+    {
+        let mut command = tied_command(first, Signal::KILL, None);
+        let (output, input) = std::io::pipe().unwrap();
+        command.args(then).args(["echo", "--listen", "127.0.0.1:0"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(input);
+        let mut echo = Tied::spawn(command, Signal::KILL).unwrap();
+        // By then it listens to signals.
+        let (mut said, mut output) = (String::new(), BufReader::new(output));
+        while !said.contains("an echo at ") {
+            assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        let id = echo.id().to_string();
+        let masks = ["SigIgn:", "SigCgt:"].map(|field| has_hangup(&id, field));
+        assert_eq!(masks, [is_ignored, !is_ignored]);
+        echo.stop();
+    }
 }

@@ -264,9 +264,14 @@ fn json(body: impl Into<Body>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::routing::post;
+    use futures_util::stream;
     use http::header::WWW_AUTHENTICATE;
     use kernel::front::FLEET_CHALLENGE;
     use kernel::keys::Stored;
+    use tower::ServiceExt;
 
     use super::*;
 
@@ -286,6 +291,23 @@ mod tests {
         for query in ["wait_ms=-1", "wait_ms=+1", "wait_ms=1.5", "wait_ms=18446744073709551616"] {
             assert!(of(query).is_err(), "{query}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_the_body_of_a_stranger() {
+        let handler = post(async || "hello");
+        let for_clients = enclose(Router::new().route("/", handler));
+        let gate = Arc::new(Gate::new(Secret::new("the fleet's")));
+        let routes = for_clients.layer(from_fn_with_state(gate, guard));
+        let ask = async |token: &str| {
+            let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+            let request = http::Request::post("/").header(FLEET_TOKEN, token);
+            routes.clone().oneshot(request.body(body).unwrap()).await.unwrap().status()
+        };
+        let began = tokio::time::Instant::now();
+        assert_eq!(ask("a guess").await, StatusCode::UNAUTHORIZED);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(ask("the fleet's").await, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]

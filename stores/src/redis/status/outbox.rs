@@ -44,12 +44,14 @@ pub(crate) struct Outbox {
     said: AtomicU64,
 }
 
+/// The stages of one resource on which reports wait, and where those stand.
+type Stages = Vec<(Arc<str>, BTreeSet<u64>)>;
+
 #[derive(Debug, Default)]
 struct Waiting {
     /// By the number of the first that stood there.
     reports: BTreeMap<u64, Waits>,
-    /// Where reports on each stage of a resource stand.
-    places: HashMap<ResourceId, Vec<(Arc<str>, BTreeSet<u64>)>>,
+    places: HashMap<ResourceId, Stages>,
     bytes: usize,
     /// The place of the one that was given to be sent last.
     tried: u64,

@@ -344,7 +344,7 @@ mod tests {
     use super::*;
     use crate::redis::broker::REQUESTS_WAITING_MAX;
     use crate::redis::celery::EVENTS_WAITING_MAX;
-    use crate::redis::status::hints::MESSAGES_WAITING_MAX;
+    use crate::redis::status::hints::MESSAGES_AT_ONCE_MAX;
 
     /// How long what was published may be on its way.
     const HEARD_WITHIN: Duration = Duration::from_secs(30);
@@ -399,11 +399,11 @@ mod tests {
     async fn one_for_messages_has_room_for_many_though_the_one_that_it_is_made_of_has_not() {
         let redis = RedisServer::start();
         let connection = Connection::open(&Redis::at(Secret::new(redis.url())), None);
-        let client = connection.expect("a URL").for_messages(MESSAGES_WAITING_MAX);
+        let client = connection.expect("a URL").for_messages(MESSAGES_AT_ONCE_MAX);
         let published = client.message_rx();
         drop(client.connect());
         client.wait_for_connect().await.expect("Redis is there");
         client.subscribe("news").await.expect("it listens");
-        check(&redis, published, MESSAGES_WAITING_MAX).await;
+        check(&redis, published, MESSAGES_AT_ONCE_MAX).await;
     }
 }

@@ -16,7 +16,10 @@ use kernel::status::ResourceId;
 use kernel::status::Since;
 use kernel::status::StatusStore;
 use kernel::time::Timestamp;
+use tokio::sync::Notify;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::timeout;
@@ -31,8 +34,12 @@ const SURE_EVERY: Duration = Duration::from_secs(5);
 /// How long that may take.
 const SURE_WITHIN: Duration = Duration::from_secs(2);
 
-/// The most messages that wait until they are heard; past it the oldest are lost, and that is told.
-pub(crate) const MESSAGES_WAITING_MAX: usize = 4_096;
+/// The most messages that wait until they are heard; past it the newest are lost, and that is told.
+const MESSAGES_WAITING_MAX: usize = 4_096;
+
+/// The most messages that may come at once. The client keeps so many places ready of each kind of news
+/// that it has, whether or not they are ever used, so what waits for longer waits with us.
+pub(crate) const MESSAGES_AT_ONCE_MAX: usize = 256;
 
 /// Hears what is told on the channel of `store`, for as long as this runs, and tells `listeners`. `now`
 /// tells the time.
@@ -41,8 +48,42 @@ pub(crate) async fn hear(
     listeners: &Listeners,
     now: impl Fn() -> Timestamp + Send + Sync,
 ) {
-    let client = store.guard.connection().for_messages(MESSAGES_WAITING_MAX);
-    let (mut told, mut anew) = (client.message_rx(), client.reconnect_rx());
+    let client = store.guard.connection().for_messages(MESSAGES_AT_ONCE_MAX);
+    let told = client.message_rx();
+    let (waits, waiting) = mpsc::channel(MESSAGES_WAITING_MAX);
+    let lost = Notify::new();
+    // Side by side: while it is looked up how all stands, messages go on coming.
+    tokio::join!(gather(told, waits, &lost), heed(store, listeners, &client, waiting, &lost, now));
+}
+
+/// Has what is `told` wait for as long as there is room; says whenever something was lost.
+async fn gather(
+    mut told: broadcast::Receiver<Message>,
+    waits: mpsc::Sender<Message>,
+    lost: &Notify,
+) {
+    loop {
+        let has_room = match told.recv().await {
+            Ok(message) => waits.try_send(message).is_ok(),
+            Err(RecvError::Lagged(_)) => false,
+            Err(RecvError::Closed) => return,
+        };
+        if !has_room {
+            lost.notify_one();
+        }
+    }
+}
+
+/// Tells `listeners` what is `waiting`, and sees to it that more comes.
+async fn heed(
+    store: &RedisStatus,
+    listeners: &Listeners,
+    client: &Client,
+    mut waiting: mpsc::Receiver<Message>,
+    lost: &Notify,
+    now: impl Fn() -> Timestamp + Send + Sync,
+) {
+    let mut anew = client.reconnect_rx();
     drop(client.connect());
     let channel = store.channel();
     let mut sure = interval(SURE_EVERY);
@@ -50,21 +91,21 @@ pub(crate) async fn hear(
     let (mut is_heard, mut is_owed) = (false, false);
     loop {
         let may_have_missed = tokio::select! {
-            message = told.recv() => match message {
-                Ok(message) => !tell(store, listeners, &message),
-                Err(RecvError::Lagged(_)) => true,
-                Err(RecvError::Closed) => return,
+            message = waiting.recv() => match message {
+                Some(message) => !tell(store, listeners, &message),
+                None => return,
             },
+            () = lost.notified() => true,
             connected = anew.recv() => match connected {
                 Ok(_) | Err(RecvError::Lagged(_)) => {
-                    is_heard = is_subscribed(&client, &channel).await;
+                    is_heard = is_subscribed(client, &channel).await;
                     true
                 }
                 Err(RecvError::Closed) => return,
             },
             _ = sure.tick() => {
                 let was_heard = is_heard;
-                is_heard = is_subscribed(&client, &channel).await;
+                is_heard = is_subscribed(client, &channel).await;
                 if was_heard && !is_heard {
                     // It fails where a connection is being made already.
                     let _ = client.force_reconnection().await;
@@ -139,4 +180,69 @@ async fn look_at(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::types::MessageKind;
+    use fred::types::config::Server;
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn message(number: usize) -> Message {
+        Message {
+            channel: "news".into(),
+            value: (number as i64).into(),
+            kind: MessageKind::Message,
+            server: Server::new("127.0.0.1", 6379),
+        }
+    }
+
+    /// Tells so many at the pace at which they are gathered; whether it is said that some were lost, and
+    /// what waits then.
+    async fn gathered(count: usize) -> (bool, Vec<usize>) {
+        let (tells, told) = broadcast::channel(MESSAGES_AT_ONCE_MAX);
+        let (waits, mut waiting) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let lost = Notify::new();
+        let telling = async move {
+            for number in 1..=count {
+                tells.send(message(number)).expect("somebody gathers");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(gather(told, waits, &lost), telling);
+        let mut all = Vec::new();
+        while let Some(message) = waiting.recv().await {
+            all.push(message.value.as_usize().expect("a number"));
+        }
+        (lost.notified().now_or_never().is_some(), all)
+    }
+
+    #[tokio::test]
+    async fn messages_wait_up_to_a_bound_and_past_it_it_is_told_that_some_were_lost() {
+        let all: Vec<_> = (1..=MESSAGES_WAITING_MAX).collect();
+        assert_eq!(gathered(MESSAGES_WAITING_MAX).await, (false, all.clone()), "at the bound");
+        assert_eq!(gathered(MESSAGES_WAITING_MAX + 1).await, (true, all), "one past it");
+    }
+
+    #[tokio::test]
+    async fn more_at_once_than_the_client_has_room_for_are_told_as_lost() {
+        for (count, is_lost) in [(MESSAGES_AT_ONCE_MAX, false), (MESSAGES_AT_ONCE_MAX + 1, true)] {
+            let (tells, told) = broadcast::channel(MESSAGES_AT_ONCE_MAX);
+            let (waits, mut waiting) = mpsc::channel(MESSAGES_WAITING_MAX);
+            let lost = Notify::new();
+            for number in 1..=count {
+                tells.send(message(number)).expect("somebody gathers");
+            }
+            drop(tells);
+            gather(told, waits, &lost).await;
+            assert_eq!(lost.notified().now_or_never().is_some(), is_lost, "{count}");
+            let mut waiting_now = 0;
+            while waiting.recv().await.is_some() {
+                waiting_now += 1;
+            }
+            assert_eq!(waiting_now, MESSAGES_AT_ONCE_MAX);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! A few threads with a bounded queue before them, for work that must not run on the runtime.
 //!
-//! Each thread owns one state (a database connection, or the memory that all who hash share), so jobs need
-//! no locks; a queue of known length is what turns overload into an answer instead of a delay.
+//! Each thread owns one state, such as a database connection, so jobs need no locks for that; a queue of
+//! known length is what turns overload into an answer instead of a delay.
 
 use std::io;
 use std::panic::AssertUnwindSafe;

@@ -87,12 +87,20 @@ async fn a_database_that_hangs_is_unhealthy_after_two_seconds() {
             .await
     });
     begins.await.unwrap();
-    let request = Request::get("/monitoring/health?strict=1");
-    let (status, body) = ask(&api, request.body(Body::empty()).unwrap()).await;
+    let (status, body, took) = health(&api).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.contains("Database did not answer in time"), "{body}");
+    assert_eq!(took.as_secs(), 2);
     drop(gate);
     hung.await.unwrap().unwrap();
+}
+
+/// How it is, and how long the answer took.
+async fn health(api: &AdminApi) -> (StatusCode, String, Duration) {
+    let asked_at = tokio::time::Instant::now();
+    let request = Request::get("/monitoring/health?strict=1").body(Body::empty()).unwrap();
+    let (status, body) = ask(api, request).await;
+    (status, body, asked_at.elapsed())
 }
 
 #[tokio::test]

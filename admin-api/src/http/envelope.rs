@@ -21,6 +21,8 @@ use http::header::ALLOW;
 use http::header::CACHE_CONTROL;
 use http::header::CONNECTION;
 use kernel::front::REQUEST_ID;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
@@ -51,13 +53,15 @@ async fn envelope(request: Request, next: Next) -> Response {
         client.address = asked.client(),
     );
     let serve = async {
-        let served = async {
-            let (body, is_whole) = come(body).await;
-            (next.run(Request::from_parts(parts, body)).await, is_whole)
+        let until = Instant::now() + REQUEST_TIMEOUT;
+        let (response, is_whole) = match timeout_at(until, come(body)).await {
+            Ok((body, is_whole)) => {
+                let served = next.run(Request::from_parts(parts, body));
+                let response = timeout_at(until, served).await;
+                (response.unwrap_or_else(|_| Refusal::TooSlow.into_response()), is_whole)
+            }
+            Err(_) => (Refusal::SlowBody.into_response(), false),
         };
-        let served = tokio::time::timeout(REQUEST_TIMEOUT, served).await;
-        let (response, is_whole) =
-            served.unwrap_or_else(|_| (Refusal::TooSlow.into_response(), false));
         let mut response = finish(&asked, response);
         if !is_whole {
             // Whoever keeps connections is to know that this one ends.
@@ -162,14 +166,55 @@ mod tests {
         assert!(!body.contains("secret"), "{body}");
     }
 
+    /// The answer to somebody who sends `body` to a handler that does not read it, and takes its time.
+    async fn answer(body: Body, takes: Duration) -> Response {
+        let handler = async move || tokio::time::sleep(takes).await;
+        let routes = Router::new().route("/", post(handler));
+        enclose(routes).oneshot(Request::post("/").body(body).unwrap()).await.unwrap()
+    }
+
+    fn is_last(response: &Response) -> bool {
+        response.headers().get(CONNECTION).is_some_and(|value| value == "close")
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_a_503_and_ends_the_connection() {
-        let routes = Router::new().route("/", post(async || "never"));
+    async fn a_body_that_does_not_come_is_a_408_and_ends_the_connection() {
         let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-        let request = Request::post("/").body(body).unwrap();
-        let response = enclose(routes).oneshot(request).await.unwrap();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[CONNECTION], "close");
+        let response = answer(body, Duration::ZERO).await;
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        assert!(is_last(&response));
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains(r#""error_code":"REQUEST_TIMEOUT""#), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_has_its_time_for_its_body_and_its_answer_together() {
+        let answered = async |body_takes: u64, handler_takes: u64| {
+            let late = async move {
+                tokio::time::sleep(Duration::from_secs(body_takes)).await;
+                Ok::<_, Infallible>(Bytes::from_static(b"late"))
+            };
+            let began = Instant::now();
+            let body = Body::from_stream(stream::once(late));
+            let response = answer(body, Duration::from_secs(handler_takes)).await;
+            (response.status(), began.elapsed().as_secs())
+        };
+        assert_eq!(answered(20, 9).await, (StatusCode::OK, 29));
+        assert_eq!(answered(20, 20).await, (StatusCode::SERVICE_UNAVAILABLE, 30));
+    }
+
+    #[tokio::test]
+    async fn a_body_past_its_bound_that_nobody_reads_ends_the_connection() {
+        // In pieces, as they come from a socket.
+        let body = |bytes: usize| {
+            let all = Bytes::from(vec![b' '; bytes]);
+            let pieces = (0..bytes).step_by(1000);
+            let pieces: Vec<_> = pieces.map(|at| all.slice(at..bytes.min(at + 1000))).collect();
+            Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)))
+        };
+        assert!(!is_last(&answer(body(BODY_BYTES_MAX), Duration::ZERO).await), "at the bound");
+        assert!(is_last(&answer(body(BODY_BYTES_MAX + 1), Duration::ZERO).await), "one past it");
     }
 
     #[tokio::test(start_paused = true)]

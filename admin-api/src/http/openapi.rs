@@ -216,6 +216,7 @@ fn complete(operation: &mut Operation) {
         }
     }
     if operation.request_body.is_some() {
+        also("408", "A body that did not arrive within 30 s");
         also("413", "A body of more than 64 KiB");
         also("415", "A body of another media type");
     }

@@ -81,6 +81,8 @@ pub(crate) enum Refusal {
     MediaType(&'static str),
     #[error("a body that broke off")]
     Body,
+    #[error("a body that did not come in time")]
+    SlowBody,
     #[error("the store of job status is away: {0}")]
     StatusAway(String),
     #[error("no room just now")]
@@ -117,6 +119,7 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body | Self::MailedToken(_) | Self::OAuth(_) => StatusCode::BAD_REQUEST,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::StatusAway(_) | Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -148,6 +151,7 @@ impl Refusal {
             Self::TooLarge => ErrorCode::PayloadTooLarge,
             Self::MediaType(_) => ErrorCode::UnsupportedMediaType,
             Self::Body => ErrorCode::BadRequest,
+            Self::SlowBody => ErrorCode::RequestTimeout,
             Self::StatusAway(_) | Self::Busy | Self::TooSlow => ErrorCode::ServiceUnavailable,
             Self::Internal => ErrorCode::InternalError,
         }
@@ -184,6 +188,7 @@ impl Refusal {
             Self::TooLarge => "Request body too large".to_owned(),
             Self::MediaType(expected) => format!("Unsupported media type; send {expected}"),
             Self::Body => "The request body could not be read".to_owned(),
+            Self::SlowBody => "The request took too long to arrive".to_owned(),
             Self::StatusAway(_) => {
                 "Job status is not available. Please try again later.".to_owned()
             }
@@ -224,6 +229,7 @@ impl Refusal {
             | Self::TooLarge
             | Self::MediaType(_)
             | Self::Body
+            | Self::SlowBody
             | Self::StatusAway(_)
             | Self::Busy
             | Self::TooSlow

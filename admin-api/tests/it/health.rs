@@ -64,6 +64,18 @@ async fn a_database_that_can_be_read_and_not_written_to_is_degraded() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_read_and_whose_writes_wait_for_somebody_is_degraded() {
+    let house = House::empty("").await;
+    let held = house.place.hold_writes().await;
+    let body = house.ask(get("/monitoring/health?strict=1")).await.json();
+    let refuses = "Database cannot be written to";
+    assert_eq!(body["components"]["database"], json!({"status": "degraded", "message": refuses}));
+    drop(held);
+    house.hand.forward(Duration::from_secs(1));
+    assert_eq!(house.ask(get("/monitoring/health")).await.json()["status"], "healthy");
+}
+
+#[tokio::test]
 async fn health_is_looked_at_once_a_second() {
     let house = House::empty("").await;
     house.ask(get("/monitoring/health")).await.is_ok();

@@ -96,7 +96,10 @@ impl Place {
     /// Keeps everybody else from writing until what it gives is dropped.
     pub(crate) async fn hold_writes(&self) -> impl Sized {
         let client = self.another().await;
-        client.batch_execute("BEGIN; LOCK TABLE users, sessions IN EXCLUSIVE MODE").await.unwrap();
+        client
+            .batch_execute("BEGIN; LOCK TABLE users, sessions, schema_migrations IN EXCLUSIVE MODE")
+            .await
+            .unwrap();
         client
     }
 

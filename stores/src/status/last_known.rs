@@ -9,6 +9,7 @@ use kernel::status::Record;
 use kernel::status::ResourceId;
 use kernel::status::StageState;
 use kernel::time::Timestamp;
+use kernel::time::uptime;
 use parking_lot::Mutex;
 
 /// Of how many resources it is remembered what was known last, for while the store is away.
@@ -28,8 +29,15 @@ pub(super) struct LastKnown {
 
 #[derive(Debug, Default)]
 struct Known {
-    records: HashMap<ResourceId, Arc<Record>>,
+    records: HashMap<ResourceId, Learned>,
     bytes: usize,
+}
+
+/// A record, and when it was learned, by the machine's uptime.
+#[derive(Clone, Debug)]
+struct Learned {
+    record: Arc<Record>,
+    at: Duration,
 }
 
 impl LastKnown {
@@ -37,15 +45,22 @@ impl LastKnown {
         Self { known: Mutex::default(), ttl }
     }
 
+    /// Remembers what the store has answered to somebody who asked at `asked_at`, by the machine's uptime. Of
+    /// two answers to questions that overlap either may come last: the later version stands.
+    ///
     /// What is long to do is done without the lock: copies are made before it, and freed after it.
-    pub(super) fn remember(&self, record: &Record) {
+    pub(super) fn remember(&self, record: &Record, asked_at: Duration) {
         let (id, added) = (record.id.clone(), weight(record));
         if added > LAST_KNOWN_BYTES_MAX / 2 {
             // Nothing is better than what it is no more.
             return self.forget(&id);
         }
-        let record = Arc::new(record.clone());
+        let learned = Learned { record: Arc::new(record.clone()), at: uptime() };
         let mut known = self.known.lock();
+        let is_later = |held: &Learned| held.at >= asked_at && held.record.version > record.version;
+        if known.iter().any(|some| some.records.get(&id).is_some_and(is_later)) {
+            return;
+        }
         let [young, old] = &mut *known;
         let before = young.remove(&id);
         let is_full = young.records.len() >= LAST_KNOWN_MAX / 2
@@ -53,7 +68,7 @@ impl LastKnown {
         // Those that were not seen since the last time go.
         let gone = is_full.then(|| mem::replace(old, mem::take(young)));
         young.bytes += added;
-        young.records.insert(id, record);
+        young.records.insert(id, learned);
         drop(known);
         drop((before, gone));
     }
@@ -69,18 +84,18 @@ impl LastKnown {
     /// What was known last, unless that is over by `now`.
     pub(super) fn of(&self, id: &ResourceId, now: Timestamp) -> Option<Record> {
         let known = self.known.lock();
-        let record = known.iter().find_map(|some| some.records.get(id)).cloned();
+        let learned = known.iter().find_map(|some| some.records.get(id)).cloned();
         drop(known);
-        let record = record.filter(|record| now < record.updated_at.plus(self.ttl));
-        record.as_deref().cloned()
+        let record = learned?.record;
+        (now < record.updated_at.plus(self.ttl)).then(|| Record::clone(&record))
     }
 }
 
 impl Known {
-    fn remove(&mut self, id: &ResourceId) -> Option<Arc<Record>> {
-        let record = self.records.remove(id)?;
-        self.bytes -= weight(&record);
-        Some(record)
+    fn remove(&mut self, id: &ResourceId) -> Option<Learned> {
+        let learned = self.records.remove(id)?;
+        self.bytes -= weight(&learned.record);
+        Some(learned)
     }
 }
 
@@ -120,10 +135,10 @@ mod tests {
         let known = LastKnown::new(TTL);
         let half = LAST_KNOWN_MAX as u64 / 2;
         for id in 0..2 * half {
-            known.remember(&record(id));
+            known.remember(&record(id), uptime());
         }
         assert!(known.of(&ResourceId::Number(0), Timestamp::default()).is_some(), "at the bound");
-        known.remember(&record(2 * half));
+        known.remember(&record(2 * half), uptime());
         assert!(known.of(&ResourceId::Number(0), Timestamp::default()).is_none(), "one past it");
         assert!(known.of(&ResourceId::Number(half), Timestamp::default()).is_some());
         let remembered = known.known.lock().iter().map(|some| some.records.len()).sum::<usize>();
@@ -147,32 +162,50 @@ mod tests {
         let known = LastKnown::new(TTL);
         let knows = |id| known.of(&ResourceId::Number(id), Timestamp::default()).is_some();
         for id in 0..4 {
-            known.remember(&of_weight(id, half / 2));
+            known.remember(&of_weight(id, half / 2), uptime());
         }
         assert!((0..4).all(knows), "at the bound");
-        known.remember(&record(4));
+        known.remember(&record(4), uptime());
         assert_eq!([0, 1, 2, 3, 4].map(knows), [false, false, true, true, true], "one past it");
         // What is seen again has its place already.
         for _ in 0..9 {
-            known.remember(&of_weight(4, half / 2));
+            known.remember(&of_weight(4, half / 2), uptime());
         }
         assert!(knows(2));
-        known.remember(&of_weight(5, half));
+        known.remember(&of_weight(5, half), uptime());
         assert!(knows(5), "a half is the most of one");
-        known.remember(&of_weight(5, half + 1));
+        known.remember(&of_weight(5, half + 1), uptime());
         assert!(!knows(5), "one past it");
-        let weigh =
-            |some: &Known| some.records.values().map(|record| weight(record)).sum::<usize>();
+        let weigh = |some: &Known| {
+            some.records.values().map(|learned| weight(&learned.record)).sum::<usize>()
+        };
         for some in &*known.known.lock() {
             assert_eq!(some.bytes, weigh(some));
         }
     }
 
     #[test]
+    fn an_answer_that_was_overtaken_does_not_stand_in_for_a_later_one() {
+        let known = LastKnown::new(TTL);
+        let of = |version| Record { version, ..record(1) };
+        let version = || known.of(&ResourceId::Number(1), Timestamp::default()).unwrap().version;
+        let asked_at = uptime();
+        known.remember(&of(6), uptime());
+        known.remember(&of(5), asked_at);
+        assert_eq!(version(), 6, "they overlap");
+        let mut later = uptime();
+        while later == known.known.lock()[0].records[&ResourceId::Number(1)].at {
+            later = uptime();
+        }
+        known.remember(&of(5), later);
+        assert_eq!(version(), 5, "the store has lost what came after it");
+    }
+
+    #[test]
     fn what_is_over_is_not_shown_and_what_is_forgotten_is_not_either() {
         let known = LastKnown::new(TTL);
         let said = Timestamp::from_secs(1000);
-        known.remember(&Record { updated_at: said, ..record(1) });
+        known.remember(&Record { updated_at: said, ..record(1) }, uptime());
         let is_shown = |now| known.of(&ResourceId::Number(1), now).is_some();
         let over = said.plus(TTL);
         assert!(is_shown(over.minus(Duration::from_millis(1))), "at the last");

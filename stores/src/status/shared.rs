@@ -61,7 +61,7 @@ impl Shared {
         }
         match self.store.put_by(Asking::Once, report, Some(number), now).await {
             Ok(taken) => {
-                self.last_known.remember(&taken.record);
+                self.last_known.remember(&taken.record, said);
                 Ok(Reported::Taken(taken))
             }
             Err(NotTaken::Lost(lost)) if lost.concerns_all() => {
@@ -84,8 +84,10 @@ impl Shared {
         plan: &Plan,
         now: Timestamp,
     ) -> Result<Option<Seen>, StoreLost> {
-        // As early as `now`: the store may take its time.
+        // As early as `now`: the store may take its time. And what waited then may be sent meanwhile, too
+        // late for this answer.
         let asked_at = uptime();
+        let waiting = self.outbox.of(id, asked_at);
         let (known, is_lost) = match self.store.get(id, now).await {
             Ok(known) => (known, None),
             Err(lost) if lost.concerns_all() => (self.last_known.of(id, now), Some(lost)),
@@ -94,13 +96,12 @@ impl Shared {
         if known.is_none() && is_lost.is_none() {
             self.last_known.forget(id);
         }
-        let waiting = self.outbox.of(id, asked_at);
         match (known, is_lost) {
             // Others may have reported what we do not know: it is not said that there is nothing.
             (None, Some(lost)) => Err(lost),
             (None, None) if waiting.is_empty() => Ok(None),
             (Some(record), None) if waiting.is_empty() => {
-                self.last_known.remember(&record);
+                self.last_known.remember(&record, asked_at);
                 Ok(Some(Seen { record, certainty: Certainty::Stored }))
             }
             (known, is_lost) => {
@@ -146,9 +147,10 @@ impl Shared {
     }
 
     async fn send_one(&self, next: Next, now: Timestamp) -> Result<(), NotTaken> {
-        let report = next.report_at(uptime());
+        let asked_at = uptime();
+        let report = next.report_at(asked_at);
         let taken = self.store.put_by(Asking::Aside, &report, Some(next.number()), now).await?;
-        self.last_known.remember(&taken.record);
+        self.last_known.remember(&taken.record, asked_at);
         Ok(())
     }
 }

@@ -53,18 +53,28 @@ pub(crate) async fn hear(
     let (waits, waiting) = mpsc::channel(MESSAGES_WAITING_MAX);
     let lost = Notify::new();
     // Side by side: while it is looked up how all stands, messages go on coming.
-    tokio::join!(gather(told, waits, &lost), heed(store, listeners, &client, waiting, &lost, now));
+    let gathering = gather(told, |message| concerns(listeners, message), waits, &lost);
+    tokio::join!(gathering, heed(store, listeners, &client, waiting, &lost, now));
 }
 
-/// Has what is `told` wait for as long as there is room; says whenever something was lost.
+/// Whether anybody listens to what a message tells of: all that is reported anywhere comes by here, and
+/// most of it concerns nobody. One that cannot be read may.
+fn concerns(listeners: &Listeners, message: &Message) -> bool {
+    let id = stored::hinted(message.value.as_bytes().unwrap_or_default());
+    id.map_or(true, |id| listeners.has(&id))
+}
+
+/// Has what is `told`, and `concerns` somebody, wait for as long as there is room; says whenever something
+/// was lost.
 async fn gather(
     mut told: broadcast::Receiver<Message>,
+    concerns: impl Fn(&Message) -> bool,
     waits: mpsc::Sender<Message>,
     lost: &Notify,
 ) {
     loop {
         let has_room = match told.recv().await {
-            Ok(message) => waits.try_send(message).is_ok(),
+            Ok(message) => !concerns(&message) || waits.try_send(message).is_ok(),
             Err(RecvError::Lagged(_)) => false,
             Err(RecvError::Closed) => return,
         };
@@ -116,6 +126,8 @@ async fn heed(
         is_owed |= may_have_missed;
         // Not before we are told what happens from then on.
         if is_owed && is_heard {
+            // What waits was told before, and will be seen: it is to make room for what is told meanwhile.
+            while waiting.try_recv().is_ok() {}
             is_owed = !look(store, listeners, &now).await;
         }
     }
@@ -128,13 +140,10 @@ async fn is_subscribed(client: &Client, channel: &str) -> bool {
 
 /// Tells a change to whoever listens; `false`: it could not be read.
 fn tell(store: &RedisStatus, listeners: &Listeners, message: &Message) -> bool {
-    let Some(text) = message.value.as_bytes() else { return false };
+    let text = message.value.as_bytes().unwrap_or_default();
     let told = stored::hinted(text).and_then(|id| {
-        // All that is reported anywhere comes by here; most of it concerns nobody.
-        if listeners.has(&id) {
-            let change = Arc::new(stored::hint(text, &store.plan)?);
-            listeners.tell(&id, || change);
-        }
+        let change = Arc::new(stored::hint(text, &store.plan)?);
+        listeners.tell(&id, || change);
         Ok(())
     });
     if let Err(error) = &told {
@@ -187,8 +196,15 @@ mod tests {
     use fred::types::MessageKind;
     use fred::types::config::Server;
     use futures_util::FutureExt;
+    use kernel::status::ResourceId;
+    use test_support::redis::RedisServer;
 
+    use super::super::tests::config;
+    use super::super::tests::connected;
+    use super::super::tests::report;
     use super::*;
+    use crate::listeners::Heard;
+    use crate::redis::quotas::Clock;
 
     fn message(number: usize) -> Message {
         Message {
@@ -211,7 +227,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::join!(gather(told, waits, &lost), telling);
+        tokio::join!(gather(told, |_| true, waits, &lost), telling);
         let mut all = Vec::new();
         while let Some(message) = waiting.recv().await {
             all.push(message.value.as_usize().expect("a number"));
@@ -236,7 +252,7 @@ mod tests {
                 tells.send(message(number)).expect("somebody gathers");
             }
             drop(tells);
-            gather(told, waits, &lost).await;
+            gather(told, |_| true, waits, &lost).await;
             assert_eq!(lost.notified().now_or_never().is_some(), is_lost, "{count}");
             let mut waiting_now = 0;
             while waiting.recv().await.is_some() {
@@ -244,5 +260,42 @@ mod tests {
             }
             assert_eq!(waiting_now, MESSAGES_AT_ONCE_MAX);
         }
+    }
+
+    #[test]
+    fn what_concerns_nobody_does_not_wait() {
+        let listeners = Arc::new(Listeners::default());
+        let of = |text: &str| Message { value: text.into(), ..message(0) };
+        let told = of(r#"{"id":"42","change":{}}"#);
+        assert!(!concerns(&listeners, &told));
+        let listener = listeners.listen(&ResourceId::Number(42), "ada").expect("room");
+        assert!(concerns(&listeners, &told));
+        drop(listener);
+        assert!(!concerns(&listeners, &told));
+        assert!(concerns(&listeners, &of("not JSON")), "nobody knows whom");
+    }
+
+    #[tokio::test]
+    async fn what_waits_makes_room_before_it_is_looked_up_how_all_stands() {
+        let server = RedisServer::start();
+        let connection = connected(server.url()).await;
+        let store = RedisStatus::new(&connection, "doorward", Clock::OfTheServer, &config());
+        let report = report(42, "graph", "pending");
+        store.put(&report, Timestamp::default()).await.expect("it is taken");
+        let listeners = Arc::new(Listeners::default());
+        let mut listener = listeners.listen(&ResourceId::Number(42), "ada").expect("room");
+        let (waits, waiting) = mpsc::channel(MESSAGES_WAITING_MAX);
+        for number in 0..MESSAGES_WAITING_MAX {
+            waits.try_send(message(number)).expect("there is room");
+        }
+        let client = store.guard.connection().for_messages(MESSAGES_AT_ONCE_MAX);
+        let lost = Notify::new();
+        tokio::select! {
+            () = heed(&store, &listeners, &client, waiting, &lost, Timestamp::default) => {
+                panic!("it goes on for ever")
+            }
+            heard = listener.next() => assert!(matches!(heard, Heard::Record(_)), "{heard:?}"),
+        }
+        assert_eq!(waits.capacity(), MESSAGES_WAITING_MAX);
     }
 }

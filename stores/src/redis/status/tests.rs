@@ -30,7 +30,7 @@ struct Place {
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_123_457);
 
-fn config() -> Status {
+pub(super) fn config() -> Status {
     config::parse("test", "", &|_| None).expect("an empty file").status
 }
 
@@ -61,7 +61,7 @@ impl Place {
     }
 }
 
-async fn connected(url: String) -> Connection {
+pub(super) async fn connected(url: String) -> Connection {
     let redis = Redis { call_timeout: Duration::from_secs(5), ..Redis::at(Secret::new(url)) };
     let connection = Connection::open(&redis, None).expect("a URL");
     connection.connected().await.expect("Redis is there");
@@ -103,11 +103,29 @@ impl StatusStore for Place {
 
 kernel::status_conformance!(Place::by(Clock::OfTheCaller).await);
 
-fn report(id: u64, stage: &str, status: &str) -> Report {
+pub(super) fn report(id: u64, stage: &str, status: &str) -> Report {
     let status = Plan::default().status(status).expect("a status");
     let update = Update::new(stage, status);
     let owner = Owner { id: "ada".into(), is_named: true };
     Report { id: ResourceId::Number(id), update, owner, waited: Duration::ZERO }
+}
+
+#[tokio::test]
+async fn a_report_is_one_script_and_one_for_its_owners_list_and_a_question_is_one_command() {
+    let place = Place::by(Clock::OfTheServer).await;
+    // Once Redis knows the scripts.
+    place.status.put(&report(42, "graph", "pending"), NOW).await.expect("it is taken");
+    place.ask(&["CONFIG", "RESETSTAT"]);
+    let times = |command: &str| {
+        let stats = place.text(&["INFO", "commandstats"]);
+        let named = format!("cmdstat_{command}:calls=");
+        let calls = stats.lines().find_map(|line| line.strip_prefix(&named)?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<u64>().expect("a number"))
+    };
+    place.status.put(&report(42, "graph", "completed"), NOW).await.expect("it is taken");
+    assert_eq!((times("evalsha"), times("eval")), (2, 0));
+    place.status.get(&ResourceId::Number(42), NOW).await.expect("it is read");
+    assert_eq!((times("evalsha"), times("mget")), (2, 1));
 }
 
 #[tokio::test]

@@ -24,6 +24,10 @@ pub const LISTENERS_MAX: usize = 10_000;
 /// The most of these that are one user's: nobody takes all the room.
 pub const LISTENERS_OF_ONE_MAX: usize = 1_000;
 
+/// The most bytes of messages in the changes of one resource that are kept for who is slow; the last change
+/// is kept, whatever it says.
+const CHANGES_BYTES_MAX: usize = 32 * 1024;
+
 /// All listeners of this process.
 #[derive(Debug, Default)]
 pub struct Listeners {
@@ -206,9 +210,12 @@ impl Latest {
             self.changes.clear();
             self.record = None;
         }
-        if self.changes.len() == CHANGES_KEPT_MAX
+        let mut bytes = self.changes.iter().map(|it| message_bytes(it)).sum::<usize>();
+        bytes += message_bytes(&change);
+        while (self.changes.len() == CHANGES_KEPT_MAX || bytes > CHANGES_BYTES_MAX)
             && let Some(oldest) = self.changes.pop_front()
         {
+            bytes -= message_bytes(&oldest);
             // What goes on from it is kept no more.
             self.record.take_if(|record| record.version == oldest.previous);
         }
@@ -234,6 +241,13 @@ impl Latest {
         }
         Some(self.record.as_ref().map_or(Heard::Missed, |it| Heard::Record(Arc::clone(it))))
     }
+}
+
+/// How long what a change says to people is.
+fn message_bytes(change: &Change) -> usize {
+    let Change { state, whole, .. } = change;
+    let messages = [&state.message, &state.error_message, &whole.error_message];
+    messages.into_iter().flatten().map(|message| message.len()).sum()
 }
 
 impl Listener {
@@ -336,7 +350,14 @@ mod tests {
         }
 
         fn tells(&mut self) -> u64 {
-            let change = self.changes();
+            self.says(None)
+        }
+
+        /// A change that says so to people.
+        fn says(&mut self, message: Option<String>) -> u64 {
+            let mut change = Change::clone(&self.changes());
+            change.state.message = message.map(Arc::from);
+            let change = Arc::new(change);
             let version = change.version;
             self.listeners.tell(&id(), || change);
             version
@@ -382,6 +403,26 @@ mod tests {
         slow.is_at(last);
         let next = teller.tells();
         assert_eq!(version(slow.next().await), next);
+    }
+
+    #[tokio::test]
+    async fn of_changes_that_say_much_fewer_are_kept_but_the_last_always_is() {
+        let heard = async |bytes: &[usize]| {
+            let mut teller = Teller::new();
+            let mut slow = teller.listens();
+            slow.is_at(teller.tells());
+            let told = bytes.iter().map(|bytes| teller.says(Some("m".repeat(*bytes))));
+            let first = told.collect::<Vec<_>>()[0];
+            match slow.next().await {
+                Heard::Change(change) => Some(change.version == first),
+                Heard::Missed => None,
+                Heard::Record(record) => panic!("nobody has renewed it: {record:?}"),
+            }
+        };
+        let half = CHANGES_BYTES_MAX / 2;
+        assert_eq!(heard(&[half, half]).await, Some(true), "at the bound");
+        assert_eq!(heard(&[half, half + 1]).await, None, "one past it");
+        assert_eq!(heard(&[CHANGES_BYTES_MAX + 1]).await, Some(true), "it is the last");
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use test_support::http1::Request;
 use test_support::link::Link;
 use test_support::postgres::PostgresDatabase;
 use test_support::redis::RedisServer;
+use test_support::redis::Reply;
 use test_support::upstream::Upstream;
 use test_support::wait::START_MAX;
 use test_support::wait::wait_until;
@@ -326,6 +327,29 @@ fn in_redis_of_100_writers_of_each_stage_nothing_is_lost() {
 #[test]
 fn in_redis_clients_that_are_cut_off_end_with_the_servers_state() {
     assert_clients_end_with_the_servers_state(&Yard::on(&RedisServer::start()));
+}
+
+#[test]
+fn however_many_listen_the_process_listens_to_redis_once() {
+    let redis = RedisServer::start();
+    let yard = Yard::on(&redis);
+    let ids: Vec<_> = (1..=20).map(|id| id.to_string()).collect();
+    let mut streams: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            yard.reports(id, "graph", "pending");
+            let mut stream = yard.listen(id, None);
+            assert_eq!(stream.next().unwrap().kind, "record");
+            stream
+        })
+        .collect();
+    for (id, stream) in ids.iter().zip(&mut streams) {
+        let version = yard.reports(id, "graph", "completed");
+        assert_eq!(stream.next().unwrap().id, version);
+    }
+    let asked = redis.command(&["PUBSUB", "NUMSUB", "doorward:status:changes"]).unwrap();
+    let Reply::Array(told) = asked else { panic!("{asked:?}") };
+    assert_eq!(told[1], Reply::Integer(1));
 }
 
 #[test]

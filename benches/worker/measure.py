@@ -1,9 +1,12 @@
-"""Has a worker do tasks that do nothing: prints how many it did a second, and in a second of its processor's time.
+"""Has a worker do tasks: prints how many it did a second, and in a second of its processor's time. They do nothing;
+those of `embed` ask for the vector of a short text, from a model of WORDS words.
 
-measure.py prefork|doorward BROKER TASKS DOORWARD [WORDS BEFORE A WORKER'S COMMAND LINE…]
+measure.py prefork|doorward|embed BROKER TASKS DOORWARD [WORDS BEFORE A WORKER'S COMMAND LINE…]
 """
 
+import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,8 @@ kind, broker, count, doorward, *pinned = sys.argv[1:]
 count = int(count)
 WARM = 500
 PATIENCE_S = 300
+WORDS = 32_000
+DIMENSIONS = 256
 
 client = redis.Redis.from_url(broker)
 
@@ -30,9 +35,24 @@ def processor_s(pid):
 
 
 def send(tasks):
+    name, words = ("doorward.embed", ["word1 word2 word3"]) if kind == "embed" else ("doorward.noop", [])
     with app.producer_pool.acquire() as producer:
         for _ in range(tasks):
-            app.send_task("doorward.noop", producer=producer)
+            app.send_task(name, words, producer=producer)
+
+
+def write_model(directory):
+    """A model as model2vec lays it out: each word has a vector."""
+    directory.mkdir()
+    vocabulary = {"[UNK]": 0} | {f"word{number}": number for number in range(1, WORDS)}
+    model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"}
+    tokenizer = {"version": "1.0", "pre_tokenizer": {"type": "Whitespace"}, "model": model}
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (directory / "config.json").write_text('{"normalize": true}')
+    vectors = struct.pack(f"<{DIMENSIONS}f", *(1 / number for number in range(1, DIMENSIONS + 1))) * WORDS
+    tensor = {"dtype": "F32", "shape": [WORDS, DIMENSIONS], "data_offsets": [0, len(vectors)]}
+    head = json.dumps({"embeddings": tensor}).encode()
+    (directory / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + vectors)
 
 
 def wait_until_done():
@@ -44,9 +64,14 @@ def wait_until_done():
 
 
 def begin(directory):
-    if kind == "doorward":
+    if kind in ("doorward", "embed"):
         config = Path(directory) / "doorward.toml"
-        config.write_text(f'[celery]\nbroker_url = "{broker}"\n[worker]\nconcurrency = 1\nprefetch = 64\n')
+        text = f'[celery]\nbroker_url = "{broker}"\n[worker]\nconcurrency = 1\nprefetch = 64\n'
+        if kind == "embed":
+            model = Path(directory) / "model"
+            write_model(model)
+            text += f'model = "{model}"\n'
+        config.write_text(text)
         command = [doorward, "--config", str(config), "worker"]
     else:
         command = [sys.executable, "-m", "celery", "-A", "application", "worker", "--pool", "prefork"]

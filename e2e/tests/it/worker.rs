@@ -334,7 +334,7 @@ fn a_worker_with_an_address_for_probes_says_how_far_it_is_and_what_it_does() {
     }
     let named = DOCUMENT.split('`').filter(|word| word.starts_with("doorward_worker_"));
     let named: Vec<_> = named.map(|name| name.split('{').next().unwrap()).collect();
-    assert_eq!(named.len(), 9, "{named:?}");
+    assert_eq!(named.len(), 10, "{named:?}");
     for name in named {
         assert!(metrics.contains(&format!("\n# TYPE {name} ")), "{name}: {metrics}");
     }

@@ -1,0 +1,60 @@
+//! Tasks that make vectors, with an embedder that all threads share.
+
+use std::sync::Arc;
+use std::sync::Barrier;
+
+use embedding::Dimensions;
+use embedding::EmbeddingService;
+use kernel::celery::Task as Message;
+use kernel::celery::result::State;
+use serde_json::Value;
+use serde_json::json;
+use worker::embed::Embed;
+use worker::embed::EmbedError;
+
+use crate::scene::Scene;
+
+/// How many threads there are.
+const THREADS: usize = 8;
+
+/// How many tasks there are for each of them.
+const ROUNDS: usize = 16;
+
+/// The embedder of this process. Nobody gets vectors until every thread is at it.
+struct Together {
+    service: EmbeddingService,
+    all_are_here: Barrier,
+}
+
+impl Embed for Together {
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.all_are_here.wait();
+        self.service.embed(texts).map_err(|error| EmbedError(error.to_string()))
+    }
+}
+
+fn embed(id: &str, texts: Value) -> Message {
+    Message::new("embed", id, vec![texts], "celery", id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_tasks_make_vectors_at_one_time_the_embedder_is_loaded_once() {
+    assert_eq!(EmbeddingService::loaded(), 0);
+    let service = EmbeddingService::load(None, Dimensions::default()).expect("nothing to read");
+    let one: Vec<f32> = service.embed(&["quay"]).expect("a text").remove(0);
+    let all_are_here = Barrier::new(THREADS);
+    let scene = Scene::new();
+    let terms = worker::terms::Terms { concurrency: THREADS, ..Scene::terms() };
+    let model = Arc::new(Together { service, all_are_here });
+    let worker = scene.worker_that_embeds(terms, model).await;
+    let ids: Vec<_> = (0..THREADS * ROUNDS).map(|number| number.to_string()).collect();
+    ids.iter().for_each(|id| scene.send_message(&embed(id, json!("quay"))));
+    for id in &ids {
+        let result = scene.end_of(id).await;
+        assert_eq!(result.state, State::Success);
+        let vector: Vec<f32> = serde_json::from_value(result.result).expect("a vector");
+        assert_eq!(vector, one);
+    }
+    assert_eq!(EmbeddingService::loaded(), 1);
+    assert_eq!(worker.figure("embedding_loads_total").as_deref(), Some("1"));
+}

@@ -105,6 +105,7 @@ fn an_application_calls_tasks_and_hears_what_comes_of_them() {
     assert_eq!(saw["unknown"], "NotRegistered: 'nobody.knows'");
     assert_eq!(saw["number"], "ValueError: expected a text or a list of texts");
     assert_eq!(saw["expired"], "TaskRevokedError: expired");
+    assert_eq!(saw["late"], "SoftTimeLimitExceeded: SoftTimeLimitExceeded()");
     assert_eq!(saw["workers"], json!({"vectors@here": {"ok": "pong"}}));
 
     worker.ask_to_go();

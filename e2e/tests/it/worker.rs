@@ -373,6 +373,42 @@ fn a_second_signal_ends_a_worker_at_once_and_another_does_what_it_was_at() {
     wait_until(START_MAX, || booked(&redis) == (0, 0));
 }
 
+/// Listens for a result, from now on.
+fn await_result(redis: &RedisServer, key: &str) -> impl Iterator<Item = String> {
+    let mut stream = TcpStream::connect(redis.addr()).unwrap();
+    stream.set_read_timeout(Some(START_MAX)).unwrap();
+    stream.write_all(format!("SUBSCRIBE {key}\r\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    // Once that is answered, it listens.
+    assert_eq!(lines.nth(5).as_deref(), Some(":1"));
+    lines
+}
+
+#[test]
+fn where_nothing_is_configured_a_result_is_kept_for_a_day_and_told_to_who_awaits_it() {
+    let (redis, other) = (RedisServer::start(), RedisServer::start());
+    let elsewhere = format!("celery.result_backend = \"{}\"", other.url());
+    let key = "celery-task-meta-1";
+    for (results_on, more) in [(&redis, ""), (&other, &elsewhere)] {
+        let config = format!("celery.broker_url = \"{}\"\n{more}", redis.url());
+        let _worker = DoorwardWorker::start(&config);
+        let mut told = await_result(results_on, key);
+        let task = Task::new("doorward.noop", "1", Vec::new(), "celery", "1");
+        redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
+        // Of a message the seventh line is what it says.
+        let told = told.nth(6).unwrap();
+        let result: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((&result["status"], &result["task_id"]), (&json!("SUCCESS"), &json!("1")));
+        assert_eq!(results_on.command(&["GET", key]).unwrap(), Reply::text(&told));
+        let left_ms = count(results_on, &["PTTL", key]);
+        assert!((86_340_000..=86_400_000).contains(&left_ms), "{left_ms} ms are left");
+        wait_until(START_MAX, || booked(&redis) == (0, 0));
+        // Results are where they are configured to be, and nowhere else.
+        redis.command(&["DEL", key]).unwrap();
+    }
+    assert_eq!(count(&other, &["EXISTS", key]), 1);
+}
+
 #[test]
 fn what_is_no_task_is_put_aside_and_nobody_ends_for_it() {
     let redis = RedisServer::start();

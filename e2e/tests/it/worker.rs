@@ -409,6 +409,62 @@ fn where_nothing_is_configured_a_result_is_kept_for_a_day_and_told_to_who_awaits
     assert_eq!(count(&other, &["EXISTS", key]), 1);
 }
 
+/// All that the document shows in this language, in its order.
+fn shown(language: &str) -> Vec<&'static str> {
+    let blocks = DOCUMENT.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
+}
+
+#[test]
+fn the_worker_and_the_client_that_the_document_shows_work_as_they_stand() {
+    let redis = RedisServer::start();
+    let place = tempfile::tempdir().unwrap();
+    write_model(place.path());
+    let ([file, _], [command], [client]) =
+        (&shown("toml")[..], &shown("sh")[..], &shown("python")[..])
+    else {
+        panic!("it shows other things")
+    };
+    let words: Vec<_> = command.split_whitespace().collect();
+    assert_eq!(words[0], "doorward");
+    let script = place.path().join("client.py");
+    fs::write(&script, format!("{client}\nprint(len(vector))\n")).unwrap();
+    let url = redis.url();
+    let variables = [("CELERY_BROKER_URL", url.as_str()), ("CELERY_RESULT_BACKEND", &url)];
+    // With what it shows as comments, too, and with the model that there is.
+    let whole = file.replace('#', "");
+    let with_model = whole.replace("/var/lib/doorward/model", &place.path().display().to_string());
+    assert_eq!((whole == *file, with_model == whole), (false, false));
+    for (file, variables, dimensions) in
+        [(*file, &variables[..1], 256), (&with_model, &variables[..], 8)]
+    {
+        let mut worker = DoorwardWorker::begin_as(&words[1..], file, variables);
+        worker.wait_until_it_takes_tasks();
+        assert_eq!(said(&celery_script(&script, &url).output().unwrap()), dimensions);
+    }
+}
+
+#[test]
+fn the_probes_that_the_document_shows_are_asked_as_it_shows() {
+    let redis = RedisServer::start();
+    let at = "127.0.0.1:9181";
+    let with_probes = shown("toml")[1];
+    let question = DOCUMENT.split('`').find(|code| code.starts_with("doorward healthcheck"));
+    let question = question.unwrap();
+    assert!(with_probes.contains(at) && question.contains(at));
+    let url = redis.url();
+    // A port that is free, for others are tested as well.
+    let mut worker = DoorwardWorker::begin_as(
+        &["--config", "doorward.toml", "worker"],
+        &with_probes.replace(at, "127.0.0.1:0"),
+        &[("CELERY_BROKER_URL", &url)],
+    );
+    worker.wait_until_it_takes_tasks();
+    let question = question.replace(at, &probes(&worker).to_string());
+    let words: Vec<_> = question.split_whitespace().skip(1).collect();
+    wait_until(START_MAX, || Doorward::builder().cli(&words).status.success());
+}
+
 #[test]
 fn what_is_no_task_is_put_aside_and_nobody_ends_for_it() {
     let redis = RedisServer::start();

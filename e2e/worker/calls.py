@@ -10,7 +10,7 @@ app = Celery("app", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 
 def failure(task, *arguments, **options):
     try:
-        app.send_task(task, arguments, **options).get(timeout=20)
+        app.signature(task, arguments).apply_async(**options).get(timeout=20)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
@@ -24,5 +24,7 @@ print(json.dumps({
     "unknown": failure("nobody.knows"),
     "number": failure(embed, 7),
     "expired": failure("doorward.noop", countdown=0.5, expires=0.1),
+    # Far more than anybody does in a millisecond.
+    "late": failure(embed, ["quay " * 1000] * 512, soft_time_limit=0.001),
     "workers": app.control.inspect(timeout=2).ping(),
 }))

@@ -1,6 +1,8 @@
 //! The one embedder of a process, shared by all its tasks.
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use crate::hashing;
 use crate::hashing::Dimensions;
@@ -15,6 +17,9 @@ pub const TEXTS_MAX: usize = 1_024;
 
 /// What is embedded first, before anybody asks.
 const FIRST_TEXT: &str = "nine lanterns on the quay";
+
+/// How many were loaded in this process.
+static LOADED: AtomicU64 = AtomicU64::new(0);
 
 /// Texts that are not embedded.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,9 +70,17 @@ impl EmbeddingService {
         };
         let service = Self { embedder };
         match service.embed(&[FIRST_TEXT]) {
-            Ok(_) => Ok(service),
+            Ok(_) => {
+                LOADED.fetch_add(1, Ordering::Relaxed);
+                Ok(service)
+            }
             Err(error) => Err(ModelError::FirstText(error.to_string())),
         }
+    }
+
+    /// How many were loaded in this process, by whomever; what came to nothing does not count.
+    pub fn loaded() -> u64 {
+        LOADED.load(Ordering::Relaxed)
     }
 
     /// The vectors of `texts`, in their order, each of [`dimensions`](Self::dimensions) numbers.

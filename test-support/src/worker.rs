@@ -44,9 +44,7 @@ impl DoorwardWorker {
     #[track_caller]
     pub fn start(config: &str) -> Self {
         let mut worker = Self::begin(config);
-        let ready =
-            holds_within(START_MAX, || worker.ended().is_some() || worker.log().contains(READY));
-        assert!(ready && worker.ended().is_none(), "it does not start: {}", worker.log());
+        worker.wait_until_it_takes_tasks();
         worker
     }
 
@@ -55,17 +53,38 @@ impl DoorwardWorker {
     /// # Panics
     /// When the program was not built.
     pub fn begin(config: &str) -> Self {
+        Self::begin_as(&["--config", "doorward.toml", "worker"], config, &[])
+    }
+
+    /// Begins what these arguments say, in a directory with this configuration as `doorward.toml`, and with
+    /// these variables.
+    ///
+    /// # Panics
+    /// When the program was not built.
+    pub fn begin_as(arguments: &[&str], config: &str, variables: &[(&str, &str)]) -> Self {
         let dir = free_dir();
         let file = dir.path().join("doorward.toml");
-        fs::write(&file, config).expect("a new directory takes a file");
+        fs::write(file, config).expect("a new directory takes a file");
         let log = File::create(dir.path().join("log")).expect("a new directory takes a file");
         let mut command = tied_command(&program("doorward", "doorward"), Signal::KILL, None);
-        command.arg("--config").arg(file).arg("worker").current_dir(dir.path());
+        command.args(arguments).current_dir(dir.path());
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", dir.path());
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::null());
         command.stdout(log.try_clone().expect("there is room for another open file")).stderr(log);
         let process = Tied::spawn(command, Signal::KILL).expect("a process can be started");
         Self { process, dir }
+    }
+
+    /// Waits until it takes tasks.
+    ///
+    /// # Panics
+    /// When it does not start; its log says why.
+    #[track_caller]
+    pub fn wait_until_it_takes_tasks(&mut self) {
+        let ready =
+            holds_within(START_MAX, || self.ended().is_some() || self.log().contains(READY));
+        assert!(ready && self.ended().is_none(), "it does not start: {}", self.log());
     }
 
     /// What it has said.

@@ -202,11 +202,13 @@ fn written(vector: Vec<f32>) -> Value {
 mod tests {
     use std::time::Duration;
 
+    use kernel::celery::Task as Message;
     use parking_lot::Mutex;
     use serde_json::Map;
     use serde_json::json;
 
     use super::*;
+    use crate::stages::Untold;
 
     /// The length of a text, and 0.1.
     struct Lengths;
@@ -297,6 +299,35 @@ mod tests {
     fn it_stops_between_two_texts_once_its_time_is_over() {
         let late = call(json!(["a"])).within(Duration::ZERO);
         assert_eq!(run(&late).0, Err(Failed::Overdue));
+    }
+
+    /// Notes how many texts it is brought, and with the first of them takes until the time of its call, which
+    /// begins there, is over.
+    struct Outlasting {
+        call: Call,
+        brought: Mutex<Vec<usize>>,
+    }
+
+    impl Embed for Outlasting {
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+            self.brought.lock().push(texts.len());
+            self.call.course.begin();
+            while !self.call.course.is_overdue() {
+                std::thread::yield_now();
+            }
+            Lengths.embed(texts)
+        }
+    }
+
+    #[test]
+    fn of_three_chunks_two_are_not_embedded_where_time_is_over_within_the_first() {
+        let texts = json!(vec!["a"; 3 * TEXTS_AT_ONCE]);
+        let message = Message::new("", "c", vec![texts], "", "");
+        let call = Call::of(message, Duration::from_millis(2));
+        let model = Arc::new(Outlasting { call: call.clone(), brought: Mutex::default() });
+        let task = EmbedTask::new(Arc::clone(&model) as Arc<dyn Embed>, Arc::new(Untold));
+        assert_eq!(task.run(&call), Err(Failed::Overdue));
+        assert_eq!(*model.brought.lock(), [TEXTS_AT_ONCE]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use prometheus::IntGauge;
 use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
+use prometheus::core::Collector;
+use prometheus::core::Desc;
+use prometheus::proto::MetricFamily;
 
 /// Upper bounds of the buckets of how long tasks take, in seconds.
 const BUCKETS_S: [f64; 12] =
@@ -42,6 +45,29 @@ impl Became {
             Self::Refused => "refused",
             Self::Buried => "buried",
         }
+    }
+}
+
+/// A figure that somebody else counts: it is asked for when it is shown.
+struct Counted {
+    /// Its name, and what it is; it stays at nought.
+    shape: IntCounter,
+    count: fn() -> u64,
+}
+
+impl Collector for Counted {
+    fn desc(&self) -> Vec<&Desc> {
+        self.shape.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.shape.collect();
+        for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
+            let mut counter = metric.get_counter().clone();
+            counter.set_value((self.count)() as f64);
+            metric.set_counter(counter);
+        }
+        families
     }
 }
 
@@ -78,11 +104,12 @@ pub(crate) struct Moment {
 }
 
 impl Figures {
-    /// All at nought.
+    /// All at nought, but for how many embedders were loaded in this process: of that `embeddings_loaded`
+    /// is asked.
     ///
     /// # Errors
     /// prometheus', should two of them have one name.
-    pub fn new() -> prometheus::Result<Self> {
+    pub fn new(embeddings_loaded: fn() -> u64) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let became = IntCounterVec::new(
             Opts::new("doorward_worker_messages_total", "Messages, by what became of them"),
@@ -92,6 +119,11 @@ impl Figures {
         let opts = HistogramOpts::new("doorward_worker_task_duration_seconds", "Duration of tasks");
         let took = HistogramVec::new(opts.buckets(BUCKETS_S.to_vec()), &["task"])?;
         registry.register(Box::new(took.clone()))?;
+        let shape = IntCounter::new(
+            "doorward_worker_embedding_loads_total",
+            "Embedders that were loaded in this process",
+        )?;
+        registry.register(Box::new(Counted { shape, count: embeddings_loaded }))?;
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;

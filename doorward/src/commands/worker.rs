@@ -75,7 +75,7 @@ async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let broker = open_broker(celery, queues)?;
     let (resource, model) = embedder(&config.worker)?;
     let plan = house::warm::plan(vec![resource])?;
-    let figures = Arc::new(Figures::new()?);
+    let figures = Arc::new(Figures::new(EmbeddingService::loaded)?);
     let readiness = readiness(&figures, terms.concurrency, plan.progress());
     if let Some(address) = config.worker.ops {
         show(listeners::tcp(address)?, &readiness, &figures)?;

@@ -36,7 +36,7 @@ fn desk_at(url: &str) -> Desk {
     };
     let (done, ended) = mpsc::unbounded_channel();
     let pool = Pool::start(0, &done).expect("no threads are always there");
-    let figures = Arc::new(Figures::new().expect("each has a name of its own"));
+    let figures = Arc::new(Figures::new(|| 0).expect("each has a name of its own"));
     Desk::new(
         Arc::new(broker),
         Registry::default().with("noop", Arc::new(Noop)),

@@ -7,6 +7,8 @@
 
 mod scene;
 
+mod embeds;
+
 mod ends;
 
 mod time;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use config::Celery;
+use embedding::EmbeddingService;
 use kernel::celery::Task as Message;
 use kernel::celery::TaskResult;
 use kernel::celery::result;
@@ -25,7 +26,11 @@ use tokio::task::JoinHandle;
 use worker::Ended;
 use worker::Figures;
 use worker::Host;
+use worker::embed::Embed;
+use worker::embed::EmbedError;
+use worker::embed::EmbedTask;
 use worker::noop::Noop;
+use worker::stages::Untold;
 use worker::task::Call;
 use worker::task::Failed;
 use worker::task::Registry;
@@ -59,10 +64,9 @@ impl Gate {
     pub(crate) fn most(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
-}
 
-impl Task for Gate {
-    fn run(&self, _: &Call) -> Result<Value, Failed> {
+    /// Waits until it is open.
+    pub(crate) fn pass(&self) {
         let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(inside, Ordering::SeqCst);
         let mut open = self.open.lock();
@@ -70,6 +74,12 @@ impl Task for Gate {
             self.opened.wait(&mut open);
         }
         self.inside.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Task for Gate {
+    fn run(&self, _: &Call) -> Result<Value, Failed> {
+        self.pass();
         Ok("through".into())
     }
 }
@@ -92,6 +102,15 @@ struct Faulty;
 impl Task for Faulty {
     fn run(&self, _: &Call) -> Result<Value, Failed> {
         panic!("the secret is 42")
+    }
+}
+
+/// Makes no vectors.
+struct Nothing;
+
+impl Embed for Nothing {
+    fn embed(&self, _: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        Ok(Vec::new())
     }
 }
 
@@ -147,23 +166,30 @@ impl Scene {
 
     /// A worker that takes tasks.
     pub(crate) async fn worker(&self, terms: Terms) -> Running {
+        self.worker_that_embeds(terms, Arc::new(Nothing)).await
+    }
+
+    /// One whose task `embed` makes vectors with `model`.
+    pub(crate) async fn worker_that_embeds(&self, terms: Terms, model: Arc<dyn Embed>) -> Running {
         let celery = self.celery();
         let connection =
             Connection::open(&celery.broker(Duration::from_secs(1)), None).expect("a URL");
         connection.connected().await.expect("Redis is there");
         let broker = Broker::new(connection, celery.names(), &celery.queues);
         let ear = Ear::open(&celery, None).expect("a URL");
-        let tasks: [(&str, Arc<dyn Task>); 5] = [
+        let tasks: [(&str, Arc<dyn Task>); 6] = [
             ("noop", Arc::new(Noop)),
             ("gate", Arc::clone(&self.gate) as Arc<dyn Task>),
             ("unlucky", Arc::new(Unlucky(1))),
             ("hopeless", Arc::new(Unlucky(u32::MAX))),
             ("faulty", Arc::new(Faulty)),
+            ("embed", Arc::new(EmbedTask::new(model, Arc::new(Untold)))),
         ];
         let registry = tasks.into_iter().fold(Registry::default(), |registry, (name, task)| {
             registry.with(name, Arc::new(Noted { task, nothing: Arc::clone(&self.nothing) }))
         });
-        let figures = Arc::new(Figures::new().expect("each has a name of its own"));
+        let figures =
+            Arc::new(Figures::new(EmbeddingService::loaded).expect("each has a name of its own"));
         let host = Host::new(broker, ear, registry, terms, Arc::clone(&figures));
         let (stop, stops) = oneshot::channel();
         let stops = async { _ = stops.await };

@@ -15,6 +15,7 @@ use kernel::celery::pidbox::Reply as Pong;
 use kernel::celery::pidbox::Request;
 use kernel::celery::result;
 use kernel::celery::result::Failure;
+use kernel::celery::result::State;
 use kernel::secret::Secret;
 use kernel::time::Timestamp;
 use serde_json::json;
@@ -27,6 +28,9 @@ use crate::redis::connection::Connection;
 const NOW: Timestamp = Timestamp::from_secs(1_000_000);
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long results are kept where nothing else is configured, here and by Celery.
+const DAY_S: u64 = 86_400;
 
 const DEAD: DeadLetters<'_> = DeadLetters { list: "dead", kept_max: 10 };
 
@@ -299,6 +303,52 @@ async fn results_go_to_a_database_of_their_own_where_there_is_one() {
         broker.send_again(&returned(&taken[0]), Some(&told("3")), 60).await.expect("an answer");
         assert!(elsewhere.has(&result::key("3")).await.expect("an answer"));
         assert_eq!(waiting(&redis), ["3"]);
+    }
+}
+
+#[tokio::test]
+async fn each_result_and_each_word_of_another_try_is_kept_so_long_and_told_wherever_results_go() {
+    let (redis, other) = (RedisServer::start(), RedisServer::start());
+    for results_on in [&redis, &other] {
+        let back_end = config::Redis::at(Secret::new(results_on.url()));
+        let broker = broker(&redis).await;
+        let broker = match std::ptr::eq(results_on, &redis) {
+            true => broker,
+            false => {
+                let elsewhere = Connection::open(&back_end, None).expect("a URL");
+                elsewhere.connected().await.expect("Redis is there");
+                broker.with_results_in(elsewhere)
+            }
+        };
+        send(&redis, &broker, "celery", &[task("done", 0), task("again", 0)]);
+        let taken = broker.take(&broker.ticket(2), NOW).await.expect("an answer");
+        let ear = Connection::open_to_listen(&back_end, None, 4).expect("a URL");
+        ear.connected().await.expect("Redis is there");
+        let mut published = ear.published();
+        let done = TaskResult::success("done", json!(["ä", 0.5]), NOW);
+        let why = Failure::builtin("OSError", "not now").to_json();
+        let again = TaskResult::new("again", State::Retry, why);
+        for result in [&done, &again] {
+            ear.listen_to(&result::key(&result.task_id)).await.expect("it listens");
+        }
+        let finished = Finished { tag: taken[0].tag.clone(), told: Some(Written::new(&done)) };
+        broker.finish(&[finished], DAY_S).await.expect("an answer");
+        let told = Written::new(&again);
+        broker.send_again(&returned(&taken[1]), Some(&told), DAY_S).await.expect("an answer");
+        for result in [done, again] {
+            let (key, text) = (result::key(&result.task_id), result.write());
+            let heard = published.recv().await.expect("it is published");
+            let heard = (heard.channel.to_string(), heard.value.as_str());
+            assert_eq!((heard.0.as_str(), heard.1.as_deref()), (key.as_str(), Some(&*text)));
+            let kept = results_on.command(&["GET", &key]).expect("an answer");
+            assert_eq!(kept, Reply::text(&text));
+            let left_ms = integer(results_on, &["PTTL", &key]);
+            assert!((86_340_000..=86_400_000).contains(&left_ms), "{key}: {left_ms}");
+        }
+        assert!(published.is_empty(), "each is told once");
+        let here = integer(&redis, &["EXISTS", &result::key("done"), &result::key("again")]);
+        assert_eq!(here, if std::ptr::eq(results_on, &redis) { 2 } else { 0 });
+        redis.command(&["FLUSHALL"]).expect("Redis is there");
     }
 }
 

@@ -6,7 +6,10 @@ import time
 from celery import Celery
 
 app = Celery("app", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
-app.conf.broker_transport_options = {"global_keyprefix": os.environ["KEYPREFIX"]}
+app.conf.broker_transport_options = {
+    "global_keyprefix": os.environ["KEYPREFIX"],
+    "fanout_prefix": os.environ["FANOUT_PREFIX"] == "on",
+}
 app.conf.worker_enable_remote_control = os.environ["REMOTE_CONTROL"] == "on"
 app.conf.broker_connection_retry_on_startup = True
 

@@ -19,6 +19,32 @@ use crate::wait::holds_within;
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/celery");
 
+/// Which Celery it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The oldest whose workers are promised to be seen.
+    Oldest,
+    /// The newest that is known.
+    Newest,
+}
+
+impl Release {
+    /// Its number, as its workers say it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Oldest => "5.4.0",
+            Self::Newest => "5.7.0",
+        }
+    }
+
+    fn requirements(self) -> &'static str {
+        match self {
+            Self::Oldest => "requirements-oldest.txt",
+            Self::Newest => "requirements.txt",
+        }
+    }
+}
+
 /// What carries out a worker's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
@@ -33,6 +59,8 @@ pub enum Pool {
 pub struct CelerySetup {
     broker: String,
     keyprefix: String,
+    has_fanout_prefix: bool,
+    release: Release,
     pool: Pool,
     has_remote_control: bool,
     /// A module of another name than `app`, and its text.
@@ -51,11 +79,13 @@ pub struct CeleryWorker {
 }
 
 impl CelerySetup {
-    /// A worker with processes, for the broker at `broker`, a URL, which is the result back end, too.
+    /// A worker with processes, of the newest Celery, for the broker at `broker`, a URL, which is the result back end, too.
     pub fn at(broker: &str) -> Self {
         Self {
             broker: broker.to_owned(),
             keyprefix: String::new(),
+            has_fanout_prefix: true,
+            release: Release::Newest,
             pool: Pool::Prefork,
             has_remote_control: true,
             program: None,
@@ -66,6 +96,18 @@ impl CelerySetup {
     #[must_use]
     pub fn keyprefix(self, keyprefix: &str) -> Self {
         Self { keyprefix: keyprefix.to_owned(), ..self }
+    }
+
+    /// One whose channels do not begin with the number of the database (`fanout_prefix` is `False`).
+    #[must_use]
+    pub fn without_fanout_prefix(self) -> Self {
+        Self { has_fanout_prefix: false, ..self }
+    }
+
+    /// One of this Celery.
+    #[must_use]
+    pub fn release(self, release: Release) -> Self {
+        Self { release, ..self }
     }
 
     /// One that carries out tasks so.
@@ -81,7 +123,7 @@ impl CelerySetup {
     }
 
     /// One of another application: the module `name`, which says `text`. Of the above it knows the
-    /// broker alone, as `CELERY_BROKER_URL`, and what carries out its tasks.
+    /// broker alone, as `CELERY_BROKER_URL`, which Celery it is, and what carries out its tasks.
     #[must_use]
     pub fn program(self, name: &str, text: &str) -> Self {
         Self { program: Some((name.to_owned(), text.to_owned())), ..self }
@@ -93,7 +135,7 @@ impl CelerySetup {
     /// As [`Python::with`], and when it does not start; its log says why.
     pub fn start(&self, name: &str) -> CeleryWorker {
         let directory = Path::new(DIRECTORY);
-        let python = Python::with(&directory.join("requirements.txt"));
+        let python = Python::with(&directory.join(self.release.requirements()));
         let dir = free_dir();
         let log = File::create(dir.path().join("log")).expect("a new directory takes a file");
         let mut command = tied_command(&python.interpreter(), Signal::KILL, None);
@@ -117,7 +159,9 @@ impl CelerySetup {
         command.env("PYTHONPATH", directory).env("PYTHONDONTWRITEBYTECODE", "1");
         command.env("CELERY_BROKER_URL", &self.broker);
         command.env("BROKER", &self.broker).env("KEYPREFIX", &self.keyprefix);
-        command.env("REMOTE_CONTROL", if self.has_remote_control { "on" } else { "off" });
+        let on = |is_on: bool| if is_on { "on" } else { "off" };
+        command.env("FANOUT_PREFIX", on(self.has_fanout_prefix));
+        command.env("REMOTE_CONTROL", on(self.has_remote_control));
         command.stdin(Stdio::null());
         command.stdout(log.try_clone().expect("there is room for another open file")).stderr(log);
         let process = Tied::spawn(command, Signal::KILL).expect("a process can be started");

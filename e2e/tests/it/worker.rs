@@ -14,6 +14,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use std::time::Instant;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kernel::celery::Task;
 use kernel::limit::conformance::Dice;
 use kernel::time::now;
@@ -215,6 +217,43 @@ fn whose_resource_it_is_sees_how_far_its_texts_are() {
     wait_until(START_MAX, || {
         ask().status == 200 && ask().json()["stages"]["embedding"] == "failed"
     });
+}
+
+#[test]
+fn a_worker_says_that_it_comes_again_and_again_that_it_is_there_and_that_it_goes() {
+    let redis = RedisServer::start();
+    let mut subscriber = redis.hear("/0.celeryev/worker.*");
+    let mut worker = DoorwardWorker::start(&config(&redis, "name = \"own@here\""));
+    let pid = worker.id();
+    let mut clock = 0;
+    // Its type, where it is one, on the channel that belongs to it.
+    let mut next = || {
+        let (channel, text) = subscriber.next_message().expect("it says something");
+        let Ok(envelope) = serde_json::from_str::<Value>(&text) else { return text };
+        let body = STANDARD.decode(envelope["body"].as_str().unwrap()).unwrap();
+        let event: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(event["hostname"], "own@here");
+        assert_eq!((&event["pid"], &event["freq"]), (&json!(pid), &json!(2.0)));
+        assert_eq!(event["sw_ident"], "doorward");
+        let now = event["clock"].as_u64().unwrap();
+        assert!(now > clock, "{now} after {clock}");
+        clock = now;
+        let kind = event["type"].as_str().unwrap().to_owned();
+        assert_eq!(channel, format!("/0.celeryev/{}", kind.replace('-', ".")));
+        kind
+    };
+    assert_eq!(next(), "worker-online");
+    for _ in 0..5 {
+        assert_eq!(next(), "worker-heartbeat");
+    }
+    worker.ask_to_go();
+    wait_until(START_MAX, || worker.ended().is_some());
+    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+    redis.command(&["PUBLISH", "/0.celeryev/worker.", "all"]).unwrap();
+    let rest: Vec<_> = std::iter::from_fn(|| Some(next()).filter(|kind| kind != "all")).collect();
+    let (last, before) = rest.split_last().expect("it says that it goes");
+    assert_eq!(last, "worker-offline");
+    assert!(before.iter().all(|kind| kind == "worker-heartbeat"), "{rest:?}");
 }
 
 /// A worker of Celery's own that knows our tasks and never ends one.

@@ -9,12 +9,15 @@ use std::time::Instant;
 
 use kernel::celery::Task;
 use kernel::celery::TaskResult;
+use kernel::celery::pidbox;
+use kernel::celery::pidbox::Destination;
 use kernel::celery::result;
 use kernel::celery::result::State;
 use serde_json::Value;
 use serde_json::json;
 use test_support::celery::CelerySetup;
 use test_support::celery::Pool;
+use test_support::celery::Release;
 use test_support::doorward::Doorward;
 use test_support::http1;
 use test_support::http1::Request;
@@ -22,8 +25,10 @@ use test_support::place::free_port;
 use test_support::redis::RedisServer;
 use test_support::redis::RedisSetup;
 use test_support::redis::Reply;
+use test_support::wait::START_MAX;
 use test_support::wait::holds_within;
 use test_support::wait::wait_until;
+use test_support::worker::DoorwardWorker;
 
 use crate::scene::Scene;
 use crate::scene::USUAL;
@@ -32,6 +37,12 @@ use crate::scene::apart_admin;
 /// How long it may take until what happens to a worker is seen: it is asked every ten seconds and has
 /// two to answer; a busy machine has time besides.
 const SEEN_WITHIN: Duration = Duration::from_secs(40);
+
+/// The time between two questions, in seconds: who has answered longer ago has not answered the last one.
+const ASKED_EVERY_S: f64 = 10.0;
+
+/// How long a heartbeat of Celery's holds, in seconds: three times as long as it pauses between two.
+const HEARTBEAT_HOLDS_S: f64 = 6.0;
 
 const DEGRADED: &str = "System operational with degraded functionality: Celery workers unavailable";
 
@@ -58,6 +69,17 @@ fn health(doorward: &Doorward) -> Value {
     answer.json()
 }
 
+/// What a verdict rests on: a row of the table in docs/workers.md.
+#[derive(Debug, PartialEq)]
+struct Signs {
+    /// Whether it has answered the last question.
+    answers: bool,
+    /// Whether its heartbeats are heard.
+    beats: bool,
+    /// How many are connected to be asked, it and all others.
+    connected: u64,
+}
+
 /// What operators see.
 struct Operator<'a> {
     doorward: &'a Doorward,
@@ -76,12 +98,14 @@ impl<'a> Operator<'a> {
         answer.json()
     }
 
+    /// What is known of a worker; null where it is not known.
+    fn worker(&self, name: &str) -> Value {
+        worker(&self.workers(), name)
+    }
+
     /// The verdict on a worker; null where it is not known.
     fn verdict(&self, name: &str) -> Value {
-        let workers = self.workers();
-        let all = workers["workers"].as_array().expect("a list");
-        let worker = all.iter().find(|worker| worker["name"] == name);
-        worker.map_or(Value::Null, |worker| worker["verdict"].clone())
+        self.worker(name)["verdict"].clone()
     }
 
     #[track_caller]
@@ -89,6 +113,44 @@ impl<'a> Operator<'a> {
         let is_seen = holds_within(SEEN_WITHIN, || self.verdict(name) == verdict);
         assert!(is_seen, "{name} is not {verdict}: {:#}", self.workers());
     }
+
+    /// The same, and by which signs: all of it at one moment.
+    #[track_caller]
+    fn sees_by(&self, name: &str, verdict: &str, signs: &Signs) {
+        let is_seen = holds_within(SEEN_WITHIN, || {
+            let all = self.workers();
+            let worker = worker(&all, name);
+            let is_within = |field: &str, s: f64| worker[field].as_f64().is_some_and(|it| it < s);
+            let found = Signs {
+                answers: is_within("since_pong_s", ASKED_EVERY_S),
+                beats: is_within("since_heartbeat_s", HEARTBEAT_HOLDS_S),
+                connected: all["connected"].as_u64().expect("a count"),
+            };
+            worker["verdict"] == verdict && found == *signs
+        });
+        assert!(is_seen, "{name} is not {verdict} by {signs:?}: {:#}", self.workers());
+    }
+}
+
+fn worker(workers: &Value, name: &str) -> Value {
+    let all = workers["workers"].as_array().expect("a list");
+    all.iter().find(|worker| worker["name"] == name).cloned().unwrap_or_default()
+}
+
+/// How many hear what all workers are asked on this channel, as `PUBLISH` says; nobody is meant.
+fn listeners(server: &RedisServer, channel: &str) -> Reply {
+    let nobody = Destination::Named(vec!["nobody@here".to_owned()]);
+    let request = pidbox::Request { to: nobody, ..pidbox::Request::ping("ticket", "asker") };
+    server.command(&["PUBLISH", channel, &request.write("tag")]).expect("it answers")
+}
+
+/// Whether the worker `name` is bound to the exchange by which all are asked.
+fn is_bound(server: &RedisServer, name: &str) -> bool {
+    let key = "_kombu.binding.celery.pidbox";
+    let Reply::Array(members) = in_database(server, &["SMEMBERS", key]) else {
+        panic!("no set");
+    };
+    members.contains(&Reply::text(&format!("\u{6}\u{16}\u{6}\u{16}{name}.celery.pidbox")))
 }
 
 /// Has workers do something, as whoever uses Celery would; the id is `name`'s own.
@@ -171,39 +233,50 @@ fn without_workers_it_is_degraded_and_healthy_once_one_is_there() {
 }
 
 #[test]
-fn workers_that_are_idle_busy_deaf_stopped_killed_and_sent_away_are_told_from_one_another() {
+fn workers_that_are_idle_deaf_stopped_killed_and_sent_away_are_told_from_one_another() {
+    are_told_from_one_another(Release::Newest);
+}
+
+#[test]
+fn so_are_those_of_the_oldest_celery_that_is_promised_to_be_seen() {
+    are_told_from_one_another(Release::Oldest);
+}
+
+fn are_told_from_one_another(release: Release) {
     let (server, url) = broker();
     let scene = watching(&url, "");
     let operator = Operator::of(&scene.doorward);
-    let setup = CelerySetup::at(&url);
+    let setup = CelerySetup::at(&url).release(release);
     let mut idle = setup.start("idle@here");
     let deaf = setup.clone().without_remote_control().start("deaf@here");
-    operator.sees("idle@here", "alive");
+    operator.sees_by("idle@here", "alive", &Signs { answers: true, beats: true, connected: 1 });
     // By its heartbeats alone.
-    operator.sees("deaf@here", "alive");
-    let known = operator.workers();
-    let worker = |name: &str| {
-        let all = known["workers"].as_array().unwrap();
-        all.iter().find(|worker| worker["name"] == name).unwrap().clone()
-    };
-    assert_eq!(worker("deaf@here")["since_pong_s"], Value::Null);
-    assert_eq!(worker("deaf@here")["heartbeat_every_s"], 2.0);
-    assert_eq!(worker("deaf@here")["software"], "py-celery");
+    let by_heartbeats = |connected| Signs { answers: false, beats: true, connected };
+    operator.sees_by("deaf@here", "alive", &by_heartbeats(1));
+    assert_eq!(listeners(&server, "/3.celery.pidbox"), Reply::Integer(1), "one is deaf");
+    let known = operator.worker("deaf@here");
+    assert_eq!(known["since_pong_s"], Value::Null);
+    assert_eq!(known["heartbeat_every_s"], 2.0);
+    assert_eq!(known["software"], "py-celery");
+    assert_eq!(known["version"], release.version());
 
     // SIGSTOP: connected, and silent.
     idle.pause();
-    operator.sees("idle@here", "unresponsive");
+    let silent = |connected| Signs { answers: false, beats: false, connected };
+    operator.sees_by("idle@here", "unresponsive", &silent(1));
     idle.resume();
-    operator.sees("idle@here", "alive");
+    operator.sees_by("idle@here", "alive", &Signs { answers: true, beats: true, connected: 1 });
     // kill -9: not even connected, though its binding stays.
+    assert!(is_bound(&server, "idle@here") && !is_bound(&server, "deaf@here"));
     idle.kill();
-    operator.sees("idle@here", "gone");
-    assert_eq!(operator.verdict("deaf@here"), "alive");
+    operator.sees_by("idle@here", "gone", &silent(0));
+    assert!(is_bound(&server, "idle@here"), "nobody removes it");
+    operator.sees_by("deaf@here", "alive", &by_heartbeats(0));
     assert_eq!(health(&scene.doorward)["components"]["celery"]["worker_count"], 1);
     // Whoever says that it goes is gone by that alone: as long as somebody silent is connected, one that
     // had said nothing would be taken for that one.
     let mut polite = setup.start("polite@here");
-    operator.sees("polite@here", "alive");
+    operator.sees_by("polite@here", "alive", &Signs { answers: true, beats: true, connected: 1 });
     let silent = Silent::at(&server);
     polite.ask_to_go();
     operator.sees("polite@here", "gone");
@@ -221,8 +294,9 @@ fn a_busy_prefork_worker_is_alive_and_a_busy_solo_one_unresponsive_not_gone() {
     let (server, url) = broker();
     let scene = watching(&url, "");
     let operator = Operator::of(&scene.doorward);
+    let answers = Signs { answers: true, beats: true, connected: 1 };
     let prefork = CelerySetup::at(&url).start("prefork@here");
-    operator.sees("prefork@here", "alive");
+    operator.sees_by("prefork@here", "alive", &answers);
     for _ in 0..3 {
         send(&server, "app.busy", json!(600));
     }
@@ -235,16 +309,18 @@ fn a_busy_prefork_worker_is_alive_and_a_busy_solo_one_unresponsive_not_gone() {
     wait_until(SEEN_WITHIN, || since() != looked_at);
     let looked_at = since();
     wait_until(SEEN_WITHIN, || since() != looked_at);
-    assert_eq!(operator.verdict("prefork@here"), "alive");
+    operator.sees_by("prefork@here", "alive", &answers);
+    assert_eq!(operator.workers()["active"], 1, "it is busy all the time");
     let oldest = operator.workers()["oldest_in_flight_s"].as_f64().expect("it was taken");
     assert!(oldest > 0.0, "{oldest}");
     drop(prefork);
-    operator.sees("prefork@here", "gone");
+    let silent = |connected| Signs { answers: false, beats: false, connected };
+    operator.sees_by("prefork@here", "gone", &silent(0));
 
     let _solo = CelerySetup::at(&url).pool(Pool::Solo).start("solo@here");
-    operator.sees("solo@here", "alive");
+    operator.sees_by("solo@here", "alive", &answers);
     send(&server, "app.busy", json!(600));
-    operator.sees("solo@here", "unresponsive");
+    operator.sees_by("solo@here", "unresponsive", &silent(1));
     let celery = health(&scene.doorward)["components"]["celery"].take();
     assert_eq!(celery["status"], "degraded");
     assert_eq!(celery["message"], "Celery workers are connected but unresponsive");
@@ -256,6 +332,38 @@ fn a_busy_prefork_worker_is_alive_and_a_busy_solo_one_unresponsive_not_gone() {
     wait_until(SEEN_WITHIN, || operator.workers()["connected"] == 1);
     let celery = health(&later.doorward)["components"]["celery"].take();
     assert_eq!(celery["status"], "degraded", "{celery}");
+}
+
+#[test]
+fn a_worker_of_our_own_is_alive_by_its_answers_and_heartbeats_and_gone_once_it_says_so() {
+    let (server, url) = broker();
+    let scene = watching(&url, "");
+    let operator = Operator::of(&scene.doorward);
+    let config = format!("[celery]\nbroker_url = \"{url}\"\n[worker]\nname = \"own@here\"");
+    let mut own = DoorwardWorker::start(&config);
+    operator.sees_by("own@here", "alive", &Signs { answers: true, beats: true, connected: 1 });
+    let known = operator.worker("own@here");
+    assert_eq!(known["heartbeat_every_s"], 2.0);
+    assert_eq!((&known["software"], &known["pid"]), (&json!("doorward"), &json!(own.id())));
+    // By what it says: as long as somebody silent is connected, it would be taken for that one.
+    let _silent = Silent::at(&server);
+    own.ask_to_go();
+    operator.sees("own@here", "gone");
+    wait_until(START_MAX, || own.ended().is_some());
+    assert!(own.ended().unwrap().success(), "{}", own.log());
+    let looked_at = operator.workers()["looked_at"].clone();
+    wait_until(SEEN_WITHIN, || operator.workers()["looked_at"] != looked_at);
+    assert_eq!(operator.verdict("own@here"), "gone");
+}
+
+#[test]
+fn a_worker_without_a_prefix_of_its_channels_is_asked_and_heard() {
+    let (server, url) = broker();
+    let scene = watching(&url, "fanout_prefix = \"\"");
+    let _worker = CelerySetup::at(&url).without_fanout_prefix().start("w1@here");
+    let operator = Operator::of(&scene.doorward);
+    operator.sees_by("w1@here", "alive", &Signs { answers: true, beats: true, connected: 1 });
+    assert_eq!(listeners(&server, "celery.pidbox"), Reply::Integer(1), "it has none");
 }
 
 #[test]

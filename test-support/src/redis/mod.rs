@@ -4,10 +4,12 @@ mod cluster;
 mod replication;
 mod resp;
 mod setup;
+mod subscriber;
 
 pub use self::cluster::RedisCluster;
 pub use self::resp::Reply;
 pub use self::setup::RedisSetup;
+pub use self::subscriber::Subscriber;
 
 use std::fs;
 use std::io;
@@ -112,6 +114,10 @@ impl RedisServer {
     /// When the server cannot be reached, or answers nothing or no RESP within 10 s. A reply that
     /// reports an error is a [`Reply::Error`].
     pub fn command(&self, words: &[&str]) -> io::Result<Reply> {
+        self.connect()?.ask(words)
+    }
+
+    fn connect(&self) -> io::Result<Connection<UnixStream>> {
         let stream = UnixStream::connect(self.socket())?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
@@ -119,7 +125,7 @@ impl RedisServer {
         let [owner, password] = OWNER;
         match connection.ask(&["AUTH", owner, password])? {
             Reply::Error(refused) => Err(io::Error::other(refused)),
-            _ => connection.ask(words),
+            _ => Ok(connection),
         }
     }
 

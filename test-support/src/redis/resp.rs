@@ -58,6 +58,11 @@ impl<S: Read + Write> Connection<S> {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
         self.0.get_mut().write_all(request.as_bytes())?;
+        self.next()
+    }
+
+    /// Reads what comes next, asked for or not.
+    pub(super) fn next(&mut self) -> io::Result<Reply> {
         read(&mut self.0)
     }
 }

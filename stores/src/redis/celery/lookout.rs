@@ -34,7 +34,7 @@ use crate::redis::connection::Lost;
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How soon a broker that gave no answer is asked again.
-pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How often what is known is shown anew, and Redis told again what is listened for: after another
 /// connection was made, that is how it knows.
@@ -47,7 +47,7 @@ const BUDGET: Duration = Duration::from_secs(2);
 pub const EVENTS_WAITING_MAX: usize = 1_024;
 
 /// What was seen longer ago is not shown: nobody looks any more.
-pub(super) const SHOWN_FOR: Duration = Duration::from_secs(60);
+const SHOWN_FOR: Duration = Duration::from_secs(60);
 
 /// Watches a Celery installation.
 #[derive(Debug)]

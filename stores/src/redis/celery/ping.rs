@@ -60,6 +60,11 @@ impl Asker {
     /// # Errors
     /// [`Lost`].
     pub(super) async fn ask(&self) -> Result<Asked, Lost> {
+        self.ask_for(PONG_WITHIN).await
+    }
+
+    /// The same, with a deadline of its own.
+    async fn ask_for(&self, within: Duration) -> Result<Asked, Lost> {
         let bindings = self.names.bindings(REPLIES);
         let member = Binding::of_replies(&self.name).write();
         let words = vec![bindings.as_str().into(), member.into()];
@@ -70,7 +75,7 @@ impl Asker {
         let words = vec![channel.as_str().into(), request.into()];
         let connected: i64 = self.connection.ask("PUBLISH", &channel, words).await?;
         let mut asked = Asked { connected: connected.unsigned_abs(), ..Asked::default() };
-        self.gather(&ticket, &mut asked, PONG_WITHIN).await?;
+        self.gather(&ticket, &mut asked, within).await?;
         Ok(asked)
     }
 
@@ -127,21 +132,30 @@ impl Asker {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use config::Redis;
     use kernel::celery::CONTROL_BYTES_MAX;
     use kernel::celery::pidbox::ReplyTo;
     use kernel::secret::Secret;
     use test_support::redis::RedisServer;
     use test_support::redis::Reply as Answer;
+    use test_support::redis::Subscriber;
+    use tokio::time::timeout;
 
+    use super::super::tests::SEEN_WITHIN;
+    use super::super::tests::until;
     use super::*;
 
     const TICKET: &str = "nine-lanterns";
 
+    /// Longer than anybody waits.
+    const HOUR: Duration = Duration::from_secs(3600);
+
     /// Somebody who waits for the answer of one worker, with all the time that a busy machine takes.
     struct Waiting {
         redis: RedisServer,
-        asker: Asker,
+        asker: Arc<Asker>,
     }
 
     impl Waiting {
@@ -150,7 +164,7 @@ mod tests {
             let connection = Connection::open(&Redis::at(Secret::new(redis.url())), None);
             let connection = connection.expect("a URL").within(Duration::from_secs(5));
             connection.connected().await.expect("Redis is there");
-            Self { redis, asker: Asker::new(connection, Names::new(0, "")) }
+            Self { redis, asker: Arc::new(Asker::new(connection, Names::new(0, ""))) }
         }
 
         /// Has `text`, as Lua writes it, arrive that many times.
@@ -161,16 +175,69 @@ mod tests {
             assert!(!matches!(answer, Answer::Error(_)), "{answer:?}");
         }
 
+        /// Somebody who is connected to be asked.
+        fn listener(&self) -> Subscriber {
+            self.redis.hear("/0.celery.pidbox")
+        }
+
+        /// Has `worker` answer whoever holds this ticket.
+        fn answers(&self, worker: &str, ticket: &str) {
+            let to = ReplyTo { exchange: REPLIES.to_owned(), routing_key: self.asker.name.clone() };
+            let pong = Reply::pong(worker, Some(ticket.to_owned()), 1).write(&to, "tag");
+            self.arrives(&format!("[==[{pong}]==]"), 1);
+        }
+
+        /// Waits until all that arrived was read, and more is waited for.
+        async fn waits_for_more(&self) {
+            let list = &self.asker.names.replies(&self.asker.name)[0];
+            let is_read = || self.redis.command(&["LLEN", list]).unwrap() == Answer::Integer(0);
+            until(|| is_read() && self.redis.info("blocked_clients").as_deref() == Some("1")).await;
+        }
+
         /// Has the answer arrive; says whether it is heard.
         async fn hears_the_answer(&self) -> bool {
-            let to = ReplyTo { exchange: REPLIES.to_owned(), routing_key: self.asker.name.clone() };
-            let pong = Reply::pong("w1@a", Some(TICKET.to_owned()), 1).write(&to, "tag");
-            self.arrives(&format!("[==[{pong}]==]"), 1);
+            self.answers("w1@a", TICKET);
             let mut asked = Asked { connected: 1, ..Asked::default() };
             let gathered = self.asker.gather(TICKET, &mut asked, Duration::from_secs(60)).await;
             gathered.expect("Redis answers");
             asked.answered.contains("w1@a")
         }
+    }
+
+    #[tokio::test]
+    async fn as_many_answers_as_were_connected_end_the_asking_and_fewer_do_not() {
+        let waiting = Waiting::begin().await;
+        let mut listeners = [waiting.listener(), waiting.listener()];
+        let asker = Arc::clone(&waiting.asker);
+        let asking = tokio::spawn(async move { asker.ask_for(HOUR).await });
+        until(|| waiting.redis.info("cmdstat_publish").is_some()).await;
+        let (_, text) = listeners[0].next_message().expect("it is asked");
+        let ticket = Request::read(text.as_bytes()).expect("a request").ticket.expect("a ticket");
+        // One that answers twice is one.
+        for _ in 0..2 {
+            waiting.answers("w1@a", &ticket);
+            waiting.waits_for_more().await;
+            assert!(!asking.is_finished(), "another was connected");
+        }
+        waiting.answers("w2@a", &ticket);
+        let asked = timeout(SEEN_WITHIN, asking).await.expect("nobody else is waited for");
+        let asked = asked.expect("it is done").expect("Redis answers");
+        let answered = ["w1@a", "w2@a"].map(str::to_owned).into();
+        assert_eq!(asked, Asked { connected: 2, answered });
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_has_two_seconds() {
+        let waiting = Waiting::begin().await;
+        let _silent = waiting.listener();
+        let began = Instant::now();
+        let asked = waiting.asker.ask().await.expect("Redis answers");
+        assert_eq!(asked, Asked { connected: 1, ..Asked::default() });
+        assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+        // Each but the last lasts for a second; where the clocks differ by a hair, there is one more.
+        let asked = waiting.redis.info("cmdstat_brpop").expect("an answer was waited for");
+        let times = asked.trim_start_matches("calls=").split(',').next().unwrap();
+        assert!(times.parse::<u64>().unwrap() <= 4, "{asked}");
     }
 
     #[tokio::test]

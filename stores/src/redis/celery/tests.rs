@@ -10,7 +10,6 @@ use std::time::Duration;
 use config::Celery;
 use kernel::celery::CONTROL_BYTES_MAX;
 use kernel::celery::Names;
-use kernel::celery::event::FREQ;
 use kernel::celery::event::Kind;
 use kernel::celery::event::WorkerEvent;
 use kernel::celery::names::Binding;
@@ -31,17 +30,15 @@ use test_support::redis::Reply;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
-use super::lookout::AGAIN_AFTER;
-use super::lookout::SHOWN_FOR;
 use super::*;
 use crate::redis::connection::Connection;
 use crate::redis::connection::Lost;
 
 /// How long it may take, on a busy machine, until what is waited for is so.
-const SEEN_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Waits until it `holds`, and lets the others work meanwhile.
-async fn until(mut holds: impl FnMut() -> bool) {
+pub(super) async fn until(mut holds: impl FnMut() -> bool) {
     let so = poll_fn(|context| match holds() {
         true => Poll::Ready(()),
         false => {
@@ -62,6 +59,14 @@ fn celery(url: &str) -> Celery {
         global_keyprefix: String::new(),
         fanout_prefix: "/{db}.".to_owned(),
     }
+}
+
+#[test]
+fn workers_are_asked_every_ten_seconds_and_have_two_to_answer() {
+    // As docs/workers.md promises; and Celery's own heartbeat is every two.
+    assert_eq!(LOOK_EVERY, Duration::from_secs(10));
+    assert_eq!(PONG_WITHIN, Duration::from_secs(2));
+    assert_eq!(kernel::celery::event::FREQ, Duration::from_secs(2));
 }
 
 /// Something that listens as a worker does.
@@ -123,17 +128,17 @@ async fn watching(celery: &Celery) -> CeleryWatch {
     watch
 }
 
-/// One look at a broker that answers.
+/// One look at a broker that answers: the next is ten seconds later.
 async fn look(watch: &CeleryWatch) -> Arc<Workers> {
-    assert_eq!(watch.round().await, LOOK_EVERY);
+    assert_eq!(watch.round().await, Duration::from_secs(10));
     let workers = watch.latest().expect("it was looked just now");
     assert!(workers.lost.is_none(), "{:?}", workers.lost);
     workers
 }
 
-/// One look at a broker that gives no answer; why not.
+/// One look at a broker that gives no answer, which is asked again a second later; why not.
 async fn look_in_vain(watch: &CeleryWatch) -> Arc<Lost> {
-    assert_eq!(watch.round().await, AGAIN_AFTER);
+    assert_eq!(watch.round().await, Duration::from_secs(1));
     let workers = watch.latest().expect("it was looked just now");
     workers.lost.clone().expect("it is away")
 }
@@ -144,7 +149,7 @@ fn beat() -> WorkerEvent {
         hostname: "w1@a".to_owned(),
         pid: 7,
         clock: 1,
-        freq: FREQ,
+        freq: Duration::from_secs(2),
         active: 2,
         processed: 3,
         load: [0.5; 3],
@@ -418,6 +423,7 @@ async fn what_was_seen_is_shown_for_a_while_and_no_longer() {
     let before = uptime();
     look(&watch).await;
     let after = uptime();
-    assert!(watch.shown_at(before + SHOWN_FOR - Duration::from_nanos(1)).is_some());
-    assert!(watch.shown_at(after + SHOWN_FOR).is_none());
+    let minute = Duration::from_secs(60);
+    assert!(watch.shown_at(before + minute - Duration::from_nanos(1)).is_some());
+    assert!(watch.shown_at(after + minute).is_none());
 }

@@ -136,6 +136,15 @@ impl Doorward {
         self.builder.must(arguments)
     }
 
+    /// The same, with the variable `name` set to `value` besides.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn must_with(&self, (name, value): (&str, &str), arguments: &[&str]) -> String {
+        self.builder.clone().env(name, value).must(arguments)
+    }
+
     /// Makes an access token for `user`; `more` are further arguments of `token mint`.
     ///
     /// # Panics

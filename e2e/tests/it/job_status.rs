@@ -56,7 +56,7 @@ impl Yard {
         Self::of(Scene::with(&format!("[redis]\nurl = \"{url}\"\ncall_timeout = \"1s\"")))
     }
 
-    fn of(scene: Scene) -> Self {
+    pub(crate) fn of(scene: Scene) -> Self {
         let doorward = &scene.doorward;
         for name in ["ann", "bob", "service"] {
             doorward.create_user(name, "admin", PASSWORD);
@@ -72,13 +72,13 @@ impl Yard {
         &self.scene.doorward
     }
 
-    fn put(&self, id: &str, stage: &str, body: &Value) -> Answer {
+    pub(crate) fn put(&self, id: &str, stage: &str, body: &Value) -> Answer {
         self.doorward().ask(&put(id, stage, body).bearer(&self.service))
     }
 
     /// A report on what is ann's; the version then.
     #[track_caller]
-    fn reports(&self, id: &str, stage: &str, status: &str) -> u64 {
+    pub(crate) fn reports(&self, id: &str, stage: &str, status: &str) -> u64 {
         let answer = self.put(id, stage, &json!({ "status": status, "owner": self.ann_id }));
         assert_eq!(answer.status, 200, "{answer}");
         answer.json()["version"].as_u64().unwrap()
@@ -89,7 +89,7 @@ impl Yard {
     }
 
     #[track_caller]
-    fn shown(&self, id: &str) -> Value {
+    pub(crate) fn shown(&self, id: &str) -> Value {
         let answer = self.show(id, &self.ann);
         assert_eq!(answer.status, 200, "{answer}");
         answer.json()

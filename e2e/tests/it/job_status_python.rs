@@ -11,18 +11,34 @@ use test_support::redis::RedisServer;
 
 use crate::job_status::Yard;
 use crate::scene::PASSWORD;
+use crate::scene::Scene;
+
+const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.md"));
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/status")).join(name)
+}
+
+/// All that the document shows in this language, in its order.
+fn shown(language: &str) -> Vec<&'static str> {
+    let blocks = DOCUMENT.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
 }
 
 #[test]
 fn an_application_reports_and_its_own_model_reads_the_record() {
     let redis = RedisServer::start();
     let yard = Yard::on(&redis);
+    let [commands] = shown("sh")[..] else { panic!("it shows other commands") };
+    for command in commands.lines() {
+        let words: Vec<_> = command.split_whitespace().collect();
+        let (program, arguments) = words.split_first().expect("a command");
+        assert_eq!(*program, "doorward");
+        yard.scene.doorward.must_with(("DOORWARD_USER_PASSWORD", PASSWORD), arguments);
+    }
     let base = format!("http://{}", yard.scene.doorward.public());
     let mut command = Python::with(&file("requirements.txt")).script(&file("application.py"));
-    command.args([&base, &redis.url(), "service", "ann", PASSWORD]);
+    command.args([&base, &redis.url(), "pipeline", "ann", PASSWORD]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{said}", output.status);
@@ -60,12 +76,30 @@ fn an_application_reports_and_its_own_model_reads_the_record() {
 }
 
 #[test]
+fn the_stages_and_statuses_that_the_document_configures_are_there() {
+    let [status] = shown("toml")[..] else { panic!("it configures other things") };
+    let yard = Yard::of(Scene::with(status));
+    for (stage, status, overall) in [
+        ("fetch", "skipped", "pending"),
+        ("parse", "completed", "pending"),
+        ("index", "skipped", "completed"),
+        ("index", "cancelled", "failed"),
+    ] {
+        yard.reports("42", stage, status);
+        let shown = yard.shown("42");
+        assert_eq!(
+            (&shown["stages"][stage], &shown["overall_status"]),
+            (&status.into(), &overall.into())
+        );
+    }
+    let answer = yard.put("42", "graph", &json!({ "status": "skipped" }));
+    assert_eq!(answer.status, 422, "{answer}");
+}
+
+#[test]
 fn what_the_document_shows_is_what_the_application_does() {
     let application = fs::read_to_string(file("application.py")).unwrap();
-    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.md");
-    let document = fs::read_to_string(document).unwrap();
-    let blocks = document.split("```").skip(1).step_by(2);
-    let code: Vec<_> = blocks.filter_map(|block| block.strip_prefix("python\n")).collect();
+    let code = shown("python");
     assert_eq!(code.len(), 5);
     for code in code {
         assert!(application.contains(code), "in no script:\n{code}");

@@ -53,7 +53,7 @@ impl LastKnown {
         let (id, added) = (record.id.clone(), weight(record));
         if added > LAST_KNOWN_BYTES_MAX / 2 {
             // Nothing is better than what it is no more.
-            return self.forget(&id);
+            return self.forget(&id, asked_at);
         }
         let learned = Learned { record: Arc::new(record.clone()), at: uptime() };
         let mut known = self.known.lock();
@@ -73,10 +73,14 @@ impl LastKnown {
         drop((before, gone));
     }
 
-    /// Forgets one that is there no more.
-    pub(super) fn forget(&self, id: &ResourceId) {
+    /// Forgets one that is there no more, as the store has answered to somebody who asked at `asked_at`; not
+    /// what was learned since.
+    pub(super) fn forget(&self, id: &ResourceId, asked_at: Duration) {
         let mut known = self.known.lock();
-        let gone = known.each_mut().map(|some| some.remove(id));
+        let gone = known.each_mut().map(|some| {
+            let is_earlier = some.records.get(id).is_some_and(|held| held.at < asked_at);
+            is_earlier.then(|| some.remove(id))
+        });
         drop(known);
         drop(gone);
     }
@@ -193,12 +197,21 @@ mod tests {
         known.remember(&of(6), uptime());
         known.remember(&of(5), asked_at);
         assert_eq!(version(), 6, "they overlap");
-        let mut later = uptime();
-        while later == known.known.lock()[0].records[&ResourceId::Number(1)].at {
-            later = uptime();
-        }
-        known.remember(&of(5), later);
+        known.remember(&of(5), after(&known, 1));
         assert_eq!(version(), 5, "the store has lost what came after it");
+        known.forget(&ResourceId::Number(1), asked_at);
+        assert_eq!(version(), 5, "it was not there before that");
+    }
+
+    /// A moment after that at which a resource was learned last.
+    fn after(known: &LastKnown, id: u64) -> Duration {
+        let learned = known.known.lock()[0].records[&ResourceId::Number(id)].at;
+        loop {
+            let now = uptime();
+            if now > learned {
+                return now;
+            }
+        }
     }
 
     #[test]
@@ -210,7 +223,7 @@ mod tests {
         let over = said.plus(TTL);
         assert!(is_shown(over.minus(Duration::from_millis(1))), "at the last");
         assert!(!is_shown(over), "one past it");
-        known.forget(&ResourceId::Number(1));
+        known.forget(&ResourceId::Number(1), after(&known, 1));
         assert!(!is_shown(said));
         assert_eq!(known.known.lock().each_ref().map(|some| some.bytes), [0, 0]);
     }

@@ -94,7 +94,7 @@ impl Shared {
             Err(lost) => return Err(lost),
         };
         if known.is_none() && is_lost.is_none() {
-            self.last_known.forget(id);
+            self.last_known.forget(id, asked_at);
         }
         match (known, is_lost) {
             // Others may have reported what we do not know: it is not said that there is nothing.

@@ -140,16 +140,14 @@ async fn is_subscribed(client: &Client, channel: &str) -> bool {
 
 /// Tells a change to whoever listens; `false`: it could not be read.
 fn tell(store: &RedisStatus, listeners: &Listeners, message: &Message) -> bool {
-    let text = message.value.as_bytes().unwrap_or_default();
-    let told = stored::hinted(text).and_then(|id| {
-        let change = Arc::new(stored::hint(text, &store.plan)?);
-        listeners.tell(&id, || change);
-        Ok(())
-    });
-    if let Err(error) = &told {
-        tracing::warn!("a change of job status could not be read: {error}");
+    match stored::hint(message.value.as_bytes().unwrap_or_default(), &store.plan) {
+        Ok((id, change)) => listeners.tell(&id, || Arc::new(change)),
+        Err(error) => {
+            tracing::warn!("a change of job status could not be read: {error}");
+            return false;
+        }
     }
-    told.is_ok()
+    true
 }
 
 /// Looks up how all stands that is listened to; whether it could.

@@ -79,9 +79,10 @@ struct Hinted {
     id: String,
 }
 
-/// The rest of it.
+/// All of it.
 #[derive(Deserialize)]
 struct Hint {
+    id: String,
     change: StoredChange,
 }
 
@@ -185,10 +186,11 @@ pub(super) fn hinted(text: &[u8]) -> Result<ResourceId, NotStored> {
     ResourceId::parse(&hinted.id).map_err(|_| NotStored::Name)
 }
 
-/// A change that is told at once.
-pub(super) fn hint(text: &[u8], plan: &Plan) -> Result<Change, NotStored> {
+/// A change that is told at once, and of which resource.
+pub(super) fn hint(text: &[u8], plan: &Plan) -> Result<(ResourceId, Change), NotStored> {
     let hint: Hint = serde_json::from_slice(text).map_err(NotStored::Json)?;
-    hint.change.read(plan)
+    let id = ResourceId::parse(&hint.id).map_err(|_| NotStored::Name)?;
+    Ok((id, hint.change.read(plan)?))
 }
 
 impl StoredState {

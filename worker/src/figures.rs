@@ -9,11 +9,9 @@ use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::Opts;
+use prometheus::PullingGauge;
 use prometheus::Registry;
 use prometheus::TextEncoder;
-use prometheus::core::Collector;
-use prometheus::core::Desc;
-use prometheus::proto::MetricFamily;
 
 /// Upper bounds of the buckets of how long tasks take, in seconds.
 const BUCKETS_S: [f64; 12] =
@@ -45,29 +43,6 @@ impl Became {
             Self::Refused => "refused",
             Self::Buried => "buried",
         }
-    }
-}
-
-/// A figure that somebody else counts: it is asked for when it is shown.
-struct Counted {
-    /// Its name, and what it is; it stays at nought.
-    shape: IntCounter,
-    count: fn() -> u64,
-}
-
-impl Collector for Counted {
-    fn desc(&self) -> Vec<&Desc> {
-        self.shape.desc()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = self.shape.collect();
-        for metric in families.iter_mut().flat_map(MetricFamily::mut_metric) {
-            let mut counter = metric.get_counter().clone();
-            counter.set_value((self.count)() as f64);
-            metric.set_counter(counter);
-        }
-        families
     }
 }
 
@@ -104,12 +79,12 @@ pub(crate) struct Moment {
 }
 
 impl Figures {
-    /// All at nought, but for how many embedders were loaded in this process: of that `embeddings_loaded`
+    /// All at nought, but for how many embedders were loaded in this process: of that `embedders_loaded`
     /// is asked.
     ///
     /// # Errors
     /// prometheus', should two of them have one name.
-    pub fn new(embeddings_loaded: fn() -> u64) -> prometheus::Result<Self> {
+    pub fn new(embedders_loaded: fn() -> u64) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let became = IntCounterVec::new(
             Opts::new("doorward_worker_messages_total", "Messages, by what became of them"),
@@ -119,11 +94,11 @@ impl Figures {
         let opts = HistogramOpts::new("doorward_worker_task_duration_seconds", "Duration of tasks");
         let took = HistogramVec::new(opts.buckets(BUCKETS_S.to_vec()), &["task"])?;
         registry.register(Box::new(took.clone()))?;
-        let shape = IntCounter::new(
-            "doorward_worker_embedding_loads_total",
+        registry.register(Box::new(PullingGauge::new(
+            "doorward_worker_embedders_loaded",
             "Embedders that were loaded in this process",
-        )?;
-        registry.register(Box::new(Counted { shape, count: embeddings_loaded }))?;
+            Box::new(move || embedders_loaded() as f64),
+        )?))?;
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;

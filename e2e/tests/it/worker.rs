@@ -127,7 +127,7 @@ fn figure(worker: &DoorwardWorker, name: &str) -> u64 {
 /// Sees to it that a worker has loaded its embedder once; says how many tasks it has done by then.
 fn done_with_one_embedder(worker: &DoorwardWorker) -> u64 {
     let done = figure(worker, "doorward_worker_messages_total{became=\"done\"}");
-    assert_eq!(figure(worker, "doorward_worker_embedding_loads_total"), 1, "after {done} tasks");
+    assert_eq!(figure(worker, "doorward_worker_embedders_loaded"), 1, "after {done} tasks");
     done
 }
 

@@ -60,7 +60,7 @@ async fn however_many_tasks_make_vectors_at_one_time_the_embedder_is_loaded_once
         assert_eq!(vector, one);
     }
     assert_eq!(EmbeddingService::loaded(), 1);
-    assert_eq!(worker.figure("embedding_loads_total").as_deref(), Some("1"));
+    assert_eq!(worker.figure("embedders_loaded").as_deref(), Some("1"));
 }
 
 /// Keeps whoever comes until it is let, and notes how many texts each brought.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::Pid;
 use rustix::process::Signal;
@@ -85,6 +86,17 @@ impl DoorwardWorker {
         let ready =
             holds_within(START_MAX, || self.ended().is_some() || self.log().contains(READY));
         assert!(ready && self.ended().is_none(), "it does not start: {}", self.log());
+    }
+
+    /// Waits until it has ended in order, at most so long.
+    ///
+    /// # Panics
+    /// When it goes on, or ends as one that failed; its log says why.
+    #[track_caller]
+    pub fn ends_in_order(&mut self, within: Duration) {
+        let ended = holds_within(within, || self.ended().is_some());
+        let succeeded = self.ended().is_some_and(|status| status.success());
+        assert!(ended && succeeded, "it does not end in order: {}", self.log());
     }
 
     /// What it has said.

@@ -59,16 +59,6 @@ fn keys(server: &RedisServer) -> Vec<Reply> {
     }
 }
 
-/// How often Redis was asked for that command.
-fn calls(server: &RedisServer, command: &str) -> u64 {
-    let field = format!("cmdstat_{command}");
-    let Ok(Reply::Bulk(Some(stats))) = server.command(&["INFO", "commandstats"]) else {
-        panic!("no statistics");
-    };
-    let line = stats.lines().find_map(|line| line.strip_prefix(&field)?.strip_prefix(":calls="));
-    line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
-}
-
 /// Whether somebody was kept from the old service's keys by the access control list.
 fn has_tried(server: &RedisServer) -> bool {
     let Ok(Reply::Array(refused)) = server.command(&["ACL", "LOG", "100"]) else {
@@ -256,7 +246,7 @@ fn many_requests_of_one_token_are_one_question_a_second() {
     let seconds = begin.elapsed().as_secs() + 1;
     let asked = scene.metric("doorward_old_service_questions_total");
     assert!((1..=seconds).contains(&asked), "{asked} questions in {seconds} s");
-    assert!(calls(&server, "exists") <= seconds, "{} calls", calls(&server, "exists"));
+    assert!(server.calls("exists") <= seconds, "{} calls", server.calls("exists"));
 }
 
 #[test]

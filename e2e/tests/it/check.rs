@@ -11,6 +11,8 @@ use test_support::doorward::Builder;
 use test_support::doorward::Doorward;
 use test_support::place::free_dir;
 
+use crate::documents::shown;
+
 /// Five faults of different kinds.
 const FAULTY: &str = include_str!("../../../config/tests/it/five_faults.toml");
 
@@ -197,14 +199,6 @@ fn the_files_we_ship_are_good() {
     }
 }
 
-/// The TOML in a document of `docs/`, piece by piece.
-fn shown_in(document: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
-    let text = fs::read_to_string(path).unwrap();
-    let blocks = text.split("```").skip(1).step_by(2);
-    blocks.filter_map(|block| Some(block.strip_prefix("toml\n")?.to_owned())).collect()
-}
-
 #[test]
 fn what_documents_show_of_a_configuration_is_good() {
     let secrets = free_dir();
@@ -215,7 +209,7 @@ fn what_documents_show_of_a_configuration_is_good() {
         .env("REDIS_PASSWORD", "five-otters-under-the-bridge");
     let documents = [("status.md", 1), ("warm-up.md", 1), ("workers.md", 3), ("kubernetes.md", 2)];
     for (document, pieces) in documents {
-        let shown = shown_in(document);
+        let shown = shown(document, "toml");
         assert_eq!(shown.len(), pieces, "{document}");
         for text in shown {
             // As it is, but for where secrets lie.

@@ -19,6 +19,7 @@ use test_support::python::Python;
 use test_support::upstream::Echo;
 use test_support::upstream::Upstream;
 
+use crate::documents::shown;
 use crate::scene::PASSWORD;
 use crate::scene::Scene;
 use crate::scene::USUAL;
@@ -218,18 +219,11 @@ fn openid_client_signs_in_verifies_refreshes_introspects_and_revokes() {
 fn what_the_document_shows_is_what_the_scripts_do() {
     let scripts = [RequestsOauthlib, Authlib, OpenidClient]
         .map(|library| fs::read_to_string(library.script()).unwrap());
-    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/clients.md");
-    let document = fs::read_to_string(document).unwrap();
-    let blocks = document.split("```").skip(1).step_by(2);
-    let code = blocks.filter_map(|block| {
-        let (language, code) = block.split_once('\n')?;
-        matches!(language, "python" | "js").then_some(code)
-    });
-    let code: Vec<_> = code.collect();
+    let code = [shown("clients.md", "python"), shown("clients.md", "js")].concat();
     for script in &scripts {
-        assert!(code.iter().filter(|code| script.contains(**code)).count() >= 4, "{script}");
+        assert!(code.iter().filter(|code| script.contains(*code)).count() >= 4, "{script}");
     }
-    for code in code {
+    for code in &code {
         assert!(scripts.iter().any(|script| script.contains(code)), "in no script:\n{code}");
     }
 }

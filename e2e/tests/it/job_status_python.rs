@@ -9,27 +9,22 @@ use serde_json::json;
 use test_support::python::Python;
 use test_support::redis::RedisServer;
 
+use crate::documents::shown;
 use crate::job_status::Yard;
 use crate::scene::PASSWORD;
 use crate::scene::Scene;
 
-const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.md"));
+const DOCUMENT: &str = "status.md";
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/status")).join(name)
-}
-
-/// All that the document shows in this language, in its order.
-fn shown(language: &str) -> Vec<&'static str> {
-    let blocks = DOCUMENT.split("```").skip(1).step_by(2);
-    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
 }
 
 #[test]
 fn an_application_reports_and_its_own_model_reads_the_record() {
     let redis = RedisServer::start();
     let yard = Yard::on(&redis);
-    let [commands] = shown("sh")[..] else { panic!("it shows other commands") };
+    let [commands] = &shown(DOCUMENT, "sh")[..] else { panic!("it shows other commands") };
     for command in commands.lines() {
         let words: Vec<_> = command.split_whitespace().collect();
         let (program, arguments) = words.split_first().expect("a command");
@@ -77,7 +72,7 @@ fn an_application_reports_and_its_own_model_reads_the_record() {
 
 #[test]
 fn the_stages_and_statuses_that_the_document_configures_are_there() {
-    let [status] = shown("toml")[..] else { panic!("it configures other things") };
+    let [status] = &shown(DOCUMENT, "toml")[..] else { panic!("it configures other things") };
     let yard = Yard::of(Scene::with(status));
     for (stage, status, overall) in [
         ("fetch", "skipped", "pending"),
@@ -99,9 +94,9 @@ fn the_stages_and_statuses_that_the_document_configures_are_there() {
 #[test]
 fn what_the_document_shows_is_what_the_application_does() {
     let application = fs::read_to_string(file("application.py")).unwrap();
-    let code = shown("python");
+    let code = shown(DOCUMENT, "python");
     assert_eq!(code.len(), 5);
-    for code in code {
+    for code in &code {
         assert!(application.contains(code), "in no script:\n{code}");
     }
 }

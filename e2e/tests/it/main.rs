@@ -10,6 +10,8 @@
 
 mod scene;
 
+mod documents;
+
 mod tokens;
 
 mod way;
@@ -97,5 +99,7 @@ mod image;
 mod tidy;
 
 mod worker;
+
+mod worker_ends;
 
 mod vectors;

@@ -1,13 +1,8 @@
 //! `doorward worker` as an application in Python sees it: a worker like any other of Celery's.
 
 use std::fs;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpListener;
-use std::net::TcpStream;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::LazyLock;
@@ -32,6 +27,7 @@ use test_support::wait::wait_until;
 use test_support::worker::DoorwardWorker;
 use test_support::worker::celery_script;
 
+use crate::documents::code;
 use crate::job_status::Yard;
 use crate::warm_up::write_model;
 
@@ -47,9 +43,6 @@ const KILLS: usize = 18;
 /// How long the next of them may come to their ends, though some were dropped.
 const COMES_TO_ENDS_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long a worker may take for what it is at, on a busy machine.
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
-
 /// How long a start may take, with all that is loaded.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -63,7 +56,7 @@ fn script(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/worker")).join(name)
 }
 
-fn config(redis: &RedisServer, more: &str) -> String {
+pub(crate) fn config(redis: &RedisServer, more: &str) -> String {
     format!("[celery]\nbroker_url = \"{}\"\n[worker]\n{more}", redis.url())
 }
 
@@ -111,14 +104,13 @@ fn an_application_calls_tasks_and_hears_what_comes_of_them() {
     assert_eq!(saw["workers"], json!({"vectors@here": {"ok": "pong"}}));
 
     worker.ask_to_go();
-    wait_until(START_MAX, || worker.ended().is_some());
-    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+    worker.ends_in_order(START_MAX);
     assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
     assert_eq!(worker.log().matches("embeddings are ready").count(), 1, "{}", worker.log());
 }
 
 /// What a worker says of itself under this name, with its labels.
-fn figure(worker: &DoorwardWorker, name: &str) -> u64 {
+pub(crate) fn figure(worker: &DoorwardWorker, name: &str) -> u64 {
     let metrics = ask(probes(worker), &Request::get("/metrics")).text();
     let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {name}: {metrics}")).parse().unwrap()
@@ -247,8 +239,7 @@ fn a_worker_says_that_it_comes_again_and_again_that_it_is_there_and_that_it_goes
         assert_eq!(next(), "worker-heartbeat");
     }
     worker.ask_to_go();
-    wait_until(START_MAX, || worker.ended().is_some());
-    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+    worker.ends_in_order(START_MAX);
     redis.command(&["PUBLISH", "/0.celeryev/worker.", "all"]).unwrap();
     let rest: Vec<_> = std::iter::from_fn(|| Some(next()).filter(|kind| kind != "all")).collect();
     let (last, before) = rest.split_last().expect("it says that it goes");
@@ -292,135 +283,9 @@ fn what_a_worker_in_python_took_before_it_was_killed_is_done_by_one_of_ours() {
     assert_eq!(count(&redis, &["LLEN", "celery"]), 0);
 }
 
-/// Texts of so many words that take a worker a while, and a model with which they do.
-fn long_work(place: &Path, words: usize) -> (String, Value) {
-    write_model(place);
-    let model = format!("concurrency = 1\nprefetch = 4\nmodel = \"{}\"\n", place.display());
-    (model, json!(vec!["quay ".repeat(words); 512]))
-}
-
-/// Sends as many calls for `texts`, called by their numbers from 1.
-fn send_calls(redis: &RedisServer, texts: &Value, count: usize) -> Vec<String> {
-    let ids: Vec<_> = (1..=count).map(|number| number.to_string()).collect();
-    for id in &ids {
-        let task = Task::new("doorward.embed", id, vec![texts.clone()], "celery", id);
-        redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
-    }
-    ids
-}
-
-/// What waits, the next one first.
-fn waiting(redis: &RedisServer) -> Vec<Task> {
-    let Ok(Reply::Array(all)) = redis.command(&["LRANGE", "celery", "0", "-1"]) else {
-        panic!("no list")
-    };
-    let read = |reply| match reply {
-        Reply::Bulk(Some(text)) => Task::read(text.as_bytes()).unwrap(),
-        other => panic!("{other:?}"),
-    };
-    all.into_iter().rev().map(read).collect()
-}
-
-fn names(tasks: &[Task]) -> Vec<&str> {
-    tasks.iter().map(|task| task.id.as_str()).collect()
-}
-
-/// How a call ended, if it has.
-fn end_of(redis: &RedisServer, id: &str) -> Option<String> {
-    match redis.command(&["GET", &format!("celery-task-meta-{id}")]) {
-        Ok(Reply::Bulk(Some(text))) => {
-            let result: Value = serde_json::from_str(&text).unwrap();
-            Some(result["status"].as_str().unwrap().to_owned())
-        }
-        _ => None,
-    }
-}
-
 /// How many messages are booked as taken: in the hash, and in the set.
-fn booked(redis: &RedisServer) -> (i64, i64) {
+pub(crate) fn booked(redis: &RedisServer) -> (i64, i64) {
     (count(redis, &["HLEN", "unacked"]), count(redis, &["ZCARD", "unacked_index"]))
-}
-
-#[test]
-fn a_worker_that_is_told_to_end_finishes_what_runs_and_gives_the_rest_to_another() {
-    let redis = RedisServer::start();
-    let place = tempfile::tempdir().unwrap();
-    let (model, texts) = long_work(place.path(), 400);
-    let config = config(&redis, &format!("{model}ops = \"127.0.0.1:0\"\ndrain_timeout = \"5m\""));
-    let mut worker = DoorwardWorker::start(&config);
-    let mut later = Task::new("doorward.noop", "later", Vec::new(), "celery", "later");
-    later.eta = Some(now().plus(Duration::from_secs(30 * 24 * 3600)));
-    redis.command(&["LPUSH", "celery", &later.write()]).unwrap();
-    let ids = send_calls(&redis, &texts, 6);
-    // One that runs, three that wait for it, and one for its time.
-    wait_until(START_MAX, || booked(&redis) == (5, 5));
-    assert_eq!(figure(&worker, "doorward_worker_active"), 1);
-    worker.ask_to_go();
-    wait_until(ENDS_WITHIN, || worker.ended().is_some());
-    assert!(worker.ended().unwrap().success(), "{}", worker.log());
-    assert_eq!(booked(&redis), (0, 0), "{}", worker.log());
-    let done: Vec<_> = ids.iter().filter(|id| end_of(&redis, id).is_some()).collect();
-    // Another one may have been begun by the time that it was told to.
-    assert!((1..=3).contains(&done.len()), "{done:?} are done: {}", worker.log());
-    let (done, rest) = ids.split_at(done.len());
-    assert!(done.iter().all(|id| end_of(&redis, id).unwrap() == "SUCCESS"));
-    let back = waiting(&redis);
-    let expected = ["later"].into_iter().chain(rest.iter().map(String::as_str));
-    assert_eq!(names(&back), expected.collect::<Vec<_>>(), "each once, and in their order");
-    assert_eq!(back[0].eta, later.eta);
-
-    let _another = DoorwardWorker::start(&config);
-    for id in rest {
-        wait_until(ENDS_WITHIN, || end_of(&redis, id).is_some());
-        assert_eq!(end_of(&redis, id).unwrap(), "SUCCESS");
-    }
-    wait_until(START_MAX, || booked(&redis) == (1, 1));
-    assert_eq!(
-        (waiting(&redis).len(), end_of(&redis, "later")),
-        (0, None),
-        "it waits for its time"
-    );
-}
-
-#[test]
-fn a_second_signal_ends_a_worker_at_once_and_another_does_what_it_was_at() {
-    let redis = RedisServer::start();
-    let place = tempfile::tempdir().unwrap();
-    let (model, texts) = long_work(place.path(), 1_000);
-    // Nobody would wait for so long.
-    let config = config(&redis, &format!("{model}drain_timeout = \"5m\""));
-    let mut worker = DoorwardWorker::start(&config);
-    let ids = send_calls(&redis, &texts, 2);
-    wait_until(START_MAX, || booked(&redis) == (2, 2));
-    worker.ask_to_go();
-    wait_until(START_MAX, || worker.log().contains("ending: nothing new is taken"));
-    worker.ask_to_go();
-    wait_until(ENDS_WITHIN, || worker.ended().is_some());
-    assert!(worker.ended().unwrap().success(), "{}", worker.log());
-    let given_back = "tasks were given back that ran too long to wait for\",\"count\":1";
-    assert!(worker.log().contains(given_back), "{}", worker.log());
-    assert_eq!(booked(&redis), (0, 0), "{}", worker.log());
-    assert!(ids.iter().all(|id| end_of(&redis, id).is_none()), "{}", worker.log());
-    let back = waiting(&redis);
-    assert_eq!(names(&back), ids, "none is lost, and they are in their order");
-
-    let _another = DoorwardWorker::start(&config);
-    for id in &ids {
-        wait_until(ENDS_WITHIN, || end_of(&redis, id).is_some());
-        assert_eq!(end_of(&redis, id).unwrap(), "SUCCESS");
-    }
-    wait_until(START_MAX, || booked(&redis) == (0, 0));
-}
-
-/// Listens for a result, from now on.
-fn await_result(redis: &RedisServer, key: &str) -> impl Iterator<Item = String> {
-    let mut stream = TcpStream::connect(redis.addr()).unwrap();
-    stream.set_read_timeout(Some(START_MAX)).unwrap();
-    stream.write_all(format!("SUBSCRIBE {key}\r\n").as_bytes()).unwrap();
-    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
-    // Once that is answered, it listens.
-    assert_eq!(lines.nth(5).as_deref(), Some(":1"));
-    lines
 }
 
 #[test]
@@ -431,11 +296,10 @@ fn where_nothing_is_configured_a_result_is_kept_for_a_day_and_told_to_who_awaits
     for (results_on, more) in [(&redis, ""), (&other, &elsewhere)] {
         let config = format!("celery.broker_url = \"{}\"\n{more}", redis.url());
         let _worker = DoorwardWorker::start(&config);
-        let mut told = await_result(results_on, key);
+        let mut subscriber = results_on.hear(key);
         let task = Task::new("doorward.noop", "1", Vec::new(), "celery", "1");
         redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
-        // Of a message the seventh line is what it says.
-        let told = told.nth(6).unwrap();
+        let (_, told) = subscriber.next_message().expect("it is told");
         let result: Value = serde_json::from_str(&told).unwrap();
         assert_eq!((&result["status"], &result["task_id"]), (&json!("SUCCESS"), &json!("1")));
         assert_eq!(results_on.command(&["GET", key]).unwrap(), Reply::text(&told));
@@ -448,20 +312,13 @@ fn where_nothing_is_configured_a_result_is_kept_for_a_day_and_told_to_who_awaits
     assert_eq!(count(&other, &["EXISTS", key]), 1);
 }
 
-/// All that the document shows in this language, in its order.
-fn shown(language: &str) -> Vec<&'static str> {
-    let blocks = DOCUMENT.split("```").skip(1).step_by(2);
-    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
-}
-
 #[test]
 fn the_worker_and_the_client_that_the_document_shows_work_as_they_stand() {
     let redis = RedisServer::start();
     let place = tempfile::tempdir().unwrap();
     write_model(place.path());
-    let ([file, _], [command], [client]) =
-        (&shown("toml")[..], &shown("sh")[..], &shown("python")[..])
-    else {
+    let [files, commands, clients] = ["toml", "sh", "python"].map(|it| code(&DOCUMENT, it));
+    let ([file, _], [command], [client]) = (&files[..], &commands[..], &clients[..]) else {
         panic!("it shows other things")
     };
     let words: Vec<_> = command.split_whitespace().collect();
@@ -475,7 +332,7 @@ fn the_worker_and_the_client_that_the_document_shows_work_as_they_stand() {
     let with_model = whole.replace("/var/lib/doorward/model", &place.path().display().to_string());
     assert_eq!((whole == *file, with_model == whole), (false, false));
     for (file, variables, dimensions) in
-        [(*file, &variables[..1], 256), (&with_model, &variables[..], 8)]
+        [(file, &variables[..1], 256), (&with_model, &variables[..], 8)]
     {
         let mut worker = DoorwardWorker::begin_as(&words[1..], file, variables);
         worker.wait_until_it_takes_tasks();
@@ -487,7 +344,7 @@ fn the_worker_and_the_client_that_the_document_shows_work_as_they_stand() {
 fn the_probes_that_the_document_shows_are_asked_as_it_shows() {
     let redis = RedisServer::start();
     let at = "127.0.0.1:9181";
-    let with_probes = shown("toml")[1];
+    let with_probes = &code(&DOCUMENT, "toml")[1];
     let question = DOCUMENT.split('`').find(|code| code.starts_with("doorward healthcheck"));
     let question = question.unwrap();
     assert!(with_probes.contains(at) && question.contains(at));
@@ -520,13 +377,6 @@ fn what_is_no_task_is_put_aside_and_nobody_ends_for_it() {
     assert_eq!(count(&redis, &["HLEN", "unacked"]), 0);
 }
 
-/// How often Redis was asked to carry out a script.
-fn scripts_run(redis: &RedisServer) -> u64 {
-    let Ok(Reply::Bulk(Some(stats))) = redis.command(&["INFO", "commandstats"]) else { return 0 };
-    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
-    calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or_default()
-}
-
 #[test]
 fn a_queue_that_is_no_list_does_not_fill_the_log_and_others_are_served() {
     let redis = RedisServer::start();
@@ -538,8 +388,8 @@ fn a_queue_that_is_no_list_does_not_fill_the_log_and_others_are_served() {
     let task = Task::new("doorward.noop", "1", Vec::new(), "celery", "1");
     redis.command(&["LPUSH", "celery", &task.write()]).unwrap();
     wait_until(START_MAX, || count(&redis, &["EXISTS", "celery-task-meta-1"]) == 1);
-    let before = scripts_run(&redis);
-    wait_until(START_MAX, || scripts_run(&redis) > before + 8);
+    let before = redis.calls("evalsha");
+    wait_until(START_MAX, || redis.calls("evalsha") > before + 8);
     assert_eq!(worker.log().matches(fault).count(), 1, "{}", worker.log());
     assert!(!worker.log().contains("gives no answer"), "{}", worker.log());
     redis.command(&["DEL", "celery\u{6}\u{16}9"]).unwrap();
@@ -555,8 +405,7 @@ fn a_worker_that_waits_for_its_model_ends_in_order_when_it_is_told_to() {
     let mut worker = DoorwardWorker::begin(&config(&redis, &model));
     wait_until(START_MAX, || worker.log().contains("the next attempt is in"));
     worker.ask_to_go();
-    wait_until(START_MAX, || worker.ended().is_some());
-    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+    worker.ends_in_order(START_MAX);
 }
 
 #[test]
@@ -645,8 +494,7 @@ fn a_worker_with_an_address_for_probes_says_how_far_it_is_and_what_it_does() {
     redis.restart();
     wait_until(START_MAX, || says("/readyz", 200, "ok"));
     worker.ask_to_go();
-    wait_until(START_MAX, || worker.ended().is_some());
-    assert!(worker.ended().unwrap().success(), "{}", worker.log());
+    worker.ends_in_order(START_MAX);
 }
 
 #[test]

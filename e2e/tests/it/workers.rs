@@ -30,6 +30,7 @@ use test_support::wait::holds_within;
 use test_support::wait::wait_until;
 use test_support::worker::DoorwardWorker;
 
+use crate::documents::shown;
 use crate::scene::Scene;
 use crate::scene::USUAL;
 use crate::scene::apart_admin;
@@ -183,15 +184,6 @@ impl Silent {
         stream.read_exact(&mut [0; 16]).unwrap();
         Self(stream)
     }
-}
-
-fn calls(server: &RedisServer, command: &str) -> u64 {
-    let Ok(Reply::Bulk(Some(stats))) = server.command(&["INFO", "commandstats"]) else {
-        panic!("no statistics");
-    };
-    let field = format!("cmdstat_{command}:calls=");
-    let line = stats.lines().find_map(|line| line.strip_prefix(&field));
-    line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -349,8 +341,7 @@ fn a_worker_of_our_own_is_alive_by_its_answers_and_heartbeats_and_gone_once_it_s
     let _silent = Silent::at(&server);
     own.ask_to_go();
     operator.sees("own@here", "gone");
-    wait_until(START_MAX, || own.ended().is_some());
-    assert!(own.ended().unwrap().success(), "{}", own.log());
+    own.ends_in_order(START_MAX);
     let looked_at = operator.workers()["looked_at"].clone();
     wait_until(SEEN_WITHIN, || operator.workers()["looked_at"] != looked_at);
     assert_eq!(operator.verdict("own@here"), "gone");
@@ -424,9 +415,8 @@ fn asking_how_it_is_asks_no_worker() {
     let (server, url) = broker();
     let scene = watching(&url, "");
     let operator = Operator::of(&scene.doorward);
-    wait_until(SEEN_WITHIN, || calls(&server, "publish") > 0);
-    let (published, looked_at) =
-        (calls(&server, "publish"), operator.workers()["looked_at"].clone());
+    wait_until(SEEN_WITHIN, || server.calls("publish") > 0);
+    let (published, looked_at) = (server.calls("publish"), operator.workers()["looked_at"].clone());
     let began = Instant::now();
     for _ in 0..100 {
         health(&scene.doorward);
@@ -434,7 +424,7 @@ fn asking_how_it_is_asks_no_worker() {
     }
     // One for each look that came between, by its own clock.
     let looks = began.elapsed().as_secs() / 10 + 1;
-    let more = calls(&server, "publish") - published;
+    let more = server.calls("publish") - published;
     assert!(more <= looks, "200 questions, {looks} looks at the most, and {more} pings");
     wait_until(SEEN_WITHIN, || operator.workers()["looked_at"] != looked_at);
 }
@@ -537,46 +527,38 @@ fn a_start_that_fails_leaves_nothing_behind_at_the_broker() {
     ));
     let (status, log) = builder.try_start().expect_err("it cannot start");
     assert_eq!(status.and_then(|status| status.code()), Some(1), "{log}");
-    assert!(calls(&server, "publish") > 0, "it had asked: {log}");
+    assert!(server.calls("publish") > 0, "it had asked: {log}");
     let Reply::Array(keys) = in_database(&server, &["KEYS", "*"]) else {
         panic!("keys are a list");
     };
     assert!(keys.is_empty(), "{keys:?}");
 }
 
-/// A piece of docs/workers.md, by what it is written in.
-fn shown(language: &str) -> String {
-    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/workers.md");
-    let document = fs::read_to_string(document).unwrap();
-    let mut blocks = document.split("```").skip(1).step_by(2);
-    let block = blocks.find_map(|block| block.strip_prefix(&format!("{language}\n")));
-    let block = block.unwrap_or_else(|| panic!("no {language} in the document"));
-    // It stands in a list.
-    block
-        .lines()
-        .map(|line| line.strip_prefix("   ").unwrap_or(line))
-        .collect::<Vec<_>>()
-        .join("\n")
+/// The first piece of docs/workers.md in this language; it stands in a list.
+fn first_shown(language: &str) -> String {
+    let code = shown("workers.md", language).swap_remove(0);
+    let lines = code.lines().map(|line| line.strip_prefix("   ").unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn what_the_document_shows_works_with_no_more_rights_than_it_says() {
-    let rules = shown("acl");
+    let rules = first_shown("acl");
     let server = RedisSetup::default().user("doorward", "secret-of-doorward", rules.trim()).start();
     server
         .command(&["ACL", "SETUSER", "orders", "on", ">secret-of-orders", "~*", "&*", "+@all"])
         .unwrap();
     let watches = in_database_3(&server);
     let works = watches.replace("doorward:secret-of-doorward", "orders:secret-of-orders");
-    let command = shown("sh").replace("%h", "here");
+    let command = first_shown("sh").replace("%h", "here");
     let words: Vec<_> = command.split_whitespace().collect();
     let [_, _, module, _, _, hostname] = words[..] else { panic!("another command: {command}") };
-    let setup = CelerySetup::at(&works).program(module, &shown("python"));
+    let setup = CelerySetup::at(&works).program(module, &first_shown("python"));
     let _worker = setup.start(hostname);
-    let config = format!("{}\n{USUAL}", shown("toml"));
+    let config = format!("{}\n{USUAL}", first_shown("toml"));
     let scene = Scene::built(&config, |builder| builder.env("CELERY_BROKER_URL", &watches));
     Operator::of(&scene.doorward).sees(hostname, "alive");
-    let expected: Value = serde_json::from_str(&shown("json")).unwrap();
+    let expected: Value = serde_json::from_str(&first_shown("json")).unwrap();
     let celery = || health(&scene.doorward)["components"]["celery"].take();
     wait_until(SEEN_WITHIN, || celery() == expected);
     let Ok(Reply::Array(refused)) = server.command(&["ACL", "LOG", "100"]) else {

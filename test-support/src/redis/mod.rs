@@ -139,6 +139,20 @@ impl RedisServer {
         fields.find(|(name, _)| *name == field).map(|(_, value)| value.to_owned())
     }
 
+    /// How often the server carried out `command`, such as `evalsha`, by scripts as well; since it was started
+    /// or `CONFIG RESETSTAT`.
+    ///
+    /// # Panics
+    /// When the server gives no answer.
+    pub fn calls(&self, command: &str) -> u64 {
+        // Where it never did there is no such line, nor where there is no answer.
+        assert!(self.command(&["PING"]).is_ok(), "Redis gives no answer");
+        let calls = self.info(&format!("cmdstat_{command}"));
+        let calls =
+            calls.as_deref().and_then(|stat| stat.strip_prefix("calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse().expect("a number of calls"))
+    }
+
     /// Ends the server now, as a crash would; clients see closed connections, and refusals after
     /// that.
     pub fn stop(&mut self) {

@@ -224,17 +224,7 @@ async fn a_key_with_nothing_left_in_it_is_gone() {
 async fn a_call_is_one_command_and_a_script_that_was_forgotten_one_more() {
     let fleet = Fleet::by(Clock::OfTheServer).await;
     let quotas = [quota(1000, 1), quota(1000, 60), quota(1000, 3600)];
-    let calls = || {
-        let Reply::Bulk(Some(stats)) = fleet.ask(&["INFO", "commandstats"]) else {
-            panic!("no statistics");
-        };
-        let of = |command: &str| {
-            let line = stats.lines().find_map(|line| line.strip_prefix(command));
-            let count = line.and_then(|line| line.split(',').next()?.parse::<u32>().ok());
-            count.unwrap_or_default()
-        };
-        (of("cmdstat_evalsha:calls="), of("cmdstat_eval:calls="))
-    };
+    let calls = || (fleet.server.calls("evalsha"), fleet.server.calls("eval"));
     for _ in 0..10 {
         fleet.acquire(ADA, &quotas, NonZeroU32::MIN, NOW).await.expect("answers");
     }
